@@ -1,0 +1,111 @@
+//! The names of the connection types, as the official client spells them.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The connection type of one TCP flow to the notification server.
+///
+/// Source of the names: hypothetic.org, research/msnp9.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Label {
+    /// Same address, same port: nothing in between rewrites the flow.
+    DirectConnect,
+    /// Another address, the same port.
+    IpRestrictNat,
+    /// The same address, another port.
+    PortRestrictNat,
+    /// Another address and another port.
+    SymmetricNat,
+    /// Another address, and a port that is unknown or whose mapping is known not to depend on
+    /// the destination.
+    UnknownNat,
+    /// It cannot be told.
+    UnknownConnect,
+}
+
+/// A word that is no connection type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no connection type; there are {list}", list = Label::list())]
+pub struct UnknownLabel(String);
+
+impl Label {
+    /// Every label, in the order of the table.
+    pub const ALL: [Self; 6] = [
+        Self::DirectConnect,
+        Self::IpRestrictNat,
+        Self::PortRestrictNat,
+        Self::SymmetricNat,
+        Self::UnknownNat,
+        Self::UnknownConnect,
+    ];
+
+    /// The spelling on the wire and on stdout.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DirectConnect => "Direct-Connect",
+            Self::IpRestrictNat => "IP-Restrict-NAT",
+            Self::PortRestrictNat => "Port-Restrict-NAT",
+            Self::SymmetricNat => "Symmetric-NAT",
+            Self::UnknownNat => "Unknown-NAT",
+            Self::UnknownConnect => "Unknown-Connect",
+        }
+    }
+
+    /// Whether the label says something: every one but `Unknown-Connect`.
+    #[must_use]
+    pub const fn determined(self) -> bool {
+        !matches!(self, Self::UnknownConnect)
+    }
+
+    fn list() -> String {
+        Self::ALL.map(Self::as_str).join(", ")
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Label {
+    type Err = UnknownLabel;
+
+    /// Reads a label; upper and lower case are the same.
+    ///
+    /// # Errors
+    /// [`UnknownLabel`], which lists the labels there are.
+    fn from_str(word: &str) -> Result<Self, UnknownLabel> {
+        let word = word.trim();
+        Self::ALL
+            .into_iter()
+            .find(|label| label.as_str().eq_ignore_ascii_case(word))
+            .ok_or_else(|| UnknownLabel(word.chars().take(40).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_reads_back_in_any_case() {
+        for label in Label::ALL {
+            assert_eq!(label.as_str().parse(), Ok(label));
+            assert_eq!(label.as_str().to_lowercase().parse(), Ok(label));
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_label_is_refused_with_the_list() {
+        let error = "Restrict-NAT".parse::<Label>().unwrap_err().to_string();
+        assert!(error.contains("Restrict-NAT") && error.contains("Symmetric-NAT"));
+    }
+
+    #[test]
+    fn only_unknown_connect_is_undetermined() {
+        let silent: Vec<_> = Label::ALL.into_iter().filter(|l| !l.determined()).collect();
+        assert_eq!(silent, [Label::UnknownConnect]);
+    }
+}

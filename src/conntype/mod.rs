@@ -1,0 +1,21 @@
+//! The verdict: from what was observed to the name of the connection type.
+//!
+//! Pure. It takes an [`Observation`] and returns a [`Verdict`]; it knows no socket, no clock and
+//! no terminal, so every rule can be tested as a row of a table.
+//!
+//! The names and the table are those of the MSNP9 research page at hypothetic.org
+//! ("Connection types"), repeated in its MSNC1 page.
+
+mod classify;
+mod evidence;
+mod label;
+mod observation;
+
+pub use classify::{classify, settle};
+pub use evidence::{
+    Comparison, Mapping, OrderMatch, PortUnknown, ProxyRelation, Reason, Sameness, Verdict, Warning,
+};
+pub use label::{Label, UnknownLabel};
+pub use observation::{
+    IpReading, Observation, PathKind, PortOrder, PortReading, Proxy, normalise, swap_port,
+};
