@@ -1,3 +1,6 @@
 //! x
-#![warn(missing_docs)]
+pub mod address;
 pub mod conntype;
+pub mod msnp;
+pub mod report;
+pub mod secret;

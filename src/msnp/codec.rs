@@ -224,7 +224,9 @@ fn foreign(start: &[u8]) -> Option<LooksLike> {
     if matches!(name, [] | [b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..]) {
         return None;
     }
-    let is_name = name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    let is_name = name
+        .iter()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     let ends = matches!(start.get(3), None | Some(b' ' | b'\t' | b'\r' | b'\n'));
     if is_name && ends {
         return None;
@@ -242,7 +244,10 @@ fn foreign(start: &[u8]) -> Option<LooksLike> {
 /// The line without its end (LF or CR LF) and trailing blanks.
 fn trim_end(line: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    let end = line.iter().rposition(|byte| !blank(byte)).map_or(0, |at| at + 1);
+    let end = line
+        .iter()
+        .rposition(|byte| !blank(byte))
+        .map_or(0, |at| at + 1);
     &line[..end]
 }
 
@@ -264,13 +269,13 @@ const fn carries(side: Side, name: [u8; 3]) -> Carries {
         (Side::Client, b"MSG" | b"QRY" | b"UUX") => Carries::Always,
         (
             Side::Server,
-            b"GCF" | b"UBN" | b"UBM" | b"ADL" | b"RML" | b"FQY" | b"241" | b"NFY" | b"PUT"
-            | b"DEL" | b"SDG",
+            b"GCF" | b"UBN" | b"UBM" | b"ADL" | b"RML" | b"FQY" | b"241" | b"NFY" | b"PUT" | b"DEL"
+            | b"SDG",
         )
         | (
             Side::Client,
-            b"PGD" | b"PAG" | b"ADL" | b"RML" | b"FQY" | b"UUN" | b"UUM" | b"PUT" | b"DEL"
-            | b"SDG" | b"VAS" | b"SDC",
+            b"PGD" | b"PAG" | b"ADL" | b"RML" | b"FQY" | b"UUN" | b"UUM" | b"PUT" | b"DEL" | b"SDG"
+            | b"VAS" | b"SDC",
         ) => Carries::WhenNumeric,
         _ => Carries::Nothing,
     }
@@ -294,7 +299,9 @@ fn payload_length(side: Side, line: &[u8]) -> Result<usize, CodecError> {
     if !numeric {
         return Err(CodecError::NoLength { command: command() });
     }
-    let length = std::str::from_utf8(word).ok().and_then(|text| text.parse().ok());
+    let length = std::str::from_utf8(word)
+        .ok()
+        .and_then(|text| text.parse().ok());
     match length {
         Some(length) if length <= MAX_PAYLOAD => Ok(length),
         _ => Err(CodecError::PayloadTooLong {

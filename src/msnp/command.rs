@@ -26,7 +26,10 @@ impl<'a> Command<'a> {
     /// The three characters, such as `USR`, or the digits of an error.
     #[must_use]
     pub fn name(&self) -> &'a str {
-        self.line.get(..3).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or("")
+        self.line
+            .get(..3)
+            .and_then(|name| std::str::from_utf8(name).ok())
+            .unwrap_or("")
     }
 
     /// The payload; empty where the command has none.
@@ -53,7 +56,9 @@ impl<'a> Command<'a> {
     /// Parameter number `index`, from 0, where it is UTF-8 as it stands.
     #[must_use]
     pub fn exact_arg(&self, index: usize) -> Option<&'a str> {
-        self.args().nth(index).and_then(|word| std::str::from_utf8(word).ok())
+        self.args()
+            .nth(index)
+            .and_then(|word| std::str::from_utf8(word).ok())
     }
 
     /// The transaction id: the first parameter, where it is a number up to 4294967295.
@@ -70,14 +75,23 @@ impl<'a> Command<'a> {
     #[must_use]
     pub fn error_code(&self) -> Option<u16> {
         let name = self.name();
-        if name.bytes().all(|byte| byte.is_ascii_digit()) { name.parse().ok() } else { None }
+        if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            name.parse().ok()
+        } else {
+            None
+        }
     }
 }
 
 /// Shows the name alone: parameters may hold a ticket.
 impl fmt::Debug for Command<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} with {} bytes of payload", self.name(), self.payload.len())
+        write!(
+            f,
+            "{} with {} bytes of payload",
+            self.name(),
+            self.payload.len()
+        )
     }
 }
 

@@ -10,25 +10,43 @@ fn read(side: Side, bytes: &[u8], size: usize) -> Result<Vec<(String, Vec<u8>)>,
         decoder.feed(piece);
         while let Some(command) = decoder.decode()? {
             let args: Vec<_> = command.args().map(String::from_utf8_lossy).collect();
-            commands.push((format!("{} {}", command.name(), args.join(" ")), command.payload().to_vec()));
+            commands.push((
+                format!("{} {}", command.name(), args.join(" ")),
+                command.payload().to_vec(),
+            ));
         }
     }
     Ok(commands)
 }
 
 fn names(bytes: &[u8]) -> Vec<String> {
-    read(Side::Server, bytes, bytes.len()).unwrap().into_iter().map(|(line, _)| line).collect()
+    read(Side::Server, bytes, bytes.len())
+        .unwrap()
+        .into_iter()
+        .map(|(line, _)| line)
+        .collect()
 }
 
 #[test]
 fn lines_end_in_lf_or_crlf_and_empty_ones_are_nothing() {
-    assert_eq!(names(b"VER 1 MSNP9\r\n\r\nOUT\n\nQNG 60\r\n"), ["VER 1 MSNP9", "OUT ", "QNG 60"]);
+    assert_eq!(
+        names(b"VER 1 MSNP9\r\n\r\nOUT\n\nQNG 60\r\n"),
+        ["VER 1 MSNP9", "OUT ", "QNG 60"]
+    );
 }
 
 #[test]
 fn a_payload_is_counted_in_bytes_and_may_hold_anything() {
-    let got = read(Side::Server, b"MSG Hotmail Hotmail 6\r\n\r\nOUT\nUBX a@b.c 0\r\nOUT\r\n", 3).unwrap();
-    assert_eq!(got[0], ("MSG Hotmail Hotmail 6".into(), b"\r\nOUT\n".to_vec()));
+    let got = read(
+        Side::Server,
+        b"MSG Hotmail Hotmail 6\r\n\r\nOUT\nUBX a@b.c 0\r\nOUT\r\n",
+        3,
+    )
+    .unwrap();
+    assert_eq!(
+        got[0],
+        ("MSG Hotmail Hotmail 6".into(), b"\r\nOUT\n".to_vec())
+    );
     assert_eq!(got[1].0, "UBX a@b.c 0");
     assert_eq!(got[2].0, "OUT ");
 }
@@ -38,7 +56,12 @@ fn only_a_numeric_last_word_makes_some_commands_carry_a_payload() {
     assert_eq!(names(b"ADL 5 OK\r\nOUT\r\n"), ["ADL 5 OK", "OUT "]);
     assert_eq!(names(b"GCF 0 3\r\nabcOUT\r\n"), ["GCF 0 3", "OUT "]);
     assert_eq!(names(b"GCF 3\r\nOUT\r\n"), ["GCF 3", "OUT "]);
-    let client = read(Side::Client, b"QRY 8 msmsgs@msnmsgr.com 4\r\nabcdPNG\r\n", 99).unwrap();
+    let client = read(
+        Side::Client,
+        b"QRY 8 msmsgs@msnmsgr.com 4\r\nabcdPNG\r\n",
+        99,
+    )
+    .unwrap();
     assert_eq!(client[0].1, b"abcd");
     assert_eq!(client[1].0, "PNG ");
 }
@@ -47,7 +70,10 @@ fn only_a_numeric_last_word_makes_some_commands_carry_a_payload() {
 fn sizes_are_bounded() {
     let endless = vec![b'A'; MAX_LINE + 1];
     let line = [b"MSG ", endless.as_slice()].concat();
-    assert_eq!(read(Side::Server, &line, 1000), Err(CodecError::LineTooLong));
+    assert_eq!(
+        read(Side::Server, &line, 1000),
+        Err(CodecError::LineTooLong)
+    );
     for length in ["65537", "99999999999999999999999999", "4294967295"] {
         let line = format!("MSG a b {length}\r\n");
         assert!(matches!(
@@ -55,13 +81,24 @@ fn sizes_are_bounded() {
             Err(CodecError::PayloadTooLong { .. })
         ));
     }
-    assert!(read(Side::Server, b"MSG a b 65536\r\n", 99).unwrap().is_empty());
+    assert!(
+        read(Side::Server, b"MSG a b 65536\r\n", 99)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
 fn a_message_without_a_length_is_refused() {
-    for line in ["MSG Hotmail Hotmail x\r\n", "MSG Hotmail Hotmail -1\r\n", "MSG\r\n"] {
-        assert!(matches!(read(Side::Server, line.as_bytes(), 99), Err(CodecError::NoLength { .. })));
+    for line in [
+        "MSG Hotmail Hotmail x\r\n",
+        "MSG Hotmail Hotmail -1\r\n",
+        "MSG\r\n",
+    ] {
+        assert!(matches!(
+            read(Side::Server, line.as_bytes(), 99),
+            Err(CodecError::NoLength { .. })
+        ));
     }
 }
 
@@ -71,7 +108,10 @@ fn other_protocols_are_known_at_their_first_bytes() {
         Err(CodecError::NotMsnp(looks)) => Some(looks),
         _ => None,
     };
-    assert_eq!(looks(b"HTTP/1.1 400 Bad Request\r\n"), Some(LooksLike::Http));
+    assert_eq!(
+        looks(b"HTTP/1.1 400 Bad Request\r\n"),
+        Some(LooksLike::Http)
+    );
     assert_eq!(looks(b"\x15\x03\x01\x00\x02\x02\x46"), Some(LooksLike::Tls));
     assert_eq!(looks(b"SSH-2.0-OpenSSH_9\r\n"), Some(LooksLike::Ssh));
     assert_eq!(looks(b"\0"), Some(LooksLike::Nothing));
@@ -86,9 +126,9 @@ fn after_an_unknown_payload_the_next_command_is_found() {
     decoder.feed(b"XYZ 0 14\r\n<xml>\r\n</xml>\r\nNLN NLN a@b.c\r\n");
     assert_eq!(decoder.decode().unwrap().unwrap().name(), "XYZ");
     assert_eq!(decoder.decode().unwrap().unwrap().name(), "NLN");
-    decoder.feed(&vec![b'x'; MAX_SKIP]);
+    decoder.feed(&vec![b'x'; MAX_SKIP - 100]);
     assert_eq!(decoder.decode(), Ok(None));
-    decoder.feed(b"yy");
+    decoder.feed(&[b'y'; 200]);
     assert!(decoder.decode().is_err(), "the search has an end");
 }
 

@@ -1,0 +1,516 @@
+//! The client's side of the login, as a state machine without a socket.
+//!
+//! ```text
+//!   connected ─► VER CVR USR I ─┬─► XFR ─► (another connection) ─► connected
+//!                               └─► USR S <policy> ─► ticket ─► USR S <ticket> ─► USR OK ─► profile
+//! ```
+//! The three first commands go out in one write, which every server seen accepts and which saves
+//! two round trips; a server that refuses or closes is asked once more, one command at a time.
+//! Source of the order: hypothetic.org, notification/authentication.
+
+use super::{Command, Dialect, ErrorCode, Profile, challenge};
+use crate::address::Address;
+use crate::secret::{ExposeSecret, SecretSlice, SecretString};
+
+mod account;
+mod error;
+
+pub use account::{Account, BadAccount};
+pub use error::{LoginError, LoginStage};
+
+/// How often a server may send us on.
+const MAX_REFERRALS: usize = 5;
+
+/// How many commands are read before the profile; a contact list has some thousands.
+const MAX_COMMANDS: usize = 50_000;
+
+/// What the login is to be done with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose login.
+    pub account: Account,
+    /// What to offer, best first; empty stands for MSNP9 and MSNP8.
+    pub dialects: Vec<Dialect>,
+    /// One command at a time from the start.
+    pub lockstep: bool,
+}
+
+/// What the driver has to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Read on.
+    Wait,
+    /// Send this, then read on.
+    Send(Outgoing),
+    /// Get a ticket for this policy, then call [`Login::ticket`]; read on meanwhile.
+    NeedTicket(String),
+    /// Close, connect there, then call [`Login::connected`].
+    Refer(Referral),
+    /// Close, connect to the same address again, then call [`Login::connected`].
+    Reconnect(Retry),
+    /// Done.
+    Profile(Profile),
+}
+
+/// Where a server sends us on to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referral {
+    /// The host and port.
+    pub to: Address,
+}
+
+/// Why the same server is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// It did not take three commands at once.
+    Lockstep,
+    /// It speaks none of the dialects offered; there are more.
+    MoreDialects,
+}
+
+/// Bytes to send, and what may be said about them.
+#[derive(Debug)]
+pub struct Outgoing {
+    bytes: SecretSlice<u8>,
+    shown: &'static str,
+}
+
+impl Outgoing {
+    fn new(text: String, shown: &'static str) -> Self {
+        Self {
+            bytes: SecretSlice::from(text.into_bytes()),
+            shown,
+        }
+    }
+
+    /// The bytes; they may hold a ticket.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.expose_secret()
+    }
+
+    /// The commands' names, for a log.
+    #[must_use]
+    pub const fn shown(&self) -> &'static str {
+        self.shown
+    }
+}
+
+/// Where the login stands, with what it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    /// Waiting for the answer to VER.
+    Version {
+        trid: u32,
+    },
+    /// Waiting for the answer to CVR.
+    ClientVersion {
+        trid: u32,
+    },
+    /// Waiting for the answer to USR I.
+    Account {
+        trid: u32,
+    },
+    /// The driver fetches the ticket.
+    Ticket,
+    /// Waiting for the answer to USR S.
+    SignIn {
+        trid: u32,
+    },
+    /// Signed in, waiting for the profile.
+    Profile,
+}
+
+/// The client's side of one login, over as many connections as the server wants.
+#[derive(Debug)]
+pub struct Login {
+    options: Options,
+    state: State,
+    lockstep: bool,
+    widened: bool,
+    dialect: Option<Dialect>,
+    next_trid: u32,
+    at: Option<Address>,
+    visited: Vec<Address>,
+    nudges: u8,
+    commands: usize,
+}
+
+impl Login {
+    /// A login that has not begun.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self {
+            lockstep: options.lockstep,
+            options,
+            state: State::Idle,
+            widened: false,
+            dialect: None,
+            next_trid: 1,
+            at: None,
+            visited: Vec::new(),
+            nudges: 0,
+            commands: 0,
+        }
+    }
+
+    /// A connection to `at` stands: what to send first.
+    pub fn connected(&mut self, at: &Address) -> Outgoing {
+        self.at = Some(at.clone());
+        if !self.visited.contains(at) {
+            self.visited.push(at.clone());
+        }
+        self.begin()
+    }
+
+    fn begin(&mut self) -> Outgoing {
+        self.dialect = None;
+        self.nudges = 0;
+        let trid = self.trid();
+        self.state = State::Version { trid };
+        let mut text = self.ver(trid);
+        if self.lockstep {
+            return Outgoing::new(text, "VER");
+        }
+        let trid = self.trid();
+        text.push_str(&self.cvr(trid));
+        let trid = self.trid();
+        text.push_str(&self.usr(trid));
+        Outgoing::new(text, "VER CVR USR")
+    }
+
+    /// Takes a command from the server.
+    ///
+    /// # Errors
+    /// [`LoginError`] where the login cannot go on.
+    pub fn receive(&mut self, command: &Command<'_>) -> Result<Step, LoginError> {
+        self.commands += 1;
+        if self.commands > MAX_COMMANDS {
+            return Err(LoginError::TalksTooMuch);
+        }
+        if let Some(code) = command.error_code() {
+            return self.refused(command, ErrorCode(code));
+        }
+        match (command.name(), self.state) {
+            ("VER", State::Version { trid }) => self.version(command, trid),
+            ("CVR", State::ClientVersion { trid }) => self.client_version(command, trid),
+            ("USR", State::ClientVersion { trid }) if !self.lockstep => {
+                // The answer to CVR was left out; the one to USR is one further.
+                self.policy(command, trid.wrapping_add(1))
+            }
+            ("USR", State::Account { trid }) => self.policy(command, trid),
+            ("USR", State::SignIn { trid }) => self.signed_in(command, trid),
+            ("XFR", State::ClientVersion { .. } | State::Account { .. }) => {
+                if let State::Account { trid } = self.state {
+                    expect_trid(command, trid)?;
+                }
+                self.refer(command)
+            }
+            ("XFR", State::SignIn { .. } | State::Profile) => self.refer(command),
+            ("MSG", State::SignIn { .. } | State::Profile) => {
+                Ok(Profile::parse(command.payload()).map_or(Step::Wait, Step::Profile))
+            }
+            ("CHL", State::Profile) => Ok(self.challenge(command)),
+            ("OUT", _) => Err(LoginError::SignedOut {
+                reason: command
+                    .arg(0)
+                    .map(|reason| reason.chars().take(8).collect()),
+            }),
+            // Whatever else a server tells: presence, contacts, mail, configuration.
+            _ => Ok(Step::Wait),
+        }
+    }
+
+    /// The server closed the connection; `midway` says whether in the middle of a command.
+    ///
+    /// # Errors
+    /// [`LoginError::Closed`] where a second try would not help.
+    pub fn closed(&mut self, midway: bool) -> Result<Step, LoginError> {
+        if self.may_be_impatience() {
+            return Ok(self.retry_in_lockstep());
+        }
+        Err(LoginError::Closed {
+            stage: self.stage(),
+            midway,
+        })
+    }
+
+    /// The ticket that [`Step::NeedTicket`] asked for: what to send.
+    pub fn ticket(&mut self, ticket: &SecretString) -> Outgoing {
+        let trid = self.trid();
+        self.state = State::SignIn { trid };
+        Outgoing::new(
+            format!("USR {trid} TWN S {}\r\n", ticket.expose_secret()),
+            "USR",
+        )
+    }
+
+    /// The profile does not come by itself: the next thing that may make it come, or `None`.
+    ///
+    /// Old servers send it only after `SYN` or the first `CHG`; HDN signs in without being seen.
+    pub fn nudge(&mut self) -> Option<Outgoing> {
+        if self.state != State::Profile {
+            return None;
+        }
+        self.nudges += 1;
+        let trid = self.trid();
+        match self.nudges {
+            1 if self.dialect >= Some(Dialect::MSNP10) => {
+                Some(Outgoing::new(format!("SYN {trid} 0 0\r\n"), "SYN"))
+            }
+            1 => Some(Outgoing::new(format!("SYN {trid} 0\r\n"), "SYN")),
+            2 => Some(Outgoing::new(format!("CHG {trid} HDN 0\r\n"), "CHG")),
+            _ => None,
+        }
+    }
+
+    /// The polite end.
+    #[must_use]
+    pub fn goodbye() -> Outgoing {
+        Outgoing::new("OUT\r\n".to_owned(), "OUT")
+    }
+
+    /// What the login waits for, in words.
+    #[must_use]
+    pub const fn stage(&self) -> LoginStage {
+        match self.state {
+            State::Idle | State::Version { .. } => LoginStage::Version,
+            State::ClientVersion { .. } => LoginStage::ClientVersion,
+            State::Account { .. } => LoginStage::Account,
+            State::Ticket => LoginStage::Ticket,
+            State::SignIn { .. } => LoginStage::SignIn,
+            State::Profile => LoginStage::Profile,
+        }
+    }
+
+    /// The dialect agreed on, once it is.
+    #[must_use]
+    pub const fn dialect(&self) -> Option<Dialect> {
+        self.dialect
+    }
+
+    /// Whether commands go out one at a time.
+    #[must_use]
+    pub const fn is_lockstep(&self) -> bool {
+        self.lockstep
+    }
+
+    fn trid(&mut self) -> u32 {
+        let trid = self.next_trid;
+        self.next_trid += 1;
+        trid
+    }
+
+    fn offered(&self) -> Vec<Dialect> {
+        match (self.widened, self.options.dialects.as_slice()) {
+            (true, _) => vec![Dialect::MSNP12, Dialect::MSNP11, Dialect::MSNP10],
+            (false, []) => vec![Dialect::MSNP9, Dialect::MSNP8],
+            (false, chosen) => chosen.to_vec(),
+        }
+    }
+
+    fn ver(&self, trid: u32) -> String {
+        let offered: Vec<_> = self.offered().iter().map(Dialect::to_string).collect();
+        format!("VER {trid} {} CVR0\r\n", offered.join(" "))
+    }
+
+    fn cvr(&self, trid: u32) -> String {
+        let account = &self.options.account;
+        format!("CVR {trid} 0x0409 winnt 5.1 i386 MSNMSGR 6.0.0602 MSMSGS {account}\r\n")
+    }
+
+    fn usr(&self, trid: u32) -> String {
+        format!("USR {trid} TWN I {}\r\n", self.options.account)
+    }
+
+    fn version(&mut self, command: &Command<'_>, trid: u32) -> Result<Step, LoginError> {
+        expect_trid(command, trid)?;
+        let offered = self.offered();
+        // A server that insists on one of MSNP10 to 12 gets its way: the profile is the same.
+        let spoken = |dialect: &Dialect| offered.contains(dialect) || *dialect >= Dialect::MSNP10;
+        self.dialect = command
+            .args()
+            .skip(1)
+            .filter_map(|word| std::str::from_utf8(word).ok()?.parse().ok())
+            .find(spoken);
+        if self.dialect.is_none() {
+            return self.no_dialect(command, &offered);
+        }
+        if !self.lockstep {
+            self.state = State::ClientVersion {
+                trid: trid.wrapping_add(1),
+            };
+            return Ok(Step::Wait);
+        }
+        let trid = self.trid();
+        self.state = State::ClientVersion { trid };
+        Ok(Step::Send(Outgoing::new(self.cvr(trid), "CVR")))
+    }
+
+    fn no_dialect(
+        &mut self,
+        command: &Command<'_>,
+        offered: &[Dialect],
+    ) -> Result<Step, LoginError> {
+        if self.options.dialects.is_empty() && !self.widened {
+            self.widened = true;
+            return Ok(Step::Reconnect(Retry::MoreDialects));
+        }
+        Err(LoginError::NoDialect {
+            offered: offered
+                .iter()
+                .map(Dialect::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
+            answered: command.arg(1).map(|word| word.chars().take(20).collect()),
+        })
+    }
+
+    fn client_version(&mut self, command: &Command<'_>, trid: u32) -> Result<Step, LoginError> {
+        expect_trid(command, trid)?;
+        if !self.lockstep {
+            self.state = State::Account {
+                trid: trid.wrapping_add(1),
+            };
+            return Ok(Step::Wait);
+        }
+        let trid = self.trid();
+        self.state = State::Account { trid };
+        Ok(Step::Send(Outgoing::new(self.usr(trid), "USR")))
+    }
+
+    /// `USR <trid> TWN S <policy>`.
+    fn policy(&mut self, command: &Command<'_>, trid: u32) -> Result<Step, LoginError> {
+        expect_trid(command, trid)?;
+        let scheme = command.arg(1).unwrap_or_default();
+        if scheme != "TWN" {
+            return Err(LoginError::OtherScheme {
+                scheme: scheme.chars().take(8).collect(),
+            });
+        }
+        let policy = command
+            .exact_arg(3)
+            .filter(|policy| policy.bytes().all(|byte| byte.is_ascii_graphic()))
+            .ok_or(LoginError::Malformed {
+                command: "USR",
+                what: "no policy",
+            })?;
+        self.state = State::Ticket;
+        Ok(Step::NeedTicket(policy.to_owned()))
+    }
+
+    /// `USR <trid> OK …`; how many words follow differs between dialects and servers.
+    fn signed_in(&mut self, command: &Command<'_>, trid: u32) -> Result<Step, LoginError> {
+        expect_trid(command, trid)?;
+        if command.arg(1).as_deref() != Some("OK") {
+            return Err(LoginError::Malformed {
+                command: "USR",
+                what: "neither OK nor an error",
+            });
+        }
+        self.state = State::Profile;
+        Ok(Step::Wait)
+    }
+
+    /// `XFR <trid> NS <address> …`, whatever comes after the address.
+    fn refer(&mut self, command: &Command<'_>) -> Result<Step, LoginError> {
+        if command.arg(1).as_deref() != Some("NS") {
+            return Err(LoginError::Malformed {
+                command: "XFR",
+                what: "a referral that is not to a notification server",
+            });
+        }
+        let Some(to) = command.arg(2) else {
+            return Err(LoginError::Malformed {
+                command: "XFR",
+                what: "no address",
+            });
+        };
+        let referrals = self.visited.len();
+        if referrals > MAX_REFERRALS {
+            return Err(LoginError::TooManyReferrals {
+                limit: MAX_REFERRALS,
+            });
+        }
+        if to == "0" {
+            // Stay here and begin again; it counts, so that it cannot go on for ever.
+            if let Some(at) = self.at.clone() {
+                self.visited.push(at);
+            }
+            return Ok(Step::Send(self.begin()));
+        }
+        let current_port = self
+            .at
+            .as_ref()
+            .map_or(crate::address::MSNP_PORT, |at| at.port);
+        let to = Address::parse(&to, current_port).map_err(|why| LoginError::BadReferral {
+            why: why.to_string(),
+        })?;
+        if self.visited.contains(&to) {
+            return Err(LoginError::ReferralLoop { to });
+        }
+        self.state = State::Idle;
+        Ok(Step::Refer(Referral { to }))
+    }
+
+    fn challenge(&mut self, command: &Command<'_>) -> Step {
+        // From MSNP11 on the answer is another one, and no profile waits for it.
+        let (Some(challenge), true) = (command.exact_arg(1), self.dialect <= Some(Dialect::MSNP10))
+        else {
+            return Step::Wait;
+        };
+        let trid = self.trid();
+        let (product, code) = challenge::PRODUCT;
+        let answer = challenge::answer(challenge, code);
+        Step::Send(Outgoing::new(
+            format!("QRY {trid} {product} 32\r\n{answer}"),
+            "QRY",
+        ))
+    }
+
+    fn refused(&mut self, command: &Command<'_>, code: ErrorCode) -> Result<Step, LoginError> {
+        if command.args().next().is_some() && command.trid().is_none() {
+            // `220 mail.example ESMTP` and its like.
+            return Err(LoginError::Malformed {
+                command: "error",
+                what: "no transaction id",
+            });
+        }
+        if code.may_be_impatience() && self.may_be_impatience() {
+            return Ok(self.retry_in_lockstep());
+        }
+        Err(LoginError::Refused {
+            code,
+            stage: self.stage(),
+        })
+    }
+
+    const fn may_be_impatience(&self) -> bool {
+        let early = matches!(
+            self.state,
+            State::Version { .. } | State::ClientVersion { .. } | State::Account { .. }
+        );
+        early && !self.lockstep
+    }
+
+    fn retry_in_lockstep(&mut self) -> Step {
+        self.lockstep = true;
+        self.state = State::Idle;
+        Step::Reconnect(Retry::Lockstep)
+    }
+}
+
+fn expect_trid(command: &Command<'_>, expected: u32) -> Result<(), LoginError> {
+    if command.trid() == Some(expected) {
+        return Ok(());
+    }
+    Err(LoginError::WrongTrid {
+        command: command.name().to_owned(),
+        expected,
+        got: command.arg(0).map(|word| word.chars().take(12).collect()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

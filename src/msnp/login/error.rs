@@ -1,0 +1,117 @@
+//! Why a login cannot go on.
+
+use std::fmt;
+
+use super::super::ErrorCode;
+use crate::address::Address;
+
+/// What the login was waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LoginStage {
+    /// The answer to VER.
+    Version,
+    /// The answer to CVR.
+    ClientVersion,
+    /// The answer to USR I.
+    Account,
+    /// The ticket, from the login server.
+    Ticket,
+    /// The answer to USR S.
+    SignIn,
+    /// The profile.
+    Profile,
+}
+
+impl fmt::Display for LoginStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Version => "the answer to VER",
+            Self::ClientVersion => "the answer to CVR",
+            Self::Account => "the answer to USR (account)",
+            Self::Ticket => "the ticket",
+            Self::SignIn => "the answer to USR (ticket)",
+            Self::Profile => "the profile",
+        })
+    }
+}
+
+/// Why a login cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// No dialect in common.
+    #[error("the server speaks none of {offered} (it answered {})", answered.as_deref().unwrap_or("nothing"))]
+    NoDialect {
+        /// What we offered last.
+        offered: String,
+        /// The first word of its answer.
+        answered: Option<String>,
+    },
+    /// An error reply.
+    #[error("the server answered {code} instead of {stage}")]
+    Refused {
+        /// The error.
+        code: ErrorCode,
+        /// What we waited for.
+        stage: LoginStage,
+    },
+    /// An answer to something else than was asked.
+    #[error("the server's {command} answers transaction {}, not {expected}", got.as_deref().unwrap_or("none"))]
+    WrongTrid {
+        /// The command.
+        command: String,
+        /// The transaction id we sent.
+        expected: u32,
+        /// What came back.
+        got: Option<String>,
+    },
+    /// A command without what it must have.
+    #[error("the server's {command} cannot be used: {what}")]
+    Malformed {
+        /// The command.
+        command: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Another authentication scheme than TWN.
+    #[error("the server wants the authentication scheme '{scheme}', not TWN")]
+    OtherScheme {
+        /// Its name.
+        scheme: String,
+    },
+    /// A referral to where we have been.
+    #[error("the server refers to {to}, where we have been already")]
+    ReferralLoop {
+        /// That address.
+        to: Address,
+    },
+    /// One referral after another.
+    #[error("more than {limit} referrals")]
+    TooManyReferrals {
+        /// How many are followed.
+        limit: usize,
+    },
+    /// A referral to no address.
+    #[error("the server refers to an address that is none: {why}")]
+    BadReferral {
+        /// Why not.
+        why: String,
+    },
+    /// `OUT`.
+    #[error("the server ended the session (OUT{})", reason.as_deref().map(|r| format!(" {r}")).unwrap_or_default())]
+    SignedOut {
+        /// `OTH` for signed in elsewhere, `SSD` for shutting down.
+        reason: Option<String>,
+    },
+    /// The end of the connection.
+    #[error("the server closed the connection {} {stage}", if *midway { "in the middle of a command, before" } else { "before" })]
+    Closed {
+        /// What we waited for.
+        stage: LoginStage,
+        /// Whether a command had begun.
+        midway: bool,
+    },
+    /// Commands without end.
+    #[error("the server sends command after command, but no profile")]
+    TalksTooMuch,
+}

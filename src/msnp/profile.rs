@@ -1,0 +1,281 @@
+//! The initial profile: what the server saw of us.
+
+use std::fmt;
+
+/// The content type that tells the profile from every other message.
+const CONTENT_TYPE: &[u8] = b"text/x-msmsgsprofile";
+
+/// The longest value kept of a field, in bytes; the longest address has 45.
+const MAX_VALUE: usize = 128;
+
+/// The two fields of the initial profile that say what the server sees.
+///
+/// The profile holds single sign-on secrets too (`MSPAuth`); they are not even read.
+/// Source: hypothetic.org, notification/messages ("Initial profile").
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// `ClientIP`, trimmed; `None` where the profile has no such field.
+    pub client_ip: Option<String>,
+    /// `ClientPort`, trimmed; `None` where the profile has no such field.
+    pub client_port: Option<String>,
+}
+
+impl Profile {
+    /// Reads a message's payload; `None` where it is another message.
+    ///
+    /// Field names and the content type are compared without case, line ends may be LF or CR LF,
+    /// fields may come in any order and be missing, the first of a repeated field counts.
+    #[must_use]
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let mut profile = Self::default();
+        let mut is_profile = false;
+        for line in payload.split(|byte| *byte == b'\n') {
+            let Some((name, value)) = field(line) else {
+                continue;
+            };
+            let kept = if name.eq_ignore_ascii_case(b"Content-Type") {
+                is_profile |= is_profile_type(value);
+                continue;
+            } else if name.eq_ignore_ascii_case(b"ClientIP") {
+                &mut profile.client_ip
+            } else if name.eq_ignore_ascii_case(b"ClientPort") {
+                &mut profile.client_port
+            } else {
+                continue;
+            };
+            kept.get_or_insert_with(|| {
+                String::from_utf8_lossy(&value[..value.len().min(MAX_VALUE)]).into_owned()
+            });
+        }
+        is_profile.then_some(profile)
+    }
+}
+
+/// `name: value`, both trimmed.
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', line)?;
+    Some((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()))
+}
+
+fn is_profile_type(value: &[u8]) -> bool {
+    value
+        .get(..CONTENT_TYPE.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(CONTENT_TYPE))
+}
+
+/// Finds the last profile in a saved payload or in a transcript that contains one.
+///
+/// Lines of a transcript may have something before them, a direction or a time: whatever stands
+/// before `Content-Type:` is taken off the other lines too, byte for byte where it repeats and by
+/// its length where it does not.
+#[must_use]
+pub fn find_profile(saved: &[u8]) -> Option<Profile> {
+    let lines: Vec<&[u8]> = saved
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .collect();
+    let (at, before) = lines
+        .iter()
+        .enumerate()
+        .rev()
+        .find_map(|(at, line)| Some((at, content_type_at(line)?)))?;
+    let prefix = &lines[at][..before];
+    let bare = |line: &'_ &[u8]| -> Vec<u8> {
+        line.strip_prefix(prefix)
+            .or_else(|| line.get(before..))
+            .unwrap_or_default()
+            .to_vec()
+    };
+    // The headers stand together: from the line after the command, to the first empty line.
+    let is_header = |line: &&[u8]| {
+        let line = bare(line);
+        field(&line).is_some_and(|(name, _)| !name.is_empty() && !name.contains(&b' '))
+    };
+    let first = at
+        - lines[..at]
+            .iter()
+            .rev()
+            .take_while(|line| is_header(line))
+            .count();
+    let after = lines[at..]
+        .iter()
+        .take_while(|line| is_header(line))
+        .count();
+    let block: Vec<u8> = lines[first..at + after]
+        .iter()
+        .flat_map(|line| {
+            let mut line = bare(line);
+            line.push(b'\n');
+            line
+        })
+        .collect();
+    Profile::parse(&block)
+}
+
+/// Where `Content-Type: text/x-msmsgsprofile` begins in a line.
+fn content_type_at(line: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"content-type:";
+    let at = line
+        .windows(NAME.len())
+        .position(|w| w.eq_ignore_ascii_case(NAME))?;
+    is_profile_type(line[at + NAME.len()..].trim_ascii()).then_some(at)
+}
+
+/// Writes the profile as Microsoft's servers did: same fields, same order.
+///
+/// `client_port` is printed as it is given, in whatever order of bytes; `None` leaves the field
+/// out. `sso` becomes `MSPAuth`.
+pub(crate) struct ClassicProfile<'a> {
+    /// Unix time of the login, seconds.
+    pub(crate) login_time: u64,
+    /// The address the server sees.
+    pub(crate) client_ip: &'a str,
+    /// The number to print as the port the server sees.
+    pub(crate) client_port: Option<u16>,
+    /// Opaque text for `MSPAuth`.
+    pub(crate) sso: &'a str,
+    /// Whether the dialect is MSNP10 or later.
+    pub(crate) has_migrated: bool,
+}
+
+impl fmt::Display for ClassicProfile<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            login_time,
+            client_ip,
+            sso,
+            ..
+        } = self;
+        write!(
+            f,
+            "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsprofile; charset=UTF-8\r\n\
+             LoginTime: {login_time}\r\nEmailEnabled: 0\r\nMemberIdHigh: 1\r\nMemberIdLow: 2\r\n\
+             lang_preference: 1033\r\npreferredEmail: \r\ncountry: US\r\nPostalCode: \r\n\
+             Gender: \r\nKid: 0\r\nAge: \r\nBDayPre: \r\nBirthday: \r\nWallet: \r\nFlags: 1027\r\n\
+             sid: 507\r\nkv: 11\r\nMSPAuth: {sso}\r\nClientIP: {client_ip}\r\n"
+        )?;
+        if let Some(port) = self.client_port {
+            write!(f, "ClientPort: {port}\r\n")?;
+        }
+        if self.has_migrated {
+            f.write_str("ABCHMigrated: 1\r\n")?;
+        }
+        f.write_str("\r\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classic() -> String {
+        ClassicProfile {
+            login_time: 1_700_000_000,
+            client_ip: "203.0.113.7",
+            client_port: Some(2308),
+            sso: "testticket$$",
+            has_migrated: false,
+        }
+        .to_string()
+    }
+
+    fn both(profile: Option<Profile>) -> (Option<String>, Option<String>) {
+        let profile = profile.expect("a profile");
+        (profile.client_ip, profile.client_port)
+    }
+
+    fn pair(ip: &str, port: &str) -> (Option<String>, Option<String>) {
+        (Some(ip.into()), Some(port.into()))
+    }
+
+    #[test]
+    fn the_classic_form_has_its_known_length_and_reads_back() {
+        assert_eq!(classic().len(), 366);
+        assert_eq!(
+            both(Profile::parse(classic().as_bytes())),
+            pair("203.0.113.7", "2308")
+        );
+    }
+
+    #[test]
+    fn another_message_is_no_profile() {
+        assert_eq!(
+            Profile::parse(b"Content-Type: text/x-msmsgsemailnotification\r\n\r\n"),
+            None
+        );
+        assert_eq!(Profile::parse(b""), None);
+        assert_eq!(
+            Profile::parse(b"ClientIP: 1.1.1.1\r\nClientPort: 1\r\n"),
+            None
+        );
+    }
+
+    #[test]
+    fn order_case_line_ends_and_repeats_do_not_matter() {
+        let odd = b"clientip:203.0.113.7\nCLIENTPORT :  516. \nClientPort: 9\ncontent-TYPE: Text/X-MSMSGSprofile\n";
+        assert_eq!(both(Profile::parse(odd)), pair("203.0.113.7", "516."));
+    }
+
+    #[test]
+    fn a_missing_field_is_not_an_empty_one() {
+        let profile =
+            Profile::parse(b"Content-Type: text/x-msmsgsprofile\r\nClientPort:\r\n").unwrap();
+        assert_eq!(
+            profile,
+            Profile {
+                client_ip: None,
+                client_port: Some(String::new())
+            }
+        );
+    }
+
+    #[test]
+    fn a_transcript_may_have_something_before_each_line() {
+        let bare = format!(
+            "USR 7 OK a@b.c A 1 0\r\nMSG Hotmail Hotmail 366\r\n{}NLN x\r\n",
+            classic()
+        );
+        assert_eq!(
+            both(find_profile(bare.as_bytes())),
+            pair("203.0.113.7", "2308")
+        );
+
+        let marked: String = bare.lines().map(|line| format!("S: {line}\n")).collect();
+        assert_eq!(
+            both(find_profile(marked.as_bytes())),
+            pair("203.0.113.7", "2308")
+        );
+
+        let timed: String = bare
+            .lines()
+            .enumerate()
+            .map(|(n, line)| format!("12:00:{n:02} <<< {line}\n"))
+            .collect();
+        assert_eq!(
+            both(find_profile(timed.as_bytes())),
+            pair("203.0.113.7", "2308")
+        );
+    }
+
+    #[test]
+    fn fields_of_other_messages_in_a_transcript_do_not_count() {
+        let two = format!(
+            "ClientIP: 9.9.9.9\r\n\r\n{}ClientIP: 8.8.8.8\r\n",
+            classic()
+        );
+        assert_eq!(
+            both(find_profile(two.as_bytes())),
+            pair("203.0.113.7", "2308")
+        );
+        assert_eq!(find_profile(b"nothing here"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_do_no_harm(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let _ = Profile::parse(&bytes);
+            let _ = find_profile(&[b"Content-Type: text/x-msmsgsprofile\n", &bytes[..]].concat());
+            let _ = find_profile(&[&bytes[..], b"Content-Type: text/x-msmsgsprofile\n", &bytes[..]].concat());
+        }
+    }
+}

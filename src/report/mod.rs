@@ -1,0 +1,3 @@
+//! The result and the story: one model, one file a format.
+
+pub mod print;
