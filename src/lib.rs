@@ -1,6 +1,8 @@
 //! x
 pub mod address;
 pub mod conntype;
+pub mod exit;
+pub mod failure;
 pub mod msnp;
 pub mod report;
 pub mod secret;

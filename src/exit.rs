@@ -1,0 +1,90 @@
+//! Outcome to exit code; the only table of codes.
+
+use crate::conntype::Label;
+use crate::failure::Class;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// A connection type was determined, and it was among those expected, if any were named.
+    Done = 0,
+    /// A connection type was determined, but not one of those expected.
+    Unexpected = 1,
+    /// The command line or a file it names is wrong.
+    Usage = 2,
+    /// Not determined: something could not be reached in time.
+    Unreachable = 3,
+    /// Not determined: the credentials were refused.
+    Credentials = 4,
+    /// Not determined: the server answered, but not with a usable profile.
+    NoProfile = 5,
+    /// A bug of ours.
+    Bug = 70,
+}
+
+/// The table as `--help` shows it.
+pub const HELP: &str = "Exit codes:
+  0   a connection type was determined, and met --expect if given
+  1   determined, but not among --expect
+  2   the command line is wrong
+  3   Unknown-Connect: the server could not be reached in time (DNS, TCP, TLS, proxy, timeout)
+  4   Unknown-Connect: the credentials were refused
+  5   Unknown-Connect: the server answered, but not with a usable profile
+  70  a bug in this program";
+
+impl Exit {
+    /// The exit code of a verdict. `failure` is what kept us from one, if something did;
+    /// `expected` is empty where nothing was expected.
+    #[must_use]
+    pub fn of(label: Label, failure: Option<Class>, expected: &[Label]) -> Self {
+        if expected.contains(&label) {
+            return Self::Done;
+        }
+        match (label.determined(), failure) {
+            (true, _) if expected.is_empty() => Self::Done,
+            (true, _) => Self::Unexpected,
+            (false, Some(Class::Unreachable)) => Self::Unreachable,
+            (false, Some(Class::Credentials)) => Self::Credentials,
+            (false, Some(Class::NoProfile) | None) => Self::NoProfile,
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_holds() {
+        use Label::{DirectConnect, SymmetricNat, UnknownConnect};
+        let code = |label, failure, expected: &[Label]| Exit::of(label, failure, expected).code();
+        assert_eq!(code(DirectConnect, None, &[]), 0);
+        assert_eq!(code(DirectConnect, None, &[SymmetricNat, DirectConnect]), 0);
+        assert_eq!(code(DirectConnect, None, &[SymmetricNat]), 1);
+        assert_eq!(code(UnknownConnect, Some(Class::Unreachable), &[]), 3);
+        assert_eq!(
+            code(UnknownConnect, Some(Class::Unreachable), &[DirectConnect]),
+            3
+        );
+        assert_eq!(code(UnknownConnect, Some(Class::Credentials), &[]), 4);
+        assert_eq!(code(UnknownConnect, Some(Class::NoProfile), &[]), 5);
+        assert_eq!(code(UnknownConnect, None, &[]), 5);
+        assert_eq!(
+            code(UnknownConnect, Some(Class::Unreachable), &[UnknownConnect]),
+            0
+        );
+    }
+}
