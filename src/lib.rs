@@ -5,4 +5,5 @@ pub mod exit;
 pub mod failure;
 pub mod msnp;
 pub mod report;
+pub mod net;
 pub mod secret;

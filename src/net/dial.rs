@@ -1,0 +1,319 @@
+//! Names to addresses, addresses to connections.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::task::JoinSet;
+
+use super::{Bind, Plan, Trail, proxy};
+use crate::address::Address;
+use crate::conntype::{PathKind, Proxy};
+use crate::failure::{Failure, Stage};
+
+/// How long one address may keep the next one waiting (RFC 8305 §8 recommends 250 ms).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// How many addresses of one name are tried.
+const MAX_ADDRESSES: usize = 16;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// The notification or dispatch server.
+    Notification,
+    /// The Passport nexus.
+    Nexus,
+    /// The Passport login server.
+    Login,
+}
+
+impl Errand {
+    /// The stage that something counts to which is `stage` for the notification server.
+    pub(super) const fn stage(self, stage: Stage) -> Stage {
+        match self {
+            Self::Notification => stage,
+            Self::Nexus => Stage::Nexus,
+            Self::Login => Stage::Login,
+        }
+    }
+}
+
+/// A connection that stands.
+pub(super) struct Connected {
+    pub(super) stream: TcpStream,
+    /// Our end.
+    pub(super) local: SocketAddr,
+    /// The end our packets go to: the server's, or the proxy's.
+    pub(super) peer: SocketAddr,
+    pub(super) path: PathKind,
+    pub(super) proxy: Option<Proxy>,
+}
+
+/// Opens connections as the plan has it.
+#[derive(Clone, Copy)]
+pub(super) struct Dialer<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) trail: &'a Trail,
+}
+
+impl Dialer<'_> {
+    /// Connects to `to`, through the proxy where there is one.
+    pub(super) async fn connect(&self, to: &Address, errand: Errand) -> Result<Connected, Failure> {
+        if let Some(plan) = &self.plan.proxy {
+            return proxy::connect(self, plan, to, errand).await;
+        }
+        let addresses = self.resolve(to, errand).await?;
+        let stream = self.race(to, &addresses, errand).await?;
+        self.standing(stream, PathKind::Tcp, None, to, errand)
+    }
+
+    /// Wraps a stream that stands.
+    pub(super) fn standing(
+        &self,
+        stream: TcpStream,
+        path: PathKind,
+        proxy: Option<Proxy>,
+        to: &Address,
+        errand: Errand,
+    ) -> Result<Connected, Failure> {
+        // Each write is a whole thought; nothing is gained by waiting for a second one.
+        let ends = stream
+            .set_nodelay(true)
+            .and_then(|()| Ok((stream.local_addr()?, stream.peer_addr()?)));
+        let (local, peer) =
+            ends.map_err(|error| refused(&error, &to.to_string(), errand.stage(Stage::Connect)))?;
+        if errand == Errand::Notification {
+            self.trail.connected(local, peer, path, proxy.as_ref());
+        }
+        Ok(Connected { stream, local, peer, path, proxy })
+    }
+
+    /// The addresses of a name, of the family that is wanted, the families taking turns.
+    pub(super) async fn resolve(
+        &self,
+        to: &Address,
+        errand: Errand,
+    ) -> Result<Vec<SocketAddr>, Failure> {
+        let found: Vec<SocketAddr> = match to.ip() {
+            Some(ip) => vec![SocketAddr::new(ip, to.port)],
+            None => self.look_up(to, errand).await?,
+        };
+        let usable = |address: &&SocketAddr| {
+            let ip = address.ip();
+            self.plan.family.has(ip) && self.plan.bind.ip.is_none_or(|bind| same_family(bind, ip))
+        };
+        let usable: Vec<_> = found.iter().filter(usable).copied().collect();
+        if usable.is_empty() {
+            return Err(Failure::unreachable(
+                errand.stage(Stage::Resolve),
+                "no-usable-address",
+                format!("{} has no address of the family that -4, -6 or --bind asks for", to.host),
+                "leave out -4, -6 and --bind, or use another server",
+            ));
+        }
+        Ok(take_turns(&usable))
+    }
+
+    async fn look_up(&self, to: &Address, errand: Errand) -> Result<Vec<SocketAddr>, Failure> {
+        let stage = errand.stage(Stage::Resolve);
+        let _open = self.trail.enter(stage, format!("the address of {}", to.host));
+        let fail = |why: String| {
+            Failure::unreachable(
+                stage,
+                "name-not-found",
+                format!("look up {}: {why}", to.host),
+                "check the spelling of the name and the DNS of this host",
+            )
+        };
+        let found: Vec<_> = lookup_host((to.host.as_str(), to.port))
+            .await
+            .map_err(|error| fail(words(&error)))?
+            .collect();
+        if found.is_empty() { Err(fail("the name has no address".to_owned())) } else { Ok(found) }
+    }
+
+    /// The address of a server beyond a proxy that is not asked to look names up itself.
+    pub(super) async fn resolve_beyond(
+        &self,
+        to: &Address,
+        errand: Errand,
+        v4_only: bool,
+    ) -> Result<SocketAddr, Failure> {
+        let found = self.look_up(to, errand).await?;
+        found.into_iter().find(|at| !v4_only || at.is_ipv4()).ok_or_else(|| {
+            Failure::unreachable(
+                errand.stage(Stage::Resolve),
+                "no-usable-address",
+                format!("{} has no IPv4 address, and SOCKS4 carries no other", to.host),
+                "use socks4a://, socks5:// or another server",
+            )
+        })
+    }
+
+    /// Tries the addresses one after the other, each a little later than the one before, until
+    /// one answers (RFC 8305 §5).
+    pub(super) async fn race(
+        &self,
+        to: &Address,
+        addresses: &[SocketAddr],
+        errand: Errand,
+    ) -> Result<TcpStream, Failure> {
+        let stage = errand.stage(Stage::Connect);
+        let _open = self.trail.enter(stage, format!("a connection to {to}"));
+        let bind = match errand {
+            Errand::Notification => self.plan.bind,
+            Errand::Nexus | Errand::Login => Bind { port: 0, share: false, ..self.plan.bind },
+        };
+        let shown = |at: SocketAddr| {
+            if to.ip().is_some() { to.to_string() } else { format!("{to} ({})", at.ip()) }
+        };
+        let mut left: VecDeque<_> = addresses.iter().copied().collect();
+        let mut last = None;
+        // One address, or one port that two attempts cannot share.
+        if let Some(&only) = addresses.first()
+            && (addresses.len() == 1 || bind.port != 0)
+        {
+            let done = connect_one(only, bind).await;
+            return done.map_err(|error| refused(&error, &shown(only), stage));
+        }
+        let mut attempts = JoinSet::new();
+        loop {
+            if let Some(next) = left.pop_front() {
+                attempts.spawn(async move { (next, connect_one(next, bind).await) });
+            }
+            let delay = async {
+                if left.is_empty() { std::future::pending().await } else { tokio::time::sleep(ATTEMPT_DELAY).await }
+            };
+            tokio::select! {
+                done = attempts.join_next() => match done {
+                    Some(Ok((_, Ok(stream)))) => return Ok(stream),
+                    Some(Ok((at, Err(error)))) => last = Some(refused(&error, &shown(at), stage)),
+                    Some(Err(_)) => {}
+                    None if left.is_empty() => break,
+                    None => {}
+                },
+                () = delay => {}
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            refused(&io::Error::other("no address could be tried"), &to.to_string(), stage)
+        }))
+    }
+}
+
+async fn connect_one(to: SocketAddr, bind: Bind) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if bind.share || bind.port != 0 {
+        // Two sockets may share a local port toward two servers, if both say so beforehand.
+        socket.set_reuseaddr(true)?;
+    }
+    if bind != Bind::default() {
+        let any = match to.is_ipv4() {
+            true => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            false => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let local = SocketAddr::new(bind.ip.unwrap_or(any), bind.port);
+        socket.bind(local).map_err(|error| {
+            io::Error::new(error.kind(), BindFailed { local, why: words(&error) })
+        })?;
+    }
+    socket.connect(to).await
+}
+
+/// The local end could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the local address {local}: {why}")]
+pub(super) struct BindFailed {
+    local: SocketAddr,
+    why: String,
+}
+
+/// The failure that a connection attempt came to.
+pub(super) fn refused(error: &io::Error, to: &str, stage: Stage) -> Failure {
+    if let Some(bind) = error.get_ref().and_then(|inner| inner.downcast_ref::<BindFailed>()) {
+        return Failure::unreachable(
+            stage,
+            "bind-failed",
+            bind.to_string(),
+            "choose an address of this host and a port that is free, or leave out --bind",
+        );
+    }
+    let (code, remedy) = match error.kind() {
+        io::ErrorKind::ConnectionRefused => (
+            "connection-refused",
+            "nothing listens there: check the port (1863 is usual) and that the server runs",
+        ),
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            ("unreachable", "check the address and this host's routes")
+        }
+        io::ErrorKind::TimedOut => {
+            ("timeout", "check the address, and whether a firewall drops the port")
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+            ("connection-reset", "something on the way cuts the connection: a firewall, perhaps")
+        }
+        io::ErrorKind::PermissionDenied => {
+            ("not-permitted", "a firewall of this host forbids the connection")
+        }
+        _ => ("connection-failed", "check the address and this host's network"),
+    };
+    Failure::unreachable(stage, code, format!("connect {to}: {}", words(error)), remedy)
+}
+
+/// An error of the system without its number.
+pub(super) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+const fn same_family(a: IpAddr, b: IpAddr) -> bool {
+    a.is_ipv4() == b.is_ipv4()
+}
+
+/// The system's order, but so that the two families take turns (RFC 8305 §4).
+fn take_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let Some(first) = addresses.first() else {
+        return Vec::new();
+    };
+    let (mine, other): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        addresses.iter().partition(|a| a.is_ipv4() == first.is_ipv4());
+    let (mut mine, mut other) = (mine.into_iter(), other.into_iter());
+    let mut turns = Vec::with_capacity(addresses.len());
+    loop {
+        let before = turns.len();
+        turns.extend(mine.next());
+        turns.extend(other.next());
+        if turns.len() == before || turns.len() >= MAX_ADDRESSES {
+            turns.truncate(MAX_ADDRESSES);
+            return turns;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_in_the_systems_order() {
+        let read = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let mixed = read(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"]);
+        let turns = read(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"]);
+        assert_eq!(take_turns(&mixed), turns);
+        assert_eq!(take_turns(&[]), []);
+        let many: Vec<_> = (0..40).map(|n| SocketAddr::from(([10, 0, 0, n], 1))).collect();
+        assert_eq!(take_turns(&many).len(), MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn an_error_is_words_without_a_number() {
+        let error = io::Error::from_raw_os_error(111);
+        assert_eq!(words(&error), "connection refused");
+    }
+}

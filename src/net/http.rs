@@ -1,0 +1,152 @@
+//! HTTP/1.1 requests over connections of our own, one at a time on each.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+
+use super::dial::{Dialer, Errand, words};
+use super::{Url, tls};
+use crate::failure::{Failure, Stage};
+
+/// The longest head of a response, in bytes.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// The longest body that is read, in bytes: error pages are, so that the connection stays usable.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The name that clients of the time gave themselves.
+const USER_AGENT: HeaderValue = HeaderValue::from_static("MSMSGS");
+
+/// A connection to an HTTP server, kept alive between requests.
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    origin: Url,
+}
+
+/// What came back.
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+}
+
+/// A request that got no response.
+pub(super) struct Unanswered {
+    pub(super) failure: Failure,
+    /// Nothing came back on a connection that may have been closed before we asked: asking again
+    /// on a new one does no harm.
+    pub(super) stale: bool,
+}
+
+impl Connection {
+    /// Connects to the server of `url`, over TLS where it says `https`.
+    pub(super) async fn open(
+        dialer: &Dialer<'_>,
+        connector: &TlsConnector,
+        url: &Url,
+        errand: Errand,
+    ) -> Result<Self, Failure> {
+        let stream = dialer.connect(&url.address, errand).await?.stream;
+        let sender = if url.https {
+            let stream = tls::handshake(connector, stream, &url.address, errand).await?;
+            start(stream).await
+        } else {
+            start(stream).await
+        };
+        let sender = sender.map_err(|error| broken(&error, url, errand.stage(Stage::Connect)))?;
+        Ok(Self { sender, origin: url.clone() })
+    }
+
+    /// Whether a request to `url` can go over this connection.
+    pub(super) fn leads_to(&self, url: &Url) -> bool {
+        self.origin.same_origin(url) && !self.sender.is_closed()
+    }
+
+    /// One GET, whose response's body is read and dropped.
+    pub(super) async fn get(
+        &mut self,
+        url: &Url,
+        extra: Option<(HeaderName, HeaderValue)>,
+        stage: Stage,
+    ) -> Result<Response, Unanswered> {
+        let final_failure = |failure| Unanswered { failure, stale: false };
+        let mut request = Request::builder()
+            .method(Method::GET)
+            .uri(&url.path)
+            .header(hyper::header::HOST, url.authority())
+            .header(hyper::header::USER_AGENT, USER_AGENT)
+            .header(hyper::header::ACCEPT, "*/*");
+        if let Some((name, value)) = extra {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::default()).map_err(|error| {
+            final_failure(Failure::no_profile(
+                stage,
+                "bad-address",
+                format!("{url} cannot be asked for: {error}"),
+                "check the nexus and login addresses",
+            ))
+        })?;
+        let stale = |error: &hyper::Error| {
+            error.is_canceled() || error.is_closed() || error.is_incomplete_message()
+        };
+        let ready = self.sender.ready().await;
+        ready.map_err(|e| Unanswered { failure: broken(&e, url, stage), stale: true })?;
+        let response = self.sender.send_request(request).await;
+        let response = response
+            .map_err(|e| Unanswered { stale: stale(&e), failure: broken(&e, url, stage) })?;
+        let (head, body) = response.into_parts();
+        // A body that is too long or cut costs us the connection, not the header we came for.
+        let _ = Limited::new(body, MAX_BODY).collect().await;
+        Ok(Response { status: head.status.as_u16(), headers: head.headers })
+    }
+}
+
+async fn start<T>(stream: T) -> hyper::Result<SendRequest<Full<Bytes>>>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = Builder::new()
+        // Servers of that age compare header names to the letter.
+        .title_case_headers(true)
+        .max_header_size(MAX_HEAD)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "HTTP connection ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// The failure of a request without a response.
+fn broken(error: &hyper::Error, url: &Url, stage: Stage) -> Failure {
+    let at = &url.address;
+    if error.is_parse() {
+        return Failure::no_profile(
+            stage,
+            "no-http",
+            format!("{at} answers something that is no HTTP"),
+            "check the address and the port of the nexus and login pages",
+        );
+    }
+    let io = std::error::Error::source(error).and_then(|inner| inner.downcast_ref());
+    let why = match io {
+        Some(error) => words(error),
+        None if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => {
+            "closed without an answer".to_owned()
+        }
+        None => error.to_string(),
+    };
+    Failure::unreachable(
+        stage,
+        "no-http-answer",
+        format!("{at}: {why}"),
+        "try again; if it stays so, the server or something on the way refuses the request",
+    )
+}

@@ -1,0 +1,265 @@
+//! The handshake with a proxy; maintained crates speak the protocols.
+
+use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_socks::tcp::{Socks4Stream, Socks5Stream};
+use tokio_socks::{Error as SocksError, TargetAddr};
+
+use super::dial::{Connected, Dialer, Errand, words};
+use super::{ProxyPlan, ProxyScheme};
+use crate::address::Address;
+use crate::conntype::{PathKind, Proxy};
+use crate::failure::{Failure, Stage};
+use crate::secret::{ExposeSecret, SecretString};
+
+/// Connects to `to` through the proxy.
+pub(super) async fn connect(
+    dialer: &Dialer<'_>,
+    plan: &ProxyPlan,
+    to: &Address,
+    errand: Errand,
+) -> Result<Connected, Failure> {
+    let addresses = dialer.resolve(&plan.address, errand).await?;
+    let stream = dialer.race(&plan.address, &addresses, errand).await?;
+    let in_use = stream.peer_addr().ok().map(|peer| peer.ip());
+    let mut ips: Vec<_> = addresses.iter().map(|address| address.ip()).collect();
+    // The one in use first; the rest in the order they came.
+    ips.sort_by_key(|ip| Some(*ip) != in_use);
+    ips.dedup();
+    let _ = stream.set_nodelay(true);
+
+    let stage = errand.stage(Stage::Proxy);
+    let _open =
+        dialer.trail.enter(stage, format!("the proxy {} to connect to {to}", plan.address));
+    let looks_up = !matches!(plan.scheme, ProxyScheme::Socks5 | ProxyScheme::Socks4);
+    let v4_only = plan.scheme == ProxyScheme::Socks4;
+    let target = match to.ip() {
+        None if !looks_up => {
+            let found = dialer.resolve_beyond(to, errand, v4_only).await?;
+            Address { host: found.ip().to_string(), port: found.port() }
+        }
+        _ => to.clone(),
+    };
+    let (stream, path, bound) = match plan.scheme {
+        ProxyScheme::Http => (tunnel(stream, plan, &target, stage).await?, PathKind::HttpConnect, None),
+        ProxyScheme::Socks5 | ProxyScheme::Socks5h => {
+            let (stream, bound) = socks5(stream, plan, &target, stage).await?;
+            (stream, PathKind::Socks5, bound)
+        }
+        ProxyScheme::Socks4 | ProxyScheme::Socks4a => {
+            let (stream, bound) = socks4(stream, plan, &target, stage).await?;
+            (stream, PathKind::Socks4, bound)
+        }
+    };
+    let proxy = Proxy { name: plan.address.to_string(), addresses: ips, bound };
+    dialer.standing(stream, path, Some(proxy), to, errand)
+}
+
+type Bound = Option<std::net::SocketAddr>;
+
+async fn socks5(
+    stream: TcpStream,
+    plan: &ProxyPlan,
+    to: &Address,
+    stage: Stage,
+) -> Result<(TcpStream, Bound), Failure> {
+    let target = socks_target(to);
+    let done = match &plan.credentials {
+        Some((user, password)) => {
+            let password = password.expose_secret();
+            Socks5Stream::connect_with_password_and_socket(stream, target, user, password).await
+        }
+        None => Socks5Stream::connect_with_socket(stream, target).await,
+    };
+    let done = done.map_err(|error| socks_failure(&error, plan, to, stage))?;
+    let bound = meaningful(&done.target_addr());
+    Ok((done.into_inner(), bound))
+}
+
+async fn socks4(
+    stream: TcpStream,
+    plan: &ProxyPlan,
+    to: &Address,
+    stage: Stage,
+) -> Result<(TcpStream, Bound), Failure> {
+    let target = socks_target(to);
+    let done = match &plan.credentials {
+        Some((user, _)) => {
+            Socks4Stream::connect_with_userid_and_socket(stream, target, user).await
+        }
+        None => Socks4Stream::connect_with_socket(stream, target).await,
+    };
+    let done = done.map_err(|error| socks_failure(&error, plan, to, stage))?;
+    let bound = meaningful(&done.target_addr());
+    Ok((done.into_inner(), bound))
+}
+
+fn socks_target(to: &Address) -> TargetAddr<'static> {
+    match to.ip() {
+        Some(ip) => TargetAddr::Ip((ip, to.port).into()),
+        None => TargetAddr::Domain(to.host.clone().into(), to.port),
+    }
+}
+
+/// BND.ADDR and BND.PORT, unless they are the zeros that many proxies send.
+fn meaningful(bound: &TargetAddr<'_>) -> Bound {
+    match bound {
+        TargetAddr::Ip(end) if !end.ip().is_unspecified() && end.port() != 0 => Some(*end),
+        _ => None,
+    }
+}
+
+fn socks_failure(error: &SocksError, plan: &ProxyPlan, to: &Address, stage: Stage) -> Failure {
+    let at = &plan.address;
+    let check = "check the proxy's rules, and whether it reaches the server";
+    let (code, message, remedy) = match error {
+        SocksError::PasswordAuthFailure(_)
+        | SocksError::AuthorizationRequired
+        | SocksError::NoAcceptableAuthMethods
+        | SocksError::InvalidAuthValues(_)
+        | SocksError::IdentdAuthFailure
+        | SocksError::InvalidUserIdAuthFailure => return wrong_password(at, plan, stage),
+        SocksError::InvalidResponseVersion
+        | SocksError::InvalidReservedByte
+        | SocksError::UnknownAddressType
+        | SocksError::UnknownAuthMethod => (
+            "no-proxy",
+            format!("{at} talks something that is not {}", scheme_name(plan.scheme)),
+            "check the proxy's scheme and port",
+        ),
+        SocksError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => (
+            "proxy-closed",
+            format!("the proxy {at} closed the connection during the handshake"),
+            "check the proxy's scheme and port, and its rules",
+        ),
+        SocksError::Io(error) => (
+            "proxy-failed",
+            format!("the proxy {at}: {}", words(error)),
+            "check the proxy's scheme and port",
+        ),
+        SocksError::InvalidTargetAddress(why) => (
+            "proxy-target",
+            format!("{} cannot carry {to}: {why}", scheme_name(plan.scheme)),
+            "use socks5h:// or a server with an IPv4 address",
+        ),
+        other => (
+            "proxy-refused",
+            format!("the proxy {at} cannot connect to {to}: {}", other.to_string().to_lowercase()),
+            check,
+        ),
+    };
+    Failure::unreachable(stage, code, message, remedy)
+}
+
+fn wrong_password(at: &Address, plan: &ProxyPlan, stage: Stage) -> Failure {
+    let message = match plan.credentials {
+        Some(_) => format!("the proxy {at} refused the user or the password given for it"),
+        None => format!("the proxy {at} wants a user and a password"),
+    };
+    Failure::unreachable(
+        stage,
+        "proxy-password",
+        message,
+        "give them as --proxy scheme://user:password@host:port, or in MSNP9_PROXY",
+    )
+}
+
+const fn scheme_name(scheme: ProxyScheme) -> &'static str {
+    match scheme {
+        ProxyScheme::Socks5 | ProxyScheme::Socks5h => "SOCKS5",
+        ProxyScheme::Socks4 | ProxyScheme::Socks4a => "SOCKS4",
+        ProxyScheme::Http => "HTTP",
+    }
+}
+
+/// An HTTP CONNECT tunnel (RFC 9110 §9.3.6).
+async fn tunnel(
+    stream: TcpStream,
+    plan: &ProxyPlan,
+    to: &Address,
+    stage: Stage,
+) -> Result<TcpStream, Failure> {
+    let at = &plan.address;
+    let failed = |error: &hyper::Error| {
+        let (code, what) = match error.is_parse() {
+            true => ("no-proxy", "talks something that is not HTTP".to_owned()),
+            false => ("proxy-closed", format!("gave no answer to CONNECT: {error}")),
+        };
+        let message = format!("the proxy {at} {what}");
+        Failure::unreachable(stage, code, message, "check the proxy's scheme and port")
+    };
+    let (mut sender, connection) = http1::Builder::new()
+        .title_case_headers(true)
+        .max_header_size(16 * 1024)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| failed(&error))?;
+    tokio::spawn(connection.with_upgrades());
+    let mut request =
+        Request::builder().method(Method::CONNECT).uri(to.to_string()).header(HOST, to.to_string());
+    if let Some((user, password)) = &plan.credentials {
+        let mut value = basic(user, password.expose_secret());
+        value.set_sensitive(true);
+        request = request.header(PROXY_AUTHORIZATION, value);
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| {
+        Failure::unreachable(
+            stage,
+            "proxy-target",
+            format!("{to} cannot be asked for: {error}"),
+            "check the server's address",
+        )
+    })?;
+    let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+    match response.status() {
+        status if status.is_success() => {}
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => return Err(wrong_password(at, plan, stage)),
+        status => {
+            return Err(Failure::unreachable(
+                stage,
+                "proxy-refused",
+                format!("the proxy {at} answers HTTP {status} to CONNECT {to}"),
+                "check the proxy's rules (many allow port 443 only), and whether it reaches the \
+                 server",
+            ));
+        }
+    }
+    let upgraded = hyper::upgrade::on(response).await.map_err(|error| failed(&error))?;
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io.into_inner()),
+        _ => Err(Failure::unreachable(
+            stage,
+            "no-proxy",
+            format!("the proxy {at} sent bytes of its own into the tunnel"),
+            "check the proxy's scheme and port",
+        )),
+    }
+}
+
+/// `Basic` credentials (RFC 7617).
+fn basic(user: &str, password: &str) -> HeaderValue {
+    let pair = SecretString::from(format!("{user}:{password}"));
+    let text = SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())));
+    // Base64 is made of visible ASCII only, so this cannot fail.
+    HeaderValue::from_str(text.expose_secret()).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_in_bnd_addr_mean_nothing() {
+        let bound = |text: &str| meaningful(&TargetAddr::Ip(text.parse().unwrap()));
+        assert_eq!(bound("0.0.0.0:0"), None);
+        assert_eq!(bound("0.0.0.0:5"), None);
+        assert_eq!(bound("10.0.0.1:0"), None);
+        assert!(bound("10.0.0.1:5").is_some());
+    }
+}

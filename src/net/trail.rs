@@ -1,0 +1,167 @@
+//! What happened so far: kept outside the run, so that a deadline cannot take it away.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+
+use tokio::time::Instant;
+
+use crate::address::Address;
+use crate::conntype::{PathKind, Proxy, Warning};
+use crate::failure::{Failure, Stage};
+use crate::msnp::Dialect;
+use crate::report::{Context, Server, Timing};
+
+/// Is told what is being waited for, as it changes.
+pub type Progress = Box<dyn Fn(&str)>;
+
+/// The trail of one run.
+pub struct Trail {
+    started: Instant,
+    progress: Option<Progress>,
+    spans: RefCell<Vec<Span>>,
+    warnings: RefCell<Vec<Warning>>,
+    referrals: RefCell<Vec<Address>>,
+    dialect: Cell<Option<Dialect>>,
+    local: Cell<Option<SocketAddr>>,
+    peer: Cell<Option<SocketAddr>>,
+    path: Cell<PathKind>,
+    proxy: RefCell<Option<Proxy>>,
+}
+
+/// A stage's time.
+struct Span {
+    stage: Stage,
+    what: String,
+    start: Instant,
+    end: Option<Instant>,
+}
+
+/// Ends its stage when it goes.
+pub(super) struct Open<'a> {
+    trail: &'a Trail,
+    index: usize,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(span) = self.trail.spans.borrow_mut().get_mut(self.index) {
+            span.end = Some(Instant::now());
+        }
+    }
+}
+
+impl Trail {
+    /// A trail that begins now. `progress` is told what is waited for.
+    #[must_use]
+    pub fn new(progress: Option<Progress>) -> Self {
+        Self {
+            started: Instant::now(),
+            progress,
+            spans: RefCell::default(),
+            warnings: RefCell::default(),
+            referrals: RefCell::default(),
+            dialect: Cell::default(),
+            local: Cell::default(),
+            peer: Cell::default(),
+            path: Cell::default(),
+            proxy: RefCell::default(),
+        }
+    }
+
+    /// A stage begins; `what` says what is waited for, with its address.
+    pub(super) fn enter(&self, stage: Stage, what: impl Into<String>) -> Open<'_> {
+        let what = what.into();
+        tracing::debug!(stage = stage.as_str(), "{what}");
+        if let Some(progress) = &self.progress {
+            progress(&what);
+        }
+        let mut spans = self.spans.borrow_mut();
+        spans.push(Span { stage, what, start: Instant::now(), end: None });
+        Open { trail: self, index: spans.len() - 1 }
+    }
+
+    pub(super) fn referred_to(&self, to: &Address) {
+        self.referrals.borrow_mut().push(to.clone());
+    }
+
+    pub(super) fn agreed_on(&self, dialect: Option<Dialect>) {
+        self.dialect.set(dialect);
+    }
+
+    pub(super) fn warn(&self, warning: Warning) {
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    pub(super) fn connected(
+        &self,
+        local: SocketAddr,
+        peer: SocketAddr,
+        path: PathKind,
+        proxy: Option<&Proxy>,
+    ) {
+        self.local.set(Some(local));
+        self.peer.set(Some(peer));
+        self.path.set(path);
+        *self.proxy.borrow_mut() = proxy.cloned();
+    }
+
+    /// The failure of a run whose time is up.
+    #[must_use]
+    pub fn timed_out(&self) -> Failure {
+        let spans = self.spans.borrow();
+        // Of two servers that are both waited for, the notification server is the one in front.
+        let passport = |span: &&Span| matches!(span.stage, Stage::Nexus | Stage::Login);
+        let open = || spans.iter().rev().filter(|span| span.end.is_none());
+        let waiting = open().find(|span| !passport(span)).or_else(|| open().next());
+        let (stage, what) = waiting
+            .map_or((Stage::Connect, "the first connection"), |span| (span.stage, &span.what));
+        let seconds = self.started.elapsed().as_secs_f64();
+        Failure::unreachable(
+            stage,
+            "timeout",
+            format!("no answer within {seconds:.1} s while waiting for {what}"),
+            match stage {
+                Stage::Resolve | Stage::Connect | Stage::Nexus | Stage::Login => {
+                    "check the address, and whether a firewall drops the port; --timeout gives \
+                     it longer"
+                }
+                _ => "try again later, or give it longer with --timeout",
+            },
+        )
+    }
+
+    /// What the report needs to know besides the verdict.
+    #[must_use]
+    pub fn context(&self, requested: &Address) -> Context {
+        let milliseconds = |from: Instant, to: Instant| {
+            (to.saturating_duration_since(from).as_secs_f64() * 1e5).round() / 1e2
+        };
+        let now = Instant::now();
+        Context {
+            server: Some(Server {
+                requested: requested.to_string(),
+                address: self.peer.get(),
+                referrals: self.referrals.borrow().iter().map(Address::to_string).collect(),
+            }),
+            dialect: self.dialect.get().map(|dialect| dialect.to_string()),
+            path: self.path.get(),
+            local: self.local.get(),
+            proxy: self.proxy.borrow().clone(),
+            timings: self
+                .spans
+                .borrow()
+                .iter()
+                .map(|span| Timing {
+                    stage: span.stage.as_str(),
+                    start: milliseconds(self.started, span.start),
+                    took: milliseconds(span.start, span.end.unwrap_or(now)),
+                })
+                .collect(),
+            warnings: self.warnings.borrow().clone(),
+            expected: Vec::new(),
+        }
+    }
+}

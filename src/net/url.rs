@@ -1,0 +1,123 @@
+//! `http` and `https` addresses, reduced to what is needed of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use hyper::Uri;
+
+use crate::address::Address;
+
+/// An `http://` or `https://` address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// Whether it is `https`.
+    pub https: bool,
+    /// Host and port.
+    pub address: Address,
+    /// Path and query, beginning with `/`.
+    pub path: String,
+}
+
+/// Why a text is no such address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is no http:// or https:// address")]
+pub struct BadUrl {
+    text: String,
+}
+
+impl Url {
+    /// Whether both lead to the same server.
+    #[must_use]
+    pub fn same_origin(&self, other: &Self) -> bool {
+        self.https == other.https && self.address == other.address
+    }
+
+    /// Where a `Location` header leads to, seen from here.
+    ///
+    /// # Errors
+    /// [`BadUrl`] where it leads to something that is not HTTP.
+    pub fn join(&self, location: &str) -> Result<Self, BadUrl> {
+        if location.starts_with('/') && !location.starts_with("//") {
+            let path = location.parse::<Uri>().map_err(|_| bad(location))?;
+            let path = path.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+            return Ok(Self { path, ..self.clone() });
+        }
+        location.parse()
+    }
+
+    /// Host and, unless it is the scheme's own, the port: the `Host` header.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let text = self.address.to_string();
+        let usual = if self.https { ":443" } else { ":80" };
+        text.strip_suffix(usual).map(str::to_owned).unwrap_or(text)
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+    }
+}
+
+impl FromStr for Url {
+    type Err = BadUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadUrl> {
+        let uri: Uri = text.trim().parse().map_err(|_| bad(text))?;
+        let https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(bad(text)),
+        };
+        let authority = uri.authority().ok_or_else(|| bad(text))?.as_str();
+        let address =
+            Address::parse(authority, if https { 443 } else { 80 }).map_err(|_| bad(text))?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Ok(Self { https, address, path: path.to_owned() })
+    }
+}
+
+fn bad(text: &str) -> BadUrl {
+    BadUrl { text: text.chars().filter(|c| !c.is_control()).take(100).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        let nexus = url("https://nexus.example/rdr/pprdr.asp?x=1");
+        assert!(nexus.https);
+        assert_eq!(nexus.address.to_string(), "nexus.example:443");
+        assert_eq!(nexus.path, "/rdr/pprdr.asp?x=1");
+        assert_eq!(nexus.authority(), "nexus.example");
+        assert_eq!(url("http://[::1]:8080").authority(), "[::1]:8080");
+        assert_eq!(url("http://[::1]:8080").path, "/");
+        assert_eq!(nexus.to_string(), "https://nexus.example/rdr/pprdr.asp?x=1");
+    }
+
+    #[test]
+    fn what_is_no_web_address_is_refused() {
+        for bad in ["", "nexus.example", "ftp://h/", "https://", "https:///x", "https://u:p@h/", "https://h:0/"] {
+            assert!(bad.parse::<Url>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_location_may_be_relative() {
+        let here = url("https://a:8443/login?x");
+        assert_eq!(here.join("/next?y=1").unwrap(), url("https://a:8443/next?y=1"));
+        assert_eq!(here.join("https://b/z").unwrap(), url("https://b/z"));
+        assert!(here.join("//b/z").is_err());
+        assert!(here.join("next").is_err());
+        assert!(here.same_origin(&url("https://a:8443/other")));
+        assert!(!here.same_origin(&url("http://a:8443/login")));
+    }
+}
