@@ -20,4 +20,5 @@ pub use escape::{encode_word, percent_decode, percent_encode};
 pub use login::{
     Account, BadAccount, Login, LoginError, LoginStage, Options, Outgoing, Referral, Step,
 };
+pub(crate) use profile::ClassicProfile;
 pub use profile::{Profile, find_profile};

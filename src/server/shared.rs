@@ -1,0 +1,99 @@
+//! What all connections of one server have in common.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use super::config::Limits;
+use super::desk::{Desk, Moment};
+use super::limits::{Failures, Gate, Stats};
+use super::registry::{Place, Registry};
+use super::session::Why;
+use super::ticket::random;
+use crate::address::Address;
+
+/// What all connections of one server have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) desk: Desk,
+    pub(super) limits: Limits,
+    pub(super) gate: Arc<Gate>,
+    pub(super) failures: Failures,
+    pub(super) registry: Arc<Registry>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) advertise: Option<Address>,
+    pub(super) passport_host: Option<Address>,
+    pub(super) gateway_host: Option<Address>,
+    pub(super) gateway_keeps_id: bool,
+    /// Where the notification server listens.
+    pub(super) notification: Vec<SocketAddr>,
+    /// In place of randomness, should the system run out of it.
+    pub(super) counter: AtomicU64,
+}
+
+impl Shared {
+    /// Now, with somebody who asks.
+    pub(super) fn moment(&self, peer: SocketAddr) -> Moment {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Moment {
+            now: now.map_or(0, |since| since.as_secs()),
+            peer,
+            is_throttled: self.failures.is_throttled(peer.ip(), Instant::now()),
+        }
+    }
+
+    /// A number that nobody guesses and that does not come again.
+    pub(super) fn nonce(&self) -> u128 {
+        random().map_or_else(
+            || u128::from(self.counter.fetch_add(1, Ordering::Relaxed)),
+            u128::from_be_bytes,
+        )
+    }
+
+    /// Signs an account in, and out where it was before.
+    pub(super) fn sign_in(&self, account: &str) -> Place {
+        let (place, had_one) = self.registry.sign_in(account);
+        Stats::count(&self.stats.logins);
+        if had_one {
+            Stats::count(&self.stats.evictions);
+        }
+        place
+    }
+
+    /// Counts a session that the server ends.
+    pub(super) fn count_end(&self, why: Why, peer: SocketAddr) {
+        let counter = match why {
+            Why::Left => return,
+            Why::Refused => {
+                self.failures.count(peer.ip(), Instant::now());
+                &self.stats.failed_logins
+            }
+            Why::Throttled => &self.stats.refused_logins,
+            Why::Protocol | Why::Ping => &self.stats.protocol_errors,
+        };
+        tracing::debug!(%peer, ?why, "session ended");
+        Stats::count(counter);
+    }
+
+    /// What the dispatch server at `local` names as the notification server: an address that
+    /// can be reached the way the client came.
+    pub(super) fn notification_for(&self, local: SocketAddr) -> String {
+        if let Some(advertise) = &self.advertise {
+            return advertise.to_string();
+        }
+        let all = &self.notification;
+        let fits = |wanted: &dyn Fn(&SocketAddr) -> bool| all.iter().find(|ns| wanted(ns)).copied();
+        fits(&|ns| ns.ip() == local.ip())
+            .or_else(|| {
+                fits(&|ns| ns.ip().is_unspecified() && ns.is_ipv4() == local.is_ipv4())
+                    .map(|ns| SocketAddr::new(local.ip(), ns.port()))
+            })
+            .or_else(|| fits(&|ns| !ns.ip().is_unspecified() && ns.is_ipv4() == local.is_ipv4()))
+            .or_else(|| all.first().copied())
+            .unwrap_or(local)
+            .to_string()
+    }
+}

@@ -1,0 +1,205 @@
+//! Tickets that no server has to remember: account and expiry, signed.
+//!
+//! `t=<payload>&p=<signature>`, both in hex: no comma, quote, blank or `%`, which clients of the
+//! time stumble over, and under 900 bytes, because one has a buffer of 1024.
+
+use std::fmt;
+
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::secret::{ExposeSecret, SecretString};
+
+/// First byte of the payload: what follows is expiry, a random number, and the account.
+const VERSION: u8 = 1;
+
+/// Version, expiry, random number.
+const FIXED: usize = 1 + 8 + 8;
+
+/// The longest account in a ticket, in bytes; sessions take none longer.
+const MAX_ACCOUNT: usize = 129;
+
+/// The key that signs tickets.
+#[derive(Clone)]
+pub struct TicketKey(hmac::Key);
+
+/// A key that is too short to be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a ticket key needs at least 16 bytes")]
+pub struct ShortKey;
+
+impl TicketKey {
+    /// A key of at least 16 bytes, shared by servers that are to accept each other's tickets.
+    ///
+    /// # Errors
+    /// [`ShortKey`].
+    pub fn new(bytes: &[u8]) -> Result<Self, ShortKey> {
+        if bytes.len() < 16 {
+            return Err(ShortKey);
+        }
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
+    }
+
+    /// A new key; `None` where the system gives no random numbers.
+    pub(super) fn generate() -> Option<Self> {
+        hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .ok()
+            .map(Self)
+    }
+
+    /// A ticket for `account` that is good before `expires` (Unix time, seconds). `nonce` makes
+    /// two tickets of one second differ.
+    pub(super) fn issue(&self, account: &str, expires: u64, nonce: u64) -> SecretString {
+        let mut payload = Vec::with_capacity(FIXED + account.len());
+        payload.push(VERSION);
+        payload.extend(expires.to_be_bytes());
+        payload.extend(nonce.to_be_bytes());
+        payload.extend(account.as_bytes());
+        let signature = hmac::sign(&self.0, &payload);
+        let mut ticket = String::with_capacity(2 * payload.len() + 70);
+        ticket.push_str("t=");
+        push_hex(&mut ticket, &payload);
+        ticket.push_str("&p=");
+        push_hex(&mut ticket, signature.as_ref());
+        SecretString::from(ticket)
+    }
+
+    /// The account a ticket was issued for; `None` where it is forged, cut or too old.
+    pub(super) fn account(&self, ticket: &SecretString, now: u64) -> Option<String> {
+        let (payload, signature) = ticket
+            .expose_secret()
+            .strip_prefix("t=")?
+            .split_once("&p=")?;
+        if payload.len() > 2 * (FIXED + MAX_ACCOUNT) || signature.len() != 64 {
+            return None;
+        }
+        let payload = from_hex(payload)?;
+        // Constant time; nothing in the payload is looked at before it is known to be ours.
+        hmac::verify(&self.0, &payload, &from_hex(signature)?).ok()?;
+        let (fixed, account) = payload.split_at_checked(FIXED)?;
+        let expires = u64::from_be_bytes(fixed.get(1..9)?.try_into().ok()?);
+        if fixed.first() != Some(&VERSION) || now >= expires {
+            return None;
+        }
+        String::from_utf8(account.to_vec()).ok()
+    }
+
+    /// Opaque text for `MSPAuth`, which clients hand on to web pages and nobody reads here.
+    pub(super) fn opaque(&self, account: &str, nonce: u128) -> String {
+        let mut context = hmac::Context::with_key(&self.0);
+        // The version byte of a ticket is never 0, so this signature is no ticket's.
+        context.update(&[0]);
+        context.update(&nonce.to_be_bytes());
+        context.update(account.as_bytes());
+        let mut text = String::with_capacity(66);
+        push_hex(&mut text, context.sign().as_ref());
+        text.push_str("$$");
+        text
+    }
+}
+
+impl fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TicketKey(..)")
+    }
+}
+
+/// Random bytes; `None` where the system gives none.
+pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let bytes = text.as_bytes();
+    if !bytes.len().is_multiple_of(2) {
+        return None;
+    }
+    bytes
+        .chunks_exact(2)
+        .map(|pair| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000;
+
+    fn key() -> TicketKey {
+        TicketKey::new(&[7; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_ticket_is_good_for_its_account_until_it_expires() {
+        let ticket = key().issue("user@example.com", NOW + 60, 1);
+        let account = |now| key().account(&ticket, now);
+        assert_eq!(account(NOW).as_deref(), Some("user@example.com"));
+        assert_eq!(account(NOW + 59).as_deref(), Some("user@example.com"));
+        assert_eq!(account(NOW + 60), None);
+    }
+
+    #[test]
+    fn another_key_or_a_changed_character_spoils_it() {
+        let ticket = key().issue("user@example.com", NOW + 60, 1);
+        let other = TicketKey::new(&[8; 32]).unwrap();
+        assert_eq!(other.account(&ticket, NOW), None);
+        let good = ticket.expose_secret().to_owned();
+        for at in 0..good.len() {
+            let mut bad = good.clone().into_bytes();
+            bad[at] = if bad[at] == b'1' { b'2' } else { b'1' };
+            let bad = SecretString::from(String::from_utf8(bad).unwrap());
+            assert_eq!(key().account(&bad, NOW), None, "character {at}");
+            let cut = SecretString::from(&good[..at]);
+            assert_eq!(key().account(&cut, NOW), None, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn no_client_of_the_time_stumbles_over_it() {
+        let ticket = key().issue(&format!("{}@x", "ü".repeat(63)), u64::MAX, u64::MAX);
+        let ticket = ticket.expose_secret();
+        assert!(ticket.len() < 900, "{}", ticket.len());
+        assert!(
+            ticket
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"=&".contains(&byte))
+        );
+        assert_ne!(
+            key().issue("a@b", 1, 1).expose_secret(),
+            key().issue("a@b", 1, 2).expose_secret()
+        );
+    }
+
+    #[test]
+    fn opaque_text_is_no_ticket() {
+        let text = key().opaque("user@example.com", 5);
+        assert!(text.len() > 60 && text != key().opaque("user@example.com", 6));
+        assert_eq!(key().account(&SecretString::from(text), NOW), None);
+    }
+
+    #[test]
+    fn a_key_shows_nothing_and_has_a_length() {
+        assert_eq!(format!("{:?}", key()), "TicketKey(..)");
+        assert_eq!(TicketKey::new(&[0; 15]).err(), Some(ShortKey));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_does_no_harm(text in ".*", hex in "[0-9a-f]{0,80}") {
+            let _ = key().account(&SecretString::from(text), NOW);
+            let _ = key().account(&SecretString::from(format!("t={hex}&p={}", "0".repeat(64))), NOW);
+        }
+    }
+}

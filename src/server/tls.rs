@@ -1,0 +1,182 @@
+//! The certificate that Passport shows.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use super::config::{CertificateSource, ServerError};
+
+/// How long a generated certificate is good: the most that all TLS clients accept.
+const LIFETIME: Duration = Duration::from_secs(825 * 24 * 60 * 60);
+
+/// How far it reaches back, for clients whose clock is slow.
+const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is needed to accept TLS.
+pub(super) struct Tls {
+    pub(super) acceptor: TlsAcceptor,
+    /// The certificate of the authority, where it was made here.
+    pub(super) authority_pem: Option<String>,
+}
+
+/// Prepares the certificate; `addresses` are those listened on.
+pub(super) fn prepare(
+    source: &CertificateSource,
+    addresses: &[IpAddr],
+) -> Result<Tls, ServerError> {
+    let (chain, key, authority_pem) = match source {
+        CertificateSource::Files { chain, key } => {
+            let (chain, key) = read(chain, key)?;
+            (chain, key, None)
+        }
+        CertificateSource::Generated { names } => {
+            let made = generate(names, addresses).map_err(unusable)?;
+            (vec![made.certificate], made.key, Some(made.authority_pem))
+        }
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unusable)?;
+    Ok(Tls {
+        acceptor: TlsAcceptor::from(Arc::new(config)),
+        authority_pem,
+    })
+}
+
+fn unusable(error: impl std::fmt::Display) -> ServerError {
+    ServerError::Certificate(error.to_string())
+}
+
+fn read(
+    chain: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ServerError> {
+    let named = |path: &Path, error: &dyn std::fmt::Display| {
+        ServerError::Certificate(format!("{}: {error}", path.display()))
+    };
+    let certificates = CertificateDer::pem_file_iter(chain)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| named(chain, &error))?;
+    if certificates.is_empty() {
+        return Err(named(chain, &"no certificate is in it"));
+    }
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| named(key, &error))?;
+    Ok((certificates, key))
+}
+
+struct Made {
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+    authority_pem: String,
+}
+
+/// Makes an authority and one certificate by it. The authority's key goes when this returns, so
+/// that nobody can ever have it sign anything else.
+fn generate(names: &[String], addresses: &[IpAddr]) -> Result<Made, rcgen::Error> {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let name = "msnp9-conntype test authority";
+    authority.distinguished_name.push(DnType::CommonName, name);
+    limit(&mut authority);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+
+    let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    let listened = addresses.iter().filter(|ip| !ip.is_unspecified());
+    all.extend(listened.map(IpAddr::to_string));
+    all.extend(names.iter().cloned());
+    all.sort_unstable();
+    all.dedup();
+    let mut leaf = CertificateParams::new(all)?;
+    leaf.distinguished_name
+        .push(DnType::CommonName, "localhost");
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.use_authority_key_identifier_extension = true;
+    limit(&mut leaf);
+    let key = KeyPair::generate()?;
+    let certificate = leaf.signed_by(&key, &authority)?.der().clone();
+    Ok(Made {
+        certificate,
+        key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        authority_pem: authority.pem(),
+    })
+}
+
+fn limit(params: &mut CertificateParams) {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + since_1970.saturating_sub(MARGIN);
+    params.not_after = params.not_before + LIFETIME;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(names: &[&str]) -> Result<Tls, ServerError> {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        prepare(
+            &CertificateSource::Generated { names },
+            &["192.0.2.1".parse().unwrap(), "0.0.0.0".parse().unwrap()],
+        )
+    }
+
+    #[test]
+    fn an_authority_is_made_and_its_key_is_not_shown() {
+        let pem = made(&["login.example", "2001:db8::5"])
+            .unwrap()
+            .authority_pem
+            .unwrap();
+        assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"));
+        assert!(!pem.contains("KEY"));
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused() {
+        assert!(matches!(made(&["zoë"]), Err(ServerError::Certificate(_))));
+    }
+
+    #[test]
+    fn files_are_read_and_named_when_they_cannot_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, key) = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
+        let pair = KeyPair::generate().unwrap();
+        let cert = CertificateParams::new(vec!["x.example".to_owned()])
+            .unwrap()
+            .self_signed(&pair)
+            .unwrap();
+        std::fs::write(&chain, cert.pem()).unwrap();
+        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        let source = CertificateSource::Files {
+            chain: chain.clone(),
+            key: key.clone(),
+        };
+        assert!(prepare(&source, &[]).unwrap().authority_pem.is_none());
+
+        std::fs::write(&chain, "").unwrap();
+        let error = prepare(&source, &[]).err().unwrap().to_string();
+        assert!(error.contains("chain.pem: no certificate"), "{error}");
+        std::fs::remove_file(&chain).unwrap();
+        let error = prepare(&source, &[]).err().unwrap().to_string();
+        assert!(error.contains("chain.pem"), "{error}");
+        std::fs::write(&chain, cert.pem()).unwrap();
+        std::fs::write(&key, cert.pem()).unwrap();
+        let error = prepare(&source, &[]).err().unwrap().to_string();
+        assert!(error.contains("key.pem"), "{error}");
+    }
+}
