@@ -1,5 +1,11 @@
 //! The embedded server, over real sockets on loopback.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 #[path = "server/client.rs"]
 mod client;
 #[path = "server/login.rs"]

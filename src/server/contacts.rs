@@ -91,7 +91,7 @@ impl Contacts {
         };
         match name {
             "SYN" if dialect >= Dialect::MSNP10 => {
-                synchronise_by_stamp(command, trid, dialect, account, out)
+                self.synchronise_by_stamp(command, trid, dialect, account, out);
             }
             "SYN" => self.synchronise(command, trid, out),
             "CHG" => self.change(command, trid, dialect, nonce, out),
@@ -137,6 +137,34 @@ impl Contacts {
              LSG 0 Other%20Contacts 0\r\nLST {CONTACT} Reflector 11 0\r\n",
             self.gtc(),
             self.blp()
+        );
+    }
+
+    /// `SYN t stamp stamp`, MSNP10 to 12.
+    fn synchronise_by_stamp(
+        &self,
+        command: &Command<'_>,
+        trid: u32,
+        dialect: Dialect,
+        account: &str,
+        out: &mut Vec<u8>,
+    ) {
+        let is_current = |at| command.arg(at).as_deref() == Some(STAMP);
+        if is_current(1) && is_current(2) {
+            let _ = write!(out, "SYN {trid} {STAMP} {STAMP}\r\n");
+            return;
+        }
+        let [group, contact] = GUIDS;
+        // MSNP12 put a contact's kind before the groups.
+        let kind = if dialect >= Dialect::MSNP12 { " 1" } else { "" };
+        let _ = write!(
+            out,
+            "SYN {trid} {STAMP} {STAMP} 1 1\r\nGTC {}\r\nBLP {}\r\nPRP MFN {}\r\n\
+             LSG Other%20Contacts {group}\r\n\
+             LST N={CONTACT} F=Reflector C={contact} 11{kind} {group}\r\n",
+            self.gtc(),
+            self.blp(),
+            encode_word(account)
         );
     }
 
@@ -277,29 +305,4 @@ impl Contacts {
     const fn blp(&self) -> &'static str {
         if self.blocks_strangers { "BL" } else { "AL" }
     }
-}
-
-/// `SYN t stamp stamp`, MSNP10 to 12.
-fn synchronise_by_stamp(
-    command: &Command<'_>,
-    trid: u32,
-    dialect: Dialect,
-    account: &str,
-    out: &mut Vec<u8>,
-) {
-    let is_current = |at| command.arg(at).as_deref() == Some(STAMP);
-    if is_current(1) && is_current(2) {
-        let _ = write!(out, "SYN {trid} {STAMP} {STAMP}\r\n");
-        return;
-    }
-    let [group, contact] = GUIDS;
-    // MSNP12 put a contact's kind before the groups.
-    let kind = if dialect >= Dialect::MSNP12 { " 1" } else { "" };
-    let _ = write!(
-        out,
-        "SYN {trid} {STAMP} {STAMP} 1 1\r\nGTC A\r\nBLP AL\r\nPRP MFN {}\r\n\
-         LSG Other%20Contacts {group}\r\n\
-         LST N={CONTACT} F=Reflector C={contact} 11{kind} {group}\r\n",
-        encode_word(account)
-    );
 }

@@ -11,10 +11,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
+use super::gateway::{Gateway, SWEEP_INTERVAL};
 use super::limits::{Full, Permit, Stats};
 use super::session::{Referral, Role};
 use super::shared::Shared;
@@ -42,7 +43,7 @@ pub(super) enum Service {
     Notification,
     Dispatch,
     Passport(TlsAcceptor),
-    Gateway(Arc<super::gateway::Gateway>),
+    Gateway(Arc<Gateway>),
 }
 
 impl Service {
@@ -52,6 +53,12 @@ impl Service {
             Self::Dispatch => "dispatch",
             Self::Passport(_) => "passport",
             Self::Gateway(_) => "gateway",
+        }
+    }
+
+    fn sweep(&self, shared: &Shared) {
+        if let Self::Gateway(gateway) = self {
+            gateway.sweep(shared);
         }
     }
 
@@ -101,11 +108,17 @@ pub(super) async fn run(
     let mut connections = JoinSet::new();
     let turned_away = Arc::new(AtomicUsize::new(0));
     let mut pause = PAUSES.0;
+    let mut sweep = interval(SWEEP_INTERVAL);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             biased;
             _ = closing.wait_for(|closing| *closing) => break,
             Some(_) = connections.join_next() => continue,
+            _ = sweep.tick(), if matches!(service, Service::Gateway(_)) => {
+                service.sweep(&shared);
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -126,7 +139,7 @@ pub(super) async fn run(
         pause = PAUSES.0;
         // An answer is one write; Nagle's algorithm could only delay it.
         let _ = stream.set_nodelay(true);
-        match shared.gate.admit(peer.ip()) {
+        match shared.admit(peer) {
             Ok(permit) => {
                 Stats::count(&shared.stats.accepted);
                 let work = serve(
@@ -140,11 +153,6 @@ pub(super) async fn run(
                 connections.spawn(work);
             }
             Err(full) => {
-                let counter = match full {
-                    Full::Total => &shared.stats.refused_total,
-                    Full::Address => &shared.stats.refused_per_address,
-                };
-                Stats::count(counter);
                 debug!(%peer, ?full, "turned away");
                 if turned_away.fetch_add(1, Ordering::Relaxed) < MAX_TURNED_AWAY {
                     let counter = Arc::clone(&turned_away);

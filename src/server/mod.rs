@@ -99,15 +99,12 @@ impl Server {
             Some(key) => key,
             None => TicketKey::generate().ok_or(ServerError::NoRandomness)?,
         };
-        if config.listen.is_empty() && config.gateway_listen.is_empty() {
-            let has_target = !config.dispatch_listen.is_empty() && config.advertise.is_some();
-            if !config.dispatch_listen.is_empty() && !has_target {
-                return Err(ServerError::Settings(
-                    "a dispatch server without a notification server needs an address to \
-                     advertise"
-                        .to_owned(),
-                ));
-            }
+        let is_lost = config.listen.is_empty() && config.advertise.is_none();
+        if is_lost && !config.dispatch_listen.is_empty() {
+            return Err(ServerError::Settings(
+                "a dispatch server without a notification server needs an address to advertise"
+                    .to_owned(),
+            ));
         }
         let mut listeners = Vec::new();
         let mut open = |addresses: &[SocketAddr], service: &Service| {
@@ -149,7 +146,7 @@ impl Server {
             nexus_url: page(passport::NEXUS),
             login_url: page(passport::LOGIN),
             gateway_url: site(config.gateway_host.as_ref(), &gateway, 80)
-                .map(|at| format!("http://{at}/gateway/gateway.dll")),
+                .map(|at| format!("http://{at}{}", gateway::PAGE)),
             notification: notification.clone(),
             dispatch,
             passport,

@@ -29,6 +29,17 @@ pub(super) struct Place {
     pub(super) evicted: oneshot::Receiver<()>,
 }
 
+impl Place {
+    /// Completes when the place, if there is one, is lost to another session; once.
+    pub(super) async fn lost(place: &mut Option<Self>) {
+        match place {
+            // Its other end goes only with a word to this one.
+            Some(place) => drop((&mut place.evicted).await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
 impl Registry {
     /// Takes the account's place; a session that has it loses it and is told so. Whether there
     /// was one comes along.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::config::Limits;
 use super::desk::{Desk, Moment};
-use super::limits::{Failures, Gate, Stats};
+use super::limits::{Failures, Full, Gate, Permit, Stats};
 use super::registry::{Place, Registry};
 use super::session::Why;
 use super::ticket::random;
@@ -51,6 +51,16 @@ impl Shared {
             || u128::from(self.counter.fetch_add(1, Ordering::Relaxed)),
             u128::from_be_bytes,
         )
+    }
+
+    /// Lets one more connection or gateway session in, or counts that it was not.
+    pub(super) fn admit(&self, peer: SocketAddr) -> Result<Permit, Full> {
+        self.gate.admit(peer.ip()).inspect_err(|full| {
+            Stats::count(match full {
+                Full::Total => &self.stats.refused_total,
+                Full::Address => &self.stats.refused_per_address,
+            });
+        })
     }
 
     /// Signs an account in, and out where it was before.
@@ -95,5 +105,72 @@ impl Shared {
             .or_else(|| all.first().copied())
             .unwrap_or(local)
             .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::desk::tests::desk;
+
+    fn shared(notification: &[&str], advertise: Option<&str>) -> Shared {
+        let limits = Limits::default();
+        Shared {
+            desk: desk(),
+            gate: Gate::new(&limits),
+            failures: Failures::new(&limits),
+            limits,
+            registry: Arc::default(),
+            stats: Arc::default(),
+            advertise: advertise.map(|text| Address::parse(text, 1863).unwrap()),
+            passport_host: None,
+            gateway_host: None,
+            gateway_keeps_id: false,
+            notification: notification.iter().map(|at| at.parse().unwrap()).collect(),
+            counter: 0.into(),
+        }
+    }
+
+    #[test]
+    fn a_client_is_referred_to_where_it_can_go() {
+        let cases: [(&[&str], Option<&str>, &str, &str); 7] = [
+            (&["127.0.0.1:9"], None, "127.0.0.1:8", "127.0.0.1:9"),
+            (&["0.0.0.0:9"], None, "192.0.2.1:8", "192.0.2.1:9"),
+            (
+                &["0.0.0.0:9", "[::]:7"],
+                None,
+                "[2001:db8::1]:8",
+                "[2001:db8::1]:7",
+            ),
+            (
+                &["192.0.2.2:9", "192.0.2.1:7"],
+                None,
+                "192.0.2.1:8",
+                "192.0.2.1:7",
+            ),
+            (
+                &["[::1]:9", "192.0.2.2:7"],
+                None,
+                "192.0.2.1:8",
+                "192.0.2.2:7",
+            ),
+            (&["[::1]:9"], None, "127.0.0.1:8", "[::1]:9"),
+            (
+                &["0.0.0.0:9"],
+                Some("ns.example"),
+                "127.0.0.1:8",
+                "ns.example:1863",
+            ),
+        ];
+        for (notification, advertise, local, want) in cases {
+            let shared = shared(notification, advertise);
+            assert_eq!(shared.notification_for(local.parse().unwrap()), want);
+        }
+    }
+
+    #[test]
+    fn numbers_do_not_come_again() {
+        let shared = shared(&[], None);
+        assert_ne!(shared.nonce(), shared.nonce());
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn serve(
         let event = tokio::select! {
             biased;
             _ = closing.wait_for(|closing| *closing) => Event::Closing,
-            () = evicted(&mut place) => Event::Evicted,
+            () = Place::lost(&mut place) => Event::Evicted,
             () = &mut deadline => Event::TimedOut,
             ready = stream.readable() => Event::Readable(ready),
         };
@@ -140,15 +140,6 @@ fn read(
     let mut out = Vec::new();
     let taken = talk.take(&chunk[..length], &shared.desk, &moment, &mut out);
     Ok(Some((taken, out)))
-}
-
-/// Completes when the session's account signs in elsewhere.
-async fn evicted(place: &mut Option<Place>) {
-    match place {
-        // Its other end goes only with a word to this one.
-        Some(place) => drop((&mut place.evicted).await),
-        None => std::future::pending().await,
-    }
 }
 
 async fn write(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
