@@ -1,1 +1,5 @@
-fn main() {}
+//! Parse, run, exit code.
+
+fn main() -> std::process::ExitCode {
+    msnp9_conntype::cli::run(std::env::args_os()).into()
+}

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::evidence::PortUnknown;
 use super::{
-    Comparison, IpReading, Label, Mapping, Observation, OrderMatch, PortOrder, PortReading,
-    ProxyRelation, Reason, Sameness, Verdict, Warning, normalise, swap_port,
+    Comparison, Destination, IpReading, Label, Mapping, Observation, OrderMatch, PortOrder,
+    PortReading, ProxyRelation, Reason, Sameness, Verdict, Warning, normalise, swap_port,
 };
 
 /// `ClientIP` and `ClientPort` that hobby servers and a wiki's sample print for everybody.
@@ -87,7 +87,7 @@ pub fn classify(seen: &Observation) -> Verdict {
 /// Both observations must have been made on the same kind of path. Nothing changes where the
 /// second one says nothing new.
 #[must_use]
-pub fn settle(first: Verdict, second: &Verdict) -> Verdict {
+pub fn settle(mut first: Verdict, second: &Verdict, destination: Destination) -> Verdict {
     let (a, b) = (&first.comparison, &second.comparison);
     let (PortReading::Port(seen_first), PortReading::Port(seen_second)) =
         (a.client_port, b.client_port)
@@ -98,7 +98,7 @@ pub fn settle(first: Verdict, second: &Verdict) -> Verdict {
         return first;
     }
     if a.local.port() == b.local.port() {
-        return settle_mapping(first, second, seen_first, seen_second);
+        return settle_mapping(first, second, (seen_first, seen_second), destination);
     }
     // Equal numbers from unequal local ports: no NAT does that while the first flow still has
     // its mapping, a server that prints a constant always does. Where either flow showed its
@@ -107,14 +107,18 @@ pub fn settle(first: Verdict, second: &Verdict) -> Verdict {
     if seen_first == seen_second && !real {
         return undetermined(first, Reason::ObservedConstant);
     }
+    let disagree = Warning::LooksDisagree(second.label);
+    if first.label != second.label && !first.warnings.contains(&disagree) {
+        first.warnings.push(disagree);
+    }
     first
 }
 
 fn settle_mapping(
     mut first: Verdict,
     second: &Verdict,
-    seen_first: u16,
-    seen_second: u16,
+    (seen_first, seen_second): (u16, u16),
+    destination: Destination,
 ) -> Verdict {
     let looked = &second.comparison;
     let blind = looked.ip == Sameness::Unknown || looked.port == Sameness::Unknown;
@@ -130,6 +134,11 @@ fn settle_mapping(
         _ => seen_first == seen_second || seen_first == swap_port(seen_second),
     };
     let same_ip = first.comparison.client_ip == second.comparison.client_ip;
+    if same && same_ip && destination != Destination::OtherAddress {
+        // The same mapping toward another port of one address: it may still depend on the
+        // address (RFC 4787 §4.1), so nothing is settled.
+        return first;
+    }
     first.alternatives.clear();
     if same && same_ip {
         first.label = Label::UnknownNat;
@@ -260,7 +269,7 @@ fn relate_to_proxy(seen: &Observation, found: &Comparison) -> Option<ProxyRelati
 fn warnings(seen: &Observation, found: &Comparison, label: Label) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if let (Some(client), Some(peer)) = (found.client_ip.ip(), seen.peer)
-        && is_global(normalise(peer))
+        && is_global(normalise(peer.ip()))
         && !is_global(client)
     {
         warnings.push(Warning::ClientIpNotGlobal(client));

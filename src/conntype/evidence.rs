@@ -77,6 +77,17 @@ impl Mapping {
     }
 }
 
+/// Where a second look went, seen from the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// To the same address and port.
+    Same,
+    /// To another port of the same address.
+    OtherPort,
+    /// To another address.
+    OtherAddress,
+}
+
 /// Whether the address the server sees is the proxy's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProxyRelation {
@@ -257,8 +268,10 @@ pub enum Warning {
     SignedOutElsewhere,
     /// The account was signed in elsewhere while we looked.
     SignedInElsewhere,
-    /// A second look was asked for and could not be had; why.
-    SecondLookFailed(String),
+    /// Another look was asked for and could not be had; why.
+    LookFailed(String),
+    /// Another look, from another local port, came to another label.
+    LooksDisagree(Label),
 }
 
 impl Warning {
@@ -272,7 +285,8 @@ impl Warning {
             Self::TcpFlowOnly => "tcp-flow-only",
             Self::SignedOutElsewhere => "signed-out-elsewhere",
             Self::SignedInElsewhere => "signed-in-elsewhere",
-            Self::SecondLookFailed(_) => "second-look-failed",
+            Self::LookFailed(_) => "look-failed",
+            Self::LooksDisagree(_) => "looks-disagree",
         }
     }
 }
@@ -303,12 +317,17 @@ impl fmt::Display for Warning {
             Self::SignedInElsewhere => {
                 f.write_str("the account was signed in elsewhere while we looked (OUT OTH)")
             }
-            Self::SecondLookFailed(why) => {
+            Self::LookFailed(why) => {
                 write!(
                     f,
-                    "the second look could not be had, so the alternative stays open: {why}"
+                    "another look could not be had, so what it would settle stays open: {why}"
                 )
             }
+            Self::LooksDisagree(label) => write!(
+                f,
+                "another look, from another local port, came to {label}: the NAT treats \
+                 connections differently"
+            ),
         }
     }
 }

@@ -13,7 +13,8 @@ mod observation;
 
 pub use classify::{classify, settle};
 pub use evidence::{
-    Comparison, Mapping, OrderMatch, PortUnknown, ProxyRelation, Reason, Sameness, Verdict, Warning,
+    Comparison, Destination, Mapping, OrderMatch, PortUnknown, ProxyRelation, Reason, Sameness,
+    Verdict, Warning,
 };
 pub use label::{Label, UnknownLabel};
 pub use observation::{

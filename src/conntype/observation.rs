@@ -236,7 +236,7 @@ pub struct Observation {
     /// The proxy, where the path has one.
     pub proxy: Option<Proxy>,
     /// The address our socket was connected to: the server's, or the first hop's.
-    pub peer: Option<IpAddr>,
+    pub peer: Option<SocketAddr>,
 }
 
 impl Observation {

@@ -28,6 +28,8 @@ pub(super) enum Errand {
     Nexus,
     /// The Passport login server.
     Login,
+    /// The HTTP gateway.
+    Gateway,
 }
 
 impl Errand {
@@ -37,6 +39,7 @@ impl Errand {
             Self::Notification => stage,
             Self::Nexus => Stage::Nexus,
             Self::Login => Stage::Login,
+            Self::Gateway => Stage::Gateway,
         }
     }
 }
@@ -62,7 +65,7 @@ pub(super) struct Dialer<'a> {
 impl Dialer<'_> {
     /// Connects to `to`, through the proxy where there is one.
     pub(super) async fn connect(&self, to: &Address, errand: Errand) -> Result<Connected, Failure> {
-        if let Some(plan) = &self.plan.proxy {
+        if let Some(plan) = self.plan.proxies.toward(to) {
             return proxy::connect(self, plan, to, errand).await;
         }
         let addresses = self.resolve(to, errand).await?;
@@ -88,7 +91,13 @@ impl Dialer<'_> {
         if errand == Errand::Notification {
             self.trail.connected(local, peer, path, proxy.as_ref());
         }
-        Ok(Connected { stream, local, peer, path, proxy })
+        Ok(Connected {
+            stream,
+            local,
+            peer,
+            path,
+            proxy,
+        })
     }
 
     /// The addresses of a name, of the family that is wanted, the families taking turns.
@@ -110,7 +119,10 @@ impl Dialer<'_> {
             return Err(Failure::unreachable(
                 errand.stage(Stage::Resolve),
                 "no-usable-address",
-                format!("{} has no address of the family that -4, -6 or --bind asks for", to.host),
+                format!(
+                    "{} has no address of the family that -4, -6 or --bind asks for",
+                    to.host
+                ),
                 "leave out -4, -6 and --bind, or use another server",
             ));
         }
@@ -119,7 +131,9 @@ impl Dialer<'_> {
 
     async fn look_up(&self, to: &Address, errand: Errand) -> Result<Vec<SocketAddr>, Failure> {
         let stage = errand.stage(Stage::Resolve);
-        let _open = self.trail.enter(stage, format!("the address of {}", to.host));
+        let _open = self
+            .trail
+            .enter(stage, format!("the address of {}", to.host));
         let fail = |why: String| {
             Failure::unreachable(
                 stage,
@@ -132,7 +146,11 @@ impl Dialer<'_> {
             .await
             .map_err(|error| fail(words(&error)))?
             .collect();
-        if found.is_empty() { Err(fail("the name has no address".to_owned())) } else { Ok(found) }
+        if found.is_empty() {
+            Err(fail("the name has no address".to_owned()))
+        } else {
+            Ok(found)
+        }
     }
 
     /// The address of a server beyond a proxy that is not asked to look names up itself.
@@ -143,14 +161,20 @@ impl Dialer<'_> {
         v4_only: bool,
     ) -> Result<SocketAddr, Failure> {
         let found = self.look_up(to, errand).await?;
-        found.into_iter().find(|at| !v4_only || at.is_ipv4()).ok_or_else(|| {
-            Failure::unreachable(
-                errand.stage(Stage::Resolve),
-                "no-usable-address",
-                format!("{} has no IPv4 address, and SOCKS4 carries no other", to.host),
-                "use socks4a://, socks5:// or another server",
-            )
-        })
+        found
+            .into_iter()
+            .find(|at| !v4_only || at.is_ipv4())
+            .ok_or_else(|| {
+                Failure::unreachable(
+                    errand.stage(Stage::Resolve),
+                    "no-usable-address",
+                    format!(
+                        "{} has no IPv4 address, and SOCKS4 carries no other",
+                        to.host
+                    ),
+                    "use socks4a://, socks5:// or another server",
+                )
+            })
     }
 
     /// Tries the addresses one after the other, each a little later than the one before, until
@@ -164,11 +188,19 @@ impl Dialer<'_> {
         let stage = errand.stage(Stage::Connect);
         let _open = self.trail.enter(stage, format!("a connection to {to}"));
         let bind = match errand {
-            Errand::Notification => self.plan.bind,
-            Errand::Nexus | Errand::Login => Bind { port: 0, share: false, ..self.plan.bind },
+            Errand::Notification | Errand::Gateway => self.plan.bind,
+            Errand::Nexus | Errand::Login => Bind {
+                port: 0,
+                share: false,
+                ..self.plan.bind
+            },
         };
         let shown = |at: SocketAddr| {
-            if to.ip().is_some() { to.to_string() } else { format!("{to} ({})", at.ip()) }
+            if to.ip().is_some() {
+                to.to_string()
+            } else {
+                format!("{to} ({})", at.ip())
+            }
         };
         let mut left: VecDeque<_> = addresses.iter().copied().collect();
         let mut last = None;
@@ -185,7 +217,11 @@ impl Dialer<'_> {
                 attempts.spawn(async move { (next, connect_one(next, bind).await) });
             }
             let delay = async {
-                if left.is_empty() { std::future::pending().await } else { tokio::time::sleep(ATTEMPT_DELAY).await }
+                if left.is_empty() {
+                    std::future::pending().await
+                } else {
+                    tokio::time::sleep(ATTEMPT_DELAY).await
+                }
             };
             tokio::select! {
                 done = attempts.join_next() => match done {
@@ -199,13 +235,21 @@ impl Dialer<'_> {
             }
         }
         Err(last.unwrap_or_else(|| {
-            refused(&io::Error::other("no address could be tried"), &to.to_string(), stage)
+            refused(
+                &io::Error::other("no address could be tried"),
+                &to.to_string(),
+                stage,
+            )
         }))
     }
 }
 
 async fn connect_one(to: SocketAddr, bind: Bind) -> io::Result<TcpStream> {
-    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if to.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     if bind.share || bind.port != 0 {
         // Two sockets may share a local port toward two servers, if both say so beforehand.
         socket.set_reuseaddr(true)?;
@@ -217,7 +261,13 @@ async fn connect_one(to: SocketAddr, bind: Bind) -> io::Result<TcpStream> {
         };
         let local = SocketAddr::new(bind.ip.unwrap_or(any), bind.port);
         socket.bind(local).map_err(|error| {
-            io::Error::new(error.kind(), BindFailed { local, why: words(&error) })
+            io::Error::new(
+                error.kind(),
+                BindFailed {
+                    local,
+                    why: words(&error),
+                },
+            )
         })?;
     }
     socket.connect(to).await
@@ -233,7 +283,10 @@ pub(super) struct BindFailed {
 
 /// The failure that a connection attempt came to.
 pub(super) fn refused(error: &io::Error, to: &str, stage: Stage) -> Failure {
-    if let Some(bind) = error.get_ref().and_then(|inner| inner.downcast_ref::<BindFailed>()) {
+    if let Some(bind) = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<BindFailed>())
+    {
         return Failure::unreachable(
             stage,
             "bind-failed",
@@ -249,27 +302,43 @@ pub(super) fn refused(error: &io::Error, to: &str, stage: Stage) -> Failure {
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
             ("unreachable", "check the address and this host's routes")
         }
-        io::ErrorKind::TimedOut => {
-            ("timeout", "check the address, and whether a firewall drops the port")
-        }
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-            ("connection-reset", "something on the way cuts the connection: a firewall, perhaps")
-        }
-        io::ErrorKind::PermissionDenied => {
-            ("not-permitted", "a firewall of this host forbids the connection")
-        }
-        _ => ("connection-failed", "check the address and this host's network"),
+        io::ErrorKind::TimedOut => (
+            "timeout",
+            "check the address, and whether a firewall drops the port",
+        ),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => (
+            "connection-reset",
+            "something on the way cuts the connection: a firewall, perhaps",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            "not-permitted",
+            "a firewall of this host forbids the connection",
+        ),
+        _ => (
+            "connection-failed",
+            "check the address and this host's network",
+        ),
     };
-    Failure::unreachable(stage, code, format!("connect {to}: {}", words(error)), remedy)
+    Failure::unreachable(
+        stage,
+        code,
+        format!("connect {to}: {}", words(error)),
+        remedy,
+    )
 }
 
 /// An error of the system without its number.
 pub(super) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
-    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);
+    let text = text
+        .strip_prefix("failed to lookup address information: ")
+        .unwrap_or(text);
     let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+    chars
+        .next()
+        .map(|first| first.to_lowercase().chain(chars).collect())
+        .unwrap_or_default()
 }
 
 const fn same_family(a: IpAddr, b: IpAddr) -> bool {
@@ -281,8 +350,9 @@ fn take_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let Some(first) = addresses.first() else {
         return Vec::new();
     };
-    let (mine, other): (Vec<SocketAddr>, Vec<SocketAddr>) =
-        addresses.iter().partition(|a| a.is_ipv4() == first.is_ipv4());
+    let (mine, other): (Vec<SocketAddr>, Vec<SocketAddr>) = addresses
+        .iter()
+        .partition(|a| a.is_ipv4() == first.is_ipv4());
     let (mut mine, mut other) = (mine.into_iter(), other.into_iter());
     let mut turns = Vec::with_capacity(addresses.len());
     loop {
@@ -302,12 +372,19 @@ mod tests {
 
     #[test]
     fn families_take_turns_in_the_systems_order() {
-        let read = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let read = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|t| t.parse().unwrap())
+                .collect::<Vec<SocketAddr>>()
+        };
         let mixed = read(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"]);
         let turns = read(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"]);
         assert_eq!(take_turns(&mixed), turns);
         assert_eq!(take_turns(&[]), []);
-        let many: Vec<_> = (0..40).map(|n| SocketAddr::from(([10, 0, 0, n], 1))).collect();
+        let many: Vec<_> = (0..40)
+            .map(|n| SocketAddr::from(([10, 0, 0, n], 1)))
+            .collect();
         assert_eq!(take_turns(&many).len(), MAX_ADDRESSES);
     }
 

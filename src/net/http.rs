@@ -2,21 +2,23 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::Method;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::dial::{Dialer, Errand, words};
+use super::dial::{Connected, Dialer, Errand, words};
+use super::gateway::Ends;
 use super::{Url, tls};
 use crate::failure::{Failure, Stage};
 
 /// The longest head of a response, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// The longest body that is read, in bytes: error pages are, so that the connection stays usable.
+/// The longest body that is read, in bytes: error pages are, so that the connection stays
+/// usable.
 const MAX_BODY: usize = 64 * 1024;
 
 /// The name that clients of the time gave themselves.
@@ -26,12 +28,25 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static("MSMSGS");
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     origin: Url,
+    ends: Ends,
+}
+
+/// What is asked, besides the address.
+#[derive(Clone, Default)]
+pub(super) struct Request {
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// A body makes it a POST.
+    pub(super) body: Option<Bytes>,
+    /// Whether the whole address goes into the request, as a proxy wants it.
+    pub(super) absolute: bool,
 }
 
 /// What came back.
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
+    /// Empty where it is longer than can be used.
+    pub(super) body: Bytes,
 }
 
 /// A request that got no response.
@@ -50,15 +65,43 @@ impl Connection {
         url: &Url,
         errand: Errand,
     ) -> Result<Self, Failure> {
-        let stream = dialer.connect(&url.address, errand).await?.stream;
-        let sender = if url.https {
-            let stream = tls::handshake(connector, stream, &url.address, errand).await?;
-            start(stream).await
-        } else {
-            start(stream).await
-        };
+        let Connected {
+            stream,
+            local,
+            peer,
+            proxy,
+            ..
+        } = dialer.connect(&url.address, errand).await?;
+        let ends = Ends { local, peer, proxy };
+        if !url.https {
+            return Self::over(stream, ends, url, errand).await;
+        }
+        let stream = tls::handshake(connector, stream, &url.address, errand).await?;
+        Self::over(stream, ends, url, errand).await
+    }
+
+    /// Speaks HTTP over a stream that stands.
+    pub(super) async fn over<T>(
+        stream: T,
+        ends: Ends,
+        url: &Url,
+        errand: Errand,
+    ) -> Result<Self, Failure>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let sender = start(stream).await;
         let sender = sender.map_err(|error| broken(&error, url, errand.stage(Stage::Connect)))?;
-        Ok(Self { sender, origin: url.clone() })
+        Ok(Self {
+            sender,
+            origin: url.clone(),
+            ends,
+        })
+    }
+
+    /// The two ends of the connection below.
+    pub(super) const fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// Whether a request to `url` can go over this connection.
@@ -66,43 +109,67 @@ impl Connection {
         self.origin.same_origin(url) && !self.sender.is_closed()
     }
 
-    /// One GET, whose response's body is read and dropped.
-    pub(super) async fn get(
+    /// One request and its response, body and all.
+    pub(super) async fn ask(
         &mut self,
         url: &Url,
-        extra: Option<(HeaderName, HeaderValue)>,
+        ask: Request,
         stage: Stage,
     ) -> Result<Response, Unanswered> {
-        let final_failure = |failure| Unanswered { failure, stale: false };
-        let mut request = Request::builder()
-            .method(Method::GET)
-            .uri(&url.path)
+        let method = if ask.body.is_some() {
+            Method::POST
+        } else {
+            Method::GET
+        };
+        let uri = if ask.absolute {
+            url.to_string()
+        } else {
+            url.path.clone()
+        };
+        let mut request = hyper::Request::builder()
+            .method(method)
+            .uri(uri)
             .header(hyper::header::HOST, url.authority())
             .header(hyper::header::USER_AGENT, USER_AGENT)
             .header(hyper::header::ACCEPT, "*/*");
-        if let Some((name, value)) = extra {
+        for (name, value) in ask.headers {
             request = request.header(name, value);
         }
-        let request = request.body(Full::default()).map_err(|error| {
-            final_failure(Failure::no_profile(
-                stage,
-                "bad-address",
-                format!("{url} cannot be asked for: {error}"),
-                "check the nexus and login addresses",
-            ))
-        })?;
+        let request = request
+            .body(Full::new(ask.body.unwrap_or_default()))
+            .map_err(|error| {
+                let failure = Failure::no_profile(
+                    stage,
+                    "bad-address",
+                    format!("{url} cannot be asked for: {error}"),
+                    "check the nexus, login and gateway addresses",
+                );
+                Unanswered {
+                    failure,
+                    stale: false,
+                }
+            })?;
         let stale = |error: &hyper::Error| {
             error.is_canceled() || error.is_closed() || error.is_incomplete_message()
         };
         let ready = self.sender.ready().await;
-        ready.map_err(|e| Unanswered { failure: broken(&e, url, stage), stale: true })?;
+        ready.map_err(|e| Unanswered {
+            failure: broken(&e, url, stage),
+            stale: true,
+        })?;
         let response = self.sender.send_request(request).await;
-        let response = response
-            .map_err(|e| Unanswered { stale: stale(&e), failure: broken(&e, url, stage) })?;
+        let response = response.map_err(|e| Unanswered {
+            stale: stale(&e),
+            failure: broken(&e, url, stage),
+        })?;
         let (head, body) = response.into_parts();
         // A body that is too long or cut costs us the connection, not the header we came for.
-        let _ = Limited::new(body, MAX_BODY).collect().await;
-        Ok(Response { status: head.status.as_u16(), headers: head.headers })
+        let body = Limited::new(body, MAX_BODY).collect().await;
+        Ok(Response {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.map(|body| body.to_bytes()).unwrap_or_default(),
+        })
     }
 }
 
@@ -132,7 +199,7 @@ fn broken(error: &hyper::Error, url: &Url, stage: Stage) -> Failure {
             stage,
             "no-http",
             format!("{at} answers something that is no HTTP"),
-            "check the address and the port of the nexus and login pages",
+            "check the address and the port",
         );
     }
     let io = std::error::Error::source(error).and_then(|inner| inner.downcast_ref());

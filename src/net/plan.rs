@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 
-use super::Url;
+use super::{Proxies, Url};
 use crate::address::Address;
 use crate::conntype::PortOrder;
 use crate::msnp::{Account, Dialect};
@@ -32,8 +32,10 @@ pub struct Plan {
     pub bind: Bind,
     /// The family of addresses to use.
     pub family: Family,
-    /// The proxy that every connection goes through.
-    pub proxy: Option<ProxyPlan>,
+    /// The proxies that connections go through.
+    pub proxies: Proxies,
+    /// The HTTP gateway to go through, where the server is not reached by TCP.
+    pub gateway: Option<Url>,
     /// Certificates trusted besides the public roots.
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Whether the password may travel in the clear.

@@ -1,15 +1,18 @@
 //! Drives the login over a connection, and looks at the connection's own end.
 
+use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::dial::{Connected, Dialer, Errand, words};
+use super::gateway::{Ends, Gateway};
 use super::tweener::Tweener;
 use super::{Plan, Trail};
 use crate::address::Address;
-use crate::conntype::{Observation, PathKind, Warning, normalise};
+use crate::conntype::{Observation, PathKind, Warning};
 use crate::failure::{Failure, Stage};
 use crate::msnp::{
     CodecError, Decoder, ErrorClass, Login, LoginError, LoginStage, LooksLike, Options, Outgoing,
@@ -21,6 +24,9 @@ use crate::secret::SecretString;
 /// way. Every server that sends one unasked does so at once; a slow line needs some of it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long signing out may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// How much is read at a time, in bytes; a whole login fits.
 const CHUNK: usize = 4096;
 
@@ -28,14 +34,32 @@ const CHUNK: usize = 4096;
 ///
 /// # Errors
 /// [`Failure`] for whatever keeps the profile from us; the plan's time being up is one of them.
-pub async fn observe(plan: &Plan, trail: &Trail, until: Instant) -> Result<Observation, Failure> {
-    match timeout_at(until, attempt(plan, trail, until)).await {
+pub async fn observe<'a>(
+    plan: &'a Plan,
+    trail: &'a Trail,
+    until: Instant,
+) -> Result<Seen<'a>, Failure> {
+    // Kept beyond its deadline: what it waits for is told only while it waits.
+    let mut attempt = pin!(attempt(plan, trail, until));
+    match timeout_at(until, attempt.as_mut()).await {
         Ok(done) => done,
         Err(_) => Err(trail.timed_out()),
     }
 }
 
-async fn attempt(plan: &Plan, trail: &Trail, until: Instant) -> Result<Observation, Failure> {
+/// What was observed. The connection stays open until this is dropped: a NAT forgets a mapping
+/// when its connection closes, and a second look wants to meet it.
+pub struct Seen<'a> {
+    /// The observation.
+    pub observation: Observation,
+    _wire: Option<Wire<'a>>,
+}
+
+async fn attempt<'a>(
+    plan: &'a Plan,
+    trail: &'a Trail,
+    until: Instant,
+) -> Result<Seen<'a>, Failure> {
     let dialer = Dialer { plan, trail };
     let mut tweener = Tweener::new(dialer);
     let mut server = Server::new(dialer, until);
@@ -51,8 +75,58 @@ async fn attempt(plan: &Plan, trail: &Trail, until: Instant) -> Result<Observati
             },
         };
         match server.sign_in(&ticket).await? {
-            Next::Profile(profile) => return Ok(server.observation(profile).await),
+            Next::Profile(profile) => return server.observation(profile).await,
             Next::Policy(another) => policy = another,
+        }
+    }
+}
+
+/// What carries the commands.
+enum Wire<'a> {
+    Tcp(Connected),
+    Gateway(Gateway<'a>),
+}
+
+impl Wire<'_> {
+    /// Reads into the decoder; `Ok(Ok(0))` is the end. Safe to drop while it waits.
+    async fn read(&mut self, decoder: &mut Decoder) -> Result<io::Result<usize>, Failure> {
+        match self {
+            Self::Tcp(wire) => {
+                let space = decoder.space();
+                space.reserve(CHUNK);
+                Ok(wire.stream.read_buf(space).await)
+            }
+            Self::Gateway(gateway) => {
+                let bytes = gateway.read().await?;
+                decoder.feed(&bytes);
+                Ok(Ok(bytes.len()))
+            }
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::Tcp(wire) => {
+                // What the server said before it hung up says more than that a write failed:
+                // read on.
+                if let Err(error) = wire.stream.write_all(bytes).await {
+                    tracing::debug!(%error, "write failed");
+                }
+                Ok(())
+            }
+            Self::Gateway(gateway) => gateway.write(bytes).await,
+        }
+    }
+
+    /// The ends of the connection, as they are now.
+    fn ends(&self) -> Option<Ends> {
+        match self {
+            Self::Tcp(wire) => Some(Ends {
+                local: wire.local,
+                peer: wire.peer,
+                proxy: wire.proxy.clone(),
+            }),
+            Self::Gateway(gateway) => gateway.ends(),
         }
     }
 }
@@ -69,7 +143,7 @@ struct Server<'a> {
     login: Login,
     decoder: Decoder,
     at: Address,
-    wire: Option<Connected>,
+    wire: Option<Wire<'a>>,
     until: Instant,
 }
 
@@ -159,9 +233,10 @@ impl<'a> Server<'a> {
     }
 
     async fn connect(&mut self) -> Result<(), Failure> {
-        let wire = self.dialer.connect(&self.at, Errand::Notification).await?;
-        tracing::debug!(local = %wire.local, peer = %wire.peer, "connected");
-        self.wire = Some(wire);
+        self.wire = Some(match &self.dialer.plan.gateway {
+            Some(url) => Wire::Gateway(Gateway::connect(self.dialer, url, &self.at).await?),
+            None => Wire::Tcp(self.dialer.connect(&self.at, Errand::Notification).await?),
+        });
         self.decoder = Decoder::new(Side::Server);
         let out = self.login.connected(&self.at);
         self.send(&out).await
@@ -187,10 +262,7 @@ impl<'a> Server<'a> {
         let Some(wire) = &mut self.wire else {
             return Err(self.misled("nothing, without a connection"));
         };
-        let space = self.decoder.space();
-        space.reserve(CHUNK);
-        let got = wire.stream.read_buf(space).await;
-        match got {
+        match wire.read(&mut self.decoder).await? {
             Ok(1..) => Ok(None),
             Ok(0) => self.closed(None).await,
             Err(error) => self.closed(Some(words(&error))).await,
@@ -236,30 +308,35 @@ impl<'a> Server<'a> {
             return Err(self.misled("nothing, without a connection"));
         };
         tracing::debug!(commands = out.shown(), "to the server");
-        // What the server said before it hung up says more than that a write failed: read on.
-        if let Err(error) = wire.stream.write_all(out.bytes()).await {
-            tracing::debug!(%error, "write failed");
-        }
-        Ok(())
+        wire.write(out.bytes()).await
     }
 
     /// Looks at the very socket that carried the login, and signs out.
-    async fn observation(&mut self, profile: Profile) -> Observation {
+    async fn observation(mut self, profile: Profile) -> Result<Seen<'a>, Failure> {
         let plan = self.dialer.plan;
-        // Whether the server reads it or not, we are through; the kernel takes so few bytes at once.
-        let goodbye = Login::goodbye();
-        let _ = timeout(Duration::from_millis(100), self.send(&goodbye)).await;
-        let wire = self.wire.as_ref();
-        let any = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-        Observation {
-            local: wire.map_or(any, |wire| wire.local),
+        let Some(Ends { local, peer, proxy }) = self.wire.as_ref().and_then(Wire::ends) else {
+            return Err(self.misled("a profile, but the connection is gone"));
+        };
+        let path = match &self.wire {
+            Some(Wire::Tcp(wire)) => wire.path,
+            _ => PathKind::HttpGateway,
+        };
+        // Whether the server reads it or not, we are through. The kernel takes so few bytes at
+        // once; a gateway has to be asked.
+        let _ = timeout(GOODBYE, self.send(&Login::goodbye())).await;
+        let observation = Observation {
+            local,
             client_ip: profile.client_ip,
             client_port: profile.client_port,
             order: plan.order,
-            path: wire.map_or(PathKind::Tcp, |wire| wire.path),
-            proxy: wire.and_then(|wire| wire.proxy.clone()),
-            peer: wire.map(|wire| normalise(wire.peer.ip())),
-        }
+            path,
+            proxy,
+            peer: Some(peer),
+        };
+        Ok(Seen {
+            observation,
+            _wire: self.wire,
+        })
     }
 
     fn trail_dialect(&self) {
@@ -297,14 +374,22 @@ fn no_profile(at: &Address) -> Failure {
 /// The failure that bytes come to which are no MSNP.
 fn garbled(error: &CodecError, at: &Address, stage: LoginStage) -> Failure {
     let (code, remedy) = match error {
-        CodecError::NotMsnp(LooksLike::Http) => {
-            ("talks-http", "that is a web server's port: the notification server's is 1863, usually")
-        }
-        CodecError::NotMsnp(LooksLike::Tls) => {
-            ("talks-tls", "that is an HTTPS port: the notification server's is 1863, usually")
-        }
-        CodecError::NotMsnp(_) => ("talks-something-else", "check the server's address and port"),
-        _ => ("malformed", "this is no server that can be used; ask another"),
+        CodecError::NotMsnp(LooksLike::Http) => (
+            "talks-http",
+            "that is a web server's port: the notification server's is 1863, usually",
+        ),
+        CodecError::NotMsnp(LooksLike::Tls) => (
+            "talks-tls",
+            "that is an HTTPS port: the notification server's is 1863, usually",
+        ),
+        CodecError::NotMsnp(_) => (
+            "talks-something-else",
+            "check the server's address and port",
+        ),
+        _ => (
+            "malformed",
+            "this is no server that can be used; ask another",
+        ),
     };
     let message = match error {
         CodecError::NotMsnp(looks) => format!("{at} talks {looks}"),
@@ -364,9 +449,15 @@ fn refused(error: &LoginError, at: &Address) -> Failure {
             "bad-referral",
             "name the notification server itself with --server, not the dispatch server",
         ),
-        LoginError::OtherScheme { .. } => {
-            failed(Stage::Negotiate, "other-scheme", "ask a server with a Passport 1.4 login")
-        }
-        _ => failed(Stage::Negotiate, "malformed", "this is no server that can be used; ask another"),
+        LoginError::OtherScheme { .. } => failed(
+            Stage::Negotiate,
+            "other-scheme",
+            "ask a server with a Passport 1.4 login",
+        ),
+        _ => failed(
+            Stage::Negotiate,
+            "malformed",
+            "this is no server that can be used; ask another",
+        ),
     }
 }

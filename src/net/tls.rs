@@ -33,12 +33,18 @@ pub fn read_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Bad
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| BadPem::Unreadable(error.to_string()))?;
-    if found.is_empty() { Err(BadPem::Empty) } else { Ok(found) }
+    if found.is_empty() {
+        Err(BadPem::Empty)
+    } else {
+        Ok(found)
+    }
 }
 
 /// The client's side of TLS: the public roots and those of the user; TLS 1.3 and 1.2.
 pub(super) fn connector(extra: &[CertificateDer<'static>]) -> Result<TlsConnector, Failure> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
     for certificate in extra {
         roots.add(certificate.clone()).map_err(|error| {
             Failure::unreachable(
@@ -52,7 +58,12 @@ pub(super) fn connector(extra: &[CertificateDer<'static>]) -> Result<TlsConnecto
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| {
-            Failure::unreachable(Stage::Login, "tls", error.to_string(), "this is a bug; report it")
+            Failure::unreachable(
+                Stage::Login,
+                "tls",
+                error.to_string(),
+                "this is a bug; report it",
+            )
         })?
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -80,11 +91,16 @@ pub(super) async fn handshake(
             "use the server's ASCII name or its address",
         )
     })?;
-    connector.connect(name, stream).await.map_err(|error| describe(&error, to, stage))
+    connector
+        .connect(name, stream)
+        .await
+        .map_err(|error| describe(&error, to, stage))
 }
 
 fn describe(error: &io::Error, to: &Address, stage: Stage) -> Failure {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let (code, why, remedy) = match tls {
         Some(rustls::Error::InvalidCertificate(why)) => certificate(why),
         Some(rustls::Error::InvalidMessage(_)) => (
@@ -126,10 +142,12 @@ fn certificate(why: &CertificateError) -> (&'static str, String, &'static str) {
             format!("its certificate is for another name ({why})"),
             "use the name that the certificate is for",
         ),
-        CertificateError::UnknownIssuer => (
+        // A bad signature is an authority that only bears the name of a trusted one.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => (
             "certificate-untrusted",
             "its certificate comes from an authority that is not trusted".to_owned(),
-            "give that authority with --ca-file if you trust it",
+            "give that authority with --ca-file if you trust it; one that was made anew has to be \
+             given anew",
         ),
         other => (
             "certificate-refused",

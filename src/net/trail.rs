@@ -76,8 +76,16 @@ impl Trail {
             progress(&what);
         }
         let mut spans = self.spans.borrow_mut();
-        spans.push(Span { stage, what, start: Instant::now(), end: None });
-        Open { trail: self, index: spans.len() - 1 }
+        spans.push(Span {
+            stage,
+            what,
+            start: Instant::now(),
+            end: None,
+        });
+        Open {
+            trail: self,
+            index: spans.len() - 1,
+        }
     }
 
     pub(super) fn referred_to(&self, to: &Address) {
@@ -115,9 +123,12 @@ impl Trail {
         // Of two servers that are both waited for, the notification server is the one in front.
         let passport = |span: &&Span| matches!(span.stage, Stage::Nexus | Stage::Login);
         let open = || spans.iter().rev().filter(|span| span.end.is_none());
-        let waiting = open().find(|span| !passport(span)).or_else(|| open().next());
-        let (stage, what) = waiting
-            .map_or((Stage::Connect, "the first connection"), |span| (span.stage, &span.what));
+        let waiting = open()
+            .find(|span| !passport(span))
+            .or_else(|| open().next());
+        let (stage, what) = waiting.map_or((Stage::Connect, "the first connection"), |span| {
+            (span.stage, &span.what)
+        });
         let seconds = self.started.elapsed().as_secs_f64();
         Failure::unreachable(
             stage,
@@ -144,7 +155,12 @@ impl Trail {
             server: Some(Server {
                 requested: requested.to_string(),
                 address: self.peer.get(),
-                referrals: self.referrals.borrow().iter().map(Address::to_string).collect(),
+                referrals: self
+                    .referrals
+                    .borrow()
+                    .iter()
+                    .map(Address::to_string)
+                    .collect(),
             }),
             dialect: self.dialect.get().map(|dialect| dialect.to_string()),
             path: self.path.get(),
@@ -161,7 +177,7 @@ impl Trail {
                 })
                 .collect(),
             warnings: self.warnings.borrow().clone(),
-            expected: Vec::new(),
+            ..Context::default()
         }
     }
 }

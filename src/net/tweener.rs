@@ -5,7 +5,7 @@ use hyper::header::{HeaderName as Name, WWW_AUTHENTICATE};
 use tokio_rustls::TlsConnector;
 
 use super::dial::{Dialer, Errand};
-use super::http::{Connection, Response};
+use super::http::{Connection, Request, Response};
 use super::{Passport, Url, tls};
 use crate::failure::{Failure, Stage};
 use crate::msnp::passport::{self, AuthenticationInfo, SignIn};
@@ -29,7 +29,12 @@ pub(super) struct Tweener<'a> {
 
 impl<'a> Tweener<'a> {
     pub(super) const fn new(dialer: Dialer<'a>) -> Self {
-        Self { dialer, connector: None, kept: None, login: None }
+        Self {
+            dialer,
+            connector: None,
+            kept: None,
+            login: None,
+        }
     }
 
     /// Does all that needs no policy yet: asks the nexus, connects to the login server.
@@ -39,7 +44,10 @@ impl<'a> Tweener<'a> {
             Passport::Nexus(nexus) => self.ask_nexus(nexus.clone()).await?,
         };
         self.allow(&login, Stage::Login)?;
-        let _open = self.dialer.trail.enter(Stage::Login, format!("the login server {}", login.address));
+        let _open = self
+            .dialer
+            .trail
+            .enter(Stage::Login, format!("the login server {}", login.address));
         self.reach(&login, Errand::Login).await?;
         self.login = Some(login);
         Ok(())
@@ -51,8 +59,10 @@ impl<'a> Tweener<'a> {
             self.prepare().await?;
             return Box::pin(self.ticket(policy)).await;
         };
-        let _open =
-            self.dialer.trail.enter(Stage::Login, format!("the ticket from {}", login.address));
+        let _open = self
+            .dialer
+            .trail
+            .enter(Stage::Login, format!("the ticket from {}", login.address));
         match self.sign_in(login.clone(), policy, SignIn::Encoded).await? {
             Answer::Ticket(ticket) => Ok(ticket),
             // One of today's servers knows the account only with a raw '@'. That is worth one
@@ -68,7 +78,10 @@ impl<'a> Tweener<'a> {
     }
 
     async fn ask_nexus(&mut self, mut nexus: Url) -> Result<Url, Failure> {
-        let _open = self.dialer.trail.enter(Stage::Nexus, format!("the nexus {}", nexus.address));
+        let _open = self
+            .dialer
+            .trail
+            .enter(Stage::Nexus, format!("the nexus {}", nexus.address));
         for _ in 0..=MAX_REDIRECTS {
             self.allow(&nexus, Stage::Nexus)?;
             let response = self.get(&nexus, None, Errand::Nexus).await?;
@@ -82,7 +95,10 @@ impl<'a> Tweener<'a> {
                     return Err(Failure::no_profile(
                         Stage::Nexus,
                         "nexus-without-header",
-                        format!("{nexus} answers HTTP {} without PassportURLs", response.status),
+                        format!(
+                            "{nexus} answers HTTP {} without PassportURLs",
+                            response.status
+                        ),
                         "check --nexus-url, or name the login page with --login-url",
                     ));
                 }
@@ -137,13 +153,21 @@ impl<'a> Tweener<'a> {
     ) -> Result<Response, Failure> {
         let stage = errand.stage(Stage::Connect);
         let reused = self.kept.as_ref().is_some_and(|kept| kept.leads_to(url));
-        let first = self.reach(url, errand).await?.get(url, extra.clone(), stage).await;
+        let ask = Request {
+            headers: extra.into_iter().collect(),
+            ..Request::default()
+        };
+        let first = self
+            .reach(url, errand)
+            .await?
+            .ask(url, ask.clone(), stage)
+            .await;
         match first {
             Ok(response) => Ok(response),
             // The server closed the idle connection just as we asked.
             Err(unanswered) if reused && unanswered.stale => {
                 self.kept = None;
-                let again = self.reach(url, errand).await?.get(url, extra, stage).await;
+                let again = self.reach(url, errand).await?.ask(url, ask, stage).await;
                 again.map_err(|unanswered| unanswered.failure)
             }
             Err(unanswered) => Err(unanswered.failure),
@@ -157,7 +181,9 @@ impl<'a> Tweener<'a> {
             _ => {
                 let connector = match &self.connector {
                     Some(connector) => connector,
-                    None => self.connector.insert(tls::connector(&self.dialer.plan.extra_roots)?),
+                    None => self
+                        .connector
+                        .insert(tls::connector(&self.dialer.plan.extra_roots)?),
                 };
                 Connection::open(&self.dialer, connector, url, errand).await?
             }
@@ -196,12 +222,17 @@ fn judge(
         .map(|value| passport::refusal(value.expose_secret()))
         .unwrap_or_default();
     let says_failed = |status: &Option<String>| {
-        status.as_deref().is_some_and(|status| status.starts_with("failed"))
+        status
+            .as_deref()
+            .is_some_and(|status| status.starts_with("failed"))
     };
     let failed = says_failed(&refusal.status)
         || matches!(&info, Some(AuthenticationInfo::Other(status)) if says_failed(status));
     if response.status == 401 || failed {
-        let text = refusal.text.map(|text| format!(": {text}")).unwrap_or_default();
+        let text = refusal
+            .text
+            .map(|text| format!(": {text}"))
+            .unwrap_or_default();
         return Ok(Answer::Refused(Failure::credentials(
             Stage::Login,
             "wrong-password",
@@ -210,8 +241,14 @@ fn judge(
         )));
     }
     let (code, message) = match response.status {
-        200..=299 => ("login-without-ticket", format!("{at} answered without a usable ticket")),
-        status => ("login-failed", format!("{at} answered HTTP {status} instead of a ticket")),
+        200..=299 => (
+            "login-without-ticket",
+            format!("{at} answered without a usable ticket"),
+        ),
+        status => (
+            "login-failed",
+            format!("{at} answered HTTP {status} instead of a ticket"),
+        ),
     };
     Err(Failure::no_profile(
         Stage::Login,
@@ -229,12 +266,18 @@ fn redirect(from: &Url, response: &Response, stage: Stage) -> Result<Option<Url>
     if !(300..400).contains(&response.status) {
         return Ok(None);
     }
-    let to = location.to_str().ok().and_then(|location| from.join(location).ok());
+    let to = location
+        .to_str()
+        .ok()
+        .and_then(|location| from.join(location).ok());
     to.map(Some).ok_or_else(|| {
         Failure::no_profile(
             stage,
             "bad-redirect",
-            format!("{} redirects to something that is no web address", from.address),
+            format!(
+                "{} redirects to something that is no web address",
+                from.address
+            ),
             "check --login-url or --nexus-url",
         )
     })
@@ -250,18 +293,22 @@ fn too_many_redirects(at: &Url, stage: Stage) -> Failure {
 }
 
 fn login_page(urls: &SecretString, nexus: &Url) -> Result<Url, Failure> {
-    passport::login_url(urls.expose_secret()).and_then(|url| url.parse().ok()).ok_or_else(|| {
-        Failure::no_profile(
-            Stage::Nexus,
-            "nexus-without-login",
-            format!("{nexus} names no login page (DALogin) that is a web address"),
-            "name the login page with --login-url",
-        )
-    })
+    passport::login_url(urls.expose_secret())
+        .and_then(|url| url.parse().ok())
+        .ok_or_else(|| {
+            Failure::no_profile(
+                Stage::Nexus,
+                "nexus-without-login",
+                format!("{nexus} names no login page (DALogin) that is a web address"),
+                "name the login page with --login-url",
+            )
+        })
 }
 
 /// A header's text, bytes that are no UTF-8 replaced; secret, because some of them are.
 fn text_of(headers: &HeaderMap, name: &Name) -> Option<SecretString> {
     let value = headers.get(name)?;
-    Some(SecretString::from(String::from_utf8_lossy(value.as_bytes()).into_owned()))
+    Some(SecretString::from(
+        String::from_utf8_lossy(value.as_bytes()).into_owned(),
+    ))
 }

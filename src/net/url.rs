@@ -39,8 +39,14 @@ impl Url {
     pub fn join(&self, location: &str) -> Result<Self, BadUrl> {
         if location.starts_with('/') && !location.starts_with("//") {
             let path = location.parse::<Uri>().map_err(|_| bad(location))?;
-            let path = path.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-            return Ok(Self { path, ..self.clone() });
+            let path = path
+                .path_and_query()
+                .map_or("/", |path| path.as_str())
+                .to_owned();
+            return Ok(Self {
+                path,
+                ..self.clone()
+            });
         }
         location.parse()
     }
@@ -75,12 +81,18 @@ impl FromStr for Url {
         let address =
             Address::parse(authority, if https { 443 } else { 80 }).map_err(|_| bad(text))?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        Ok(Self { https, address, path: path.to_owned() })
+        Ok(Self {
+            https,
+            address,
+            path: path.to_owned(),
+        })
     }
 }
 
 fn bad(text: &str) -> BadUrl {
-    BadUrl { text: text.chars().filter(|c| !c.is_control()).take(100).collect() }
+    BadUrl {
+        text: text.chars().filter(|c| !c.is_control()).take(100).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -105,7 +117,15 @@ mod tests {
 
     #[test]
     fn what_is_no_web_address_is_refused() {
-        for bad in ["", "nexus.example", "ftp://h/", "https://", "https:///x", "https://u:p@h/", "https://h:0/"] {
+        for bad in [
+            "",
+            "nexus.example",
+            "ftp://h/",
+            "https://",
+            "https:///x",
+            "https://u:p@h/",
+            "https://h:0/",
+        ] {
             assert!(bad.parse::<Url>().is_err(), "{bad}");
         }
     }
@@ -113,7 +133,10 @@ mod tests {
     #[test]
     fn a_location_may_be_relative() {
         let here = url("https://a:8443/login?x");
-        assert_eq!(here.join("/next?y=1").unwrap(), url("https://a:8443/next?y=1"));
+        assert_eq!(
+            here.join("/next?y=1").unwrap(),
+            url("https://a:8443/next?y=1")
+        );
         assert_eq!(here.join("https://b/z").unwrap(), url("https://b/z"));
         assert!(here.join("//b/z").is_err());
         assert!(here.join("next").is_err());

@@ -17,6 +17,9 @@ use crate::failure::Failure;
 /// The version of the JSON document.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// What to do about a bug of ours.
+pub const BUG_REMEDY: &str = "report it, with the command line and what -vv tells";
+
 /// Everything that is said about one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -46,6 +49,8 @@ pub struct Report {
     pub dialect: Option<String>,
     /// The way there.
     pub path: PathReport,
+    /// Each look, where there was more than one.
+    pub looks: Vec<Look>,
     /// Milliseconds each stage took; stages of the two servers overlap.
     pub timings_ms: Vec<Timing>,
     /// What was expected, where something was.
@@ -54,8 +59,9 @@ pub struct Report {
     pub warnings: Vec<Said>,
     /// What kept us from telling.
     pub error: Option<ErrorReport>,
-    /// The exit code.
-    pub exit_code: u8,
+    /// How the program ends.
+    #[serde(serialize_with = "as_code")]
+    pub exit_code: Exit,
 }
 
 /// A word for programs and a sentence for people.
@@ -181,6 +187,37 @@ pub struct Hop {
     pub rewrites: Vec<&'static str>,
 }
 
+/// One look of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Look {
+    /// `host:port` as it was asked for.
+    pub server: String,
+    /// The local end.
+    pub local: Endpoint,
+    /// The address that the server saw.
+    pub client_ip: Option<IpAddr>,
+    /// The number it gave as the port, its byte order not decided.
+    pub client_port: Option<u16>,
+    /// The label that this look alone comes to.
+    #[serde(serialize_with = "as_text")]
+    pub label: Label,
+}
+
+impl Look {
+    /// One look at `server`.
+    #[must_use]
+    pub fn of(server: &crate::address::Address, verdict: &Verdict) -> Self {
+        let found = &verdict.comparison;
+        Self {
+            server: server.to_string(),
+            local: found.local.into(),
+            client_ip: found.client_ip.ip(),
+            client_port: found.client_port.port(),
+            label: verdict.label,
+        }
+    }
+}
+
 /// How long a stage took.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Timing {
@@ -243,6 +280,8 @@ pub struct Context {
     pub timings: Vec<Timing>,
     /// What was noticed on the way.
     pub warnings: Vec<Warning>,
+    /// Each look, where there was more than one.
+    pub looks: Vec<Look>,
     /// What was expected.
     pub expected: Vec<Label>,
 }
@@ -295,7 +334,7 @@ impl Report {
                 .collect(),
             expected,
             error,
-            exit_code: exit.code(),
+            exit_code: exit,
             ..Self::blank(context)
         }
     }
@@ -312,8 +351,28 @@ impl Report {
                 text: failure.message.clone(),
             },
             error: Some(failure.into()),
-            exit_code: exit.code(),
+            exit_code: exit,
             ..Self::blank(context)
+        }
+    }
+
+    /// The report of a run that ended in a bug of ours.
+    #[must_use]
+    pub fn of_bug() -> Self {
+        let message = "a bug in this program".to_owned();
+        Self {
+            reason: Said {
+                code: "bug",
+                text: message.clone(),
+            },
+            error: Some(ErrorReport {
+                stage: "bug",
+                code: "bug",
+                message,
+                remedy: BUG_REMEDY.to_owned(),
+            }),
+            exit_code: Exit::Bug,
+            ..Self::blank(Context::default())
         }
     }
 
@@ -356,6 +415,7 @@ impl Report {
                     .map(|proxy| proxy_report(proxy, "unknown")),
                 hops,
             },
+            looks: context.looks,
             timings_ms: context.timings,
             expected: None,
             warnings: context
@@ -367,7 +427,7 @@ impl Report {
                 })
                 .collect(),
             error: None,
-            exit_code: Exit::NoProfile.code(),
+            exit_code: Exit::NoProfile,
         }
     }
 }
@@ -474,6 +534,10 @@ fn seen_as(found: &Comparison) -> Option<String> {
         Some(port) => SocketAddr::new(ip, port).to_string(),
         None => ip.to_string(),
     })
+}
+
+fn as_code<S: serde::Serializer>(exit: &Exit, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u8(exit.code())
 }
 
 fn as_text<S: serde::Serializer>(label: &Label, to: S) -> Result<S::Ok, S::Error> {

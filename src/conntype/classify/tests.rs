@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::conntype::Destination::{self, OtherAddress, OtherPort};
 use crate::conntype::{PathKind, Proxy};
 
 fn seen(local: &str, ip: &str, port: &str) -> Observation {
@@ -66,7 +67,7 @@ fn the_corner_cell_names_its_alternative() {
 #[test]
 fn a_second_server_that_sees_the_same_port_makes_it_unknown_nat() {
     let first = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62001"));
-    let settled = settle(first.clone(), &first);
+    let settled = settle(first.clone(), &first, OtherAddress);
     assert_eq!(settled.label, Label::UnknownNat);
     assert_eq!(settled.mapping, Some(Mapping::EndpointIndependent));
     assert!(settled.alternatives.is_empty());
@@ -76,7 +77,10 @@ fn a_second_server_that_sees_the_same_port_makes_it_unknown_nat() {
         "203.0.113.7",
         &swap_port(62001).to_string(),
     ));
-    assert_eq!(settle(first, &swapped).label, Label::UnknownNat);
+    assert_eq!(
+        settle(first, &swapped, OtherAddress).label,
+        Label::UnknownNat
+    );
 }
 
 #[test]
@@ -87,14 +91,34 @@ fn a_second_server_that_sees_another_port_or_address_confirms_symmetric_nat() {
         ("203.0.113.8", "62001"),
         ("203.0.113.7", "51234"),
     ] {
-        let settled = settle(
-            first.clone(),
-            &classify(&seen("192.168.1.5:51234", ip, port)),
-        );
+        let second = classify(&seen("192.168.1.5:51234", ip, port));
+        let settled = settle(first.clone(), &second, OtherAddress);
         assert_eq!(settled.label, Label::SymmetricNat);
         assert_eq!(settled.mapping, Some(Mapping::EndpointDependent));
         assert!(settled.alternatives.is_empty());
     }
+}
+
+#[test]
+fn another_port_of_the_same_server_can_only_tell_a_dependent_mapping() {
+    let first = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62001"));
+    assert_eq!(settle(first.clone(), &first, OtherPort), first);
+    let other = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62002"));
+    let settled = settle(first, &other, OtherPort);
+    assert_eq!(settled.mapping, Some(Mapping::EndpointDependent));
+}
+
+#[test]
+fn looks_that_disagree_are_told() {
+    let first = classify(&seen("192.168.1.5:51234", "203.0.113.7", "51234"));
+    let second = classify(&seen("192.168.1.5:51235", "203.0.113.7", "62001"));
+    let settled = settle(first, &second, Destination::Same);
+    assert_eq!(settled.label, Label::IpRestrictNat);
+    assert!(
+        settled
+            .warnings
+            .contains(&Warning::LooksDisagree(Label::SymmetricNat))
+    );
 }
 
 #[test]
@@ -107,7 +131,7 @@ fn a_second_look_that_says_nothing_changes_nothing() {
         ("1.2.3.4", "516"),
     ] {
         let second = classify(&seen("192.168.1.5:51234", blind.0, blind.1));
-        assert_eq!(settle(first.clone(), &second), first);
+        assert_eq!(settle(first.clone(), &second, OtherAddress), first);
     }
 }
 
@@ -115,21 +139,22 @@ fn a_second_look_that_says_nothing_changes_nothing() {
 fn a_port_that_never_moves_is_no_observation() {
     let first = classify(&seen("192.168.1.5:51234", "198.51.100.9", "4711"));
     let second = classify(&seen("192.168.1.5:51235", "198.51.100.9", "4711"));
-    let settled = settle(first.clone(), &second);
+    let settled = settle(first.clone(), &second, Destination::Same);
     assert_eq!(
         (settled.label, settled.reason),
         (Label::UnknownConnect, Reason::ObservedConstant)
     );
 
     let moves = classify(&seen("192.168.1.5:51235", "198.51.100.9", "4712"));
-    assert_eq!(settle(first.clone(), &moves), first);
+    assert_eq!(settle(first.clone(), &moves, Destination::Same), first);
 }
 
 #[test]
 fn a_port_that_was_once_ours_is_no_constant() {
     let first = classify(&seen("203.0.113.7:51234", "203.0.113.7", "51234"));
     let second = classify(&seen("203.0.113.7:51235", "203.0.113.7", "51234"));
-    assert_eq!(settle(first.clone(), &second), first);
+    let settled = settle(first, &second, Destination::Same);
+    assert_eq!(settled.label, Label::DirectConnect);
 }
 
 #[test]
@@ -169,7 +194,7 @@ fn behind_a_proxy_the_relation_is_told() {
 fn a_private_client_ip_from_a_public_server_is_flagged() {
     let with_peer = |client_ip: &str, peer: &str| {
         let verdict = classify(&Observation {
-            peer: Some(peer.parse().unwrap()),
+            peer: Some(SocketAddr::new(peer.parse().unwrap(), 1863)),
             ..seen("192.168.1.5:51234", client_ip, "51234")
         });
         verdict

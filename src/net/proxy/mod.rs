@@ -1,5 +1,7 @@
 //! The handshake with a proxy; maintained crates speak the protocols.
 
+mod choice;
+
 use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -12,11 +14,14 @@ use tokio_socks::tcp::{Socks4Stream, Socks5Stream};
 use tokio_socks::{Error as SocksError, TargetAddr};
 
 use super::dial::{Connected, Dialer, Errand, words};
+use super::gateway::Ends;
 use super::{ProxyPlan, ProxyScheme};
 use crate::address::Address;
 use crate::conntype::{PathKind, Proxy};
 use crate::failure::{Failure, Stage};
 use crate::secret::{ExposeSecret, SecretString};
+
+pub use choice::{BadProxy, Proxies};
 
 /// Connects to `to` through the proxy.
 pub(super) async fn connect(
@@ -25,29 +30,30 @@ pub(super) async fn connect(
     to: &Address,
     errand: Errand,
 ) -> Result<Connected, Failure> {
-    let addresses = dialer.resolve(&plan.address, errand).await?;
-    let stream = dialer.race(&plan.address, &addresses, errand).await?;
-    let in_use = stream.peer_addr().ok().map(|peer| peer.ip());
-    let mut ips: Vec<_> = addresses.iter().map(|address| address.ip()).collect();
-    // The one in use first; the rest in the order they came.
-    ips.sort_by_key(|ip| Some(*ip) != in_use);
-    ips.dedup();
-    let _ = stream.set_nodelay(true);
-
+    let (stream, ends) = reach(dialer, plan, errand).await?;
     let stage = errand.stage(Stage::Proxy);
-    let _open =
-        dialer.trail.enter(stage, format!("the proxy {} to connect to {to}", plan.address));
+    let _open = dialer.trail.enter(
+        stage,
+        format!("the proxy {} to connect to {to}", plan.address),
+    );
     let looks_up = !matches!(plan.scheme, ProxyScheme::Socks5 | ProxyScheme::Socks4);
     let v4_only = plan.scheme == ProxyScheme::Socks4;
     let target = match to.ip() {
         None if !looks_up => {
             let found = dialer.resolve_beyond(to, errand, v4_only).await?;
-            Address { host: found.ip().to_string(), port: found.port() }
+            Address {
+                host: found.ip().to_string(),
+                port: found.port(),
+            }
         }
         _ => to.clone(),
     };
     let (stream, path, bound) = match plan.scheme {
-        ProxyScheme::Http => (tunnel(stream, plan, &target, stage).await?, PathKind::HttpConnect, None),
+        ProxyScheme::Http => (
+            tunnel(stream, plan, &target, stage).await?,
+            PathKind::HttpConnect,
+            None,
+        ),
         ProxyScheme::Socks5 | ProxyScheme::Socks5h => {
             let (stream, bound) = socks5(stream, plan, &target, stage).await?;
             (stream, PathKind::Socks5, bound)
@@ -57,8 +63,41 @@ pub(super) async fn connect(
             (stream, PathKind::Socks4, bound)
         }
     };
-    let proxy = Proxy { name: plan.address.to_string(), addresses: ips, bound };
-    dialer.standing(stream, path, Some(proxy), to, errand)
+    let proxy = ends.proxy.map(|proxy| Proxy { bound, ..proxy });
+    dialer.standing(stream, path, proxy, to, errand)
+}
+
+/// Connects to the proxy itself.
+pub(super) async fn reach(
+    dialer: &Dialer<'_>,
+    plan: &ProxyPlan,
+    errand: Errand,
+) -> Result<(TcpStream, Ends), Failure> {
+    let addresses = dialer.resolve(&plan.address, errand).await?;
+    let stream = dialer.race(&plan.address, &addresses, errand).await?;
+    let Connected {
+        stream,
+        local,
+        peer,
+        ..
+    } = dialer.standing(stream, PathKind::Tcp, None, &plan.address, errand)?;
+    let mut ips: Vec<_> = addresses.iter().map(|address| address.ip()).collect();
+    // The one in use first; the rest in the order they came.
+    ips.sort_by_key(|ip| *ip != peer.ip());
+    ips.dedup();
+    let proxy = Proxy {
+        name: plan.address.to_string(),
+        addresses: ips,
+        bound: None,
+    };
+    Ok((
+        stream,
+        Ends {
+            local,
+            peer,
+            proxy: Some(proxy),
+        },
+    ))
 }
 
 type Bound = Option<std::net::SocketAddr>;
@@ -90,9 +129,7 @@ async fn socks4(
 ) -> Result<(TcpStream, Bound), Failure> {
     let target = socks_target(to);
     let done = match &plan.credentials {
-        Some((user, _)) => {
-            Socks4Stream::connect_with_userid_and_socket(stream, target, user).await
-        }
+        Some((user, _)) => Socks4Stream::connect_with_userid_and_socket(stream, target, user).await,
         None => Socks4Stream::connect_with_socket(stream, target).await,
     };
     let done = done.map_err(|error| socks_failure(&error, plan, to, stage))?;
@@ -130,7 +167,10 @@ fn socks_failure(error: &SocksError, plan: &ProxyPlan, to: &Address, stage: Stag
         | SocksError::UnknownAddressType
         | SocksError::UnknownAuthMethod => (
             "no-proxy",
-            format!("{at} talks something that is not {}", scheme_name(plan.scheme)),
+            format!(
+                "{at} talks something that is not {}",
+                scheme_name(plan.scheme)
+            ),
             "check the proxy's scheme and port",
         ),
         SocksError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => (
@@ -150,7 +190,10 @@ fn socks_failure(error: &SocksError, plan: &ProxyPlan, to: &Address, stage: Stag
         ),
         other => (
             "proxy-refused",
-            format!("the proxy {at} cannot connect to {to}: {}", other.to_string().to_lowercase()),
+            format!(
+                "the proxy {at} cannot connect to {to}: {}",
+                other.to_string().to_lowercase()
+            ),
             check,
         ),
     };
@@ -189,7 +232,10 @@ async fn tunnel(
     let failed = |error: &hyper::Error| {
         let (code, what) = match error.is_parse() {
             true => ("no-proxy", "talks something that is not HTTP".to_owned()),
-            false => ("proxy-closed", format!("gave no answer to CONNECT: {error}")),
+            false => (
+                "proxy-closed",
+                format!("gave no answer to CONNECT: {error}"),
+            ),
         };
         let message = format!("the proxy {at} {what}");
         Failure::unreachable(stage, code, message, "check the proxy's scheme and port")
@@ -201,11 +247,11 @@ async fn tunnel(
         .await
         .map_err(|error| failed(&error))?;
     tokio::spawn(connection.with_upgrades());
-    let mut request =
-        Request::builder().method(Method::CONNECT).uri(to.to_string()).header(HOST, to.to_string());
-    if let Some((user, password)) = &plan.credentials {
-        let mut value = basic(user, password.expose_secret());
-        value.set_sensitive(true);
+    let mut request = Request::builder()
+        .method(Method::CONNECT)
+        .uri(to.to_string())
+        .header(HOST, to.to_string());
+    if let Some(value) = authorization(plan) {
         request = request.header(PROXY_AUTHORIZATION, value);
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| {
@@ -216,7 +262,10 @@ async fn tunnel(
             "check the server's address",
         )
     })?;
-    let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| failed(&error))?;
     match response.status() {
         status if status.is_success() => {}
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => return Err(wrong_password(at, plan, stage)),
@@ -230,7 +279,9 @@ async fn tunnel(
             ));
         }
     }
-    let upgraded = hyper::upgrade::on(response).await.map_err(|error| failed(&error))?;
+    let upgraded = hyper::upgrade::on(response)
+        .await
+        .map_err(|error| failed(&error))?;
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io.into_inner()),
         _ => Err(Failure::unreachable(
@@ -242,12 +293,15 @@ async fn tunnel(
     }
 }
 
-/// `Basic` credentials (RFC 7617).
-fn basic(user: &str, password: &str) -> HeaderValue {
-    let pair = SecretString::from(format!("{user}:{password}"));
+/// `Basic` credentials (RFC 7617), where the proxy has some.
+pub(super) fn authorization(plan: &ProxyPlan) -> Option<HeaderValue> {
+    let (user, password) = plan.credentials.as_ref()?;
+    let pair = SecretString::from(format!("{user}:{}", password.expose_secret()));
     let text = SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())));
     // Base64 is made of visible ASCII only, so this cannot fail.
-    HeaderValue::from_str(text.expose_secret()).unwrap_or(HeaderValue::from_static(""))
+    let mut value = HeaderValue::from_str(text.expose_secret()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 #[cfg(test)]

@@ -1,0 +1,153 @@
+//! The main job: one login, one verdict, and more looks where they were asked for.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use tokio::time::Instant;
+
+use super::args::CheckArgs;
+use super::output::Output;
+use super::settings::{self, Settings};
+use super::{CommandError, networks};
+use crate::address::Address;
+use crate::conntype::{Destination, Verdict, Warning, classify, settle};
+use crate::exit::Exit;
+use crate::net::{Bind, Passport, Plan, Seen, Trail, observe};
+use crate::report::{Context, Look, Report, print};
+
+pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError> {
+    if args.network.as_deref() == Some("list") {
+        print::result(&networks::list()).context("print the networks")?;
+        return Ok(Exit::Done);
+    }
+    let settings = settings::settings(args)?;
+    let runtime = runtime()?;
+    let report = runtime.block_on(report(&settings, output));
+    let exit = output.finish(&report);
+    // A name look-up may still hang in the system; nobody waits for it.
+    runtime.shutdown_background();
+    Ok(exit)
+}
+
+/// One thread is all that one login needs, and it starts in no time.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")
+        .map_err(CommandError::Other)
+}
+
+/// Carries the settings out and says what came of it.
+pub(super) async fn report(settings: &Settings, output: &Output) -> Report {
+    let plan = &settings.plan;
+    let trail = Trail::new(output.progress());
+    let until = Instant::now() + plan.timeout;
+    let seen = observe(plan, &trail, until).await;
+    let context = || Context {
+        expected: output.expected.clone(),
+        ..trail.context(&plan.server)
+    };
+    let first = match seen {
+        Ok(seen) => seen,
+        Err(failure) => return Report::of_failure(&failure, context()),
+    };
+    let seen = &first.observation;
+    let mut looks = Looks {
+        verdict: classify(seen),
+        seen: Vec::new(),
+        until,
+    };
+    looks.note(&plan.server, looks.verdict.clone());
+    if let Some((server, passport)) = &settings.second {
+        looks
+            .from_elsewhere(plan, &first, server, passport, output)
+            .await;
+    }
+    for _ in 1..settings.repeat {
+        looks.from_another_port(plan, output).await;
+    }
+    let mut context = context();
+    if looks.seen.len() > 1 {
+        context.looks = looks.seen;
+    }
+    Report::of_verdict(&looks.verdict, seen, context)
+}
+
+/// What several looks came to so far.
+struct Looks {
+    verdict: Verdict,
+    seen: Vec<Look>,
+    until: Instant,
+}
+
+impl Looks {
+    /// A second server, toward which the very same local port is used.
+    async fn from_elsewhere(
+        &mut self,
+        plan: &Plan,
+        first: &Seen<'_>,
+        server: &Address,
+        passport: &Passport,
+        output: &Output,
+    ) {
+        let local = first.observation.local;
+        let plan = Plan {
+            server: server.clone(),
+            passport: passport.clone(),
+            bind: Bind {
+                ip: Some(local.ip()),
+                port: local.port(),
+                share: true,
+            },
+            ..plan.clone()
+        };
+        let trail = Trail::new(output.progress());
+        let second = match observe(&plan, &trail, self.until).await {
+            Ok(seen) => seen.observation,
+            Err(failure) => return self.missed(failure.to_string()),
+        };
+        let verdict = classify(&second);
+        self.note(server, verdict.clone());
+        let Some(destination) = destination(first.observation.peer, second.peer) else {
+            return self.missed(format!(
+                "{server} is the same server, seen from the same port"
+            ));
+        };
+        self.settle(&verdict, destination);
+    }
+
+    /// The same server, from a port of the system's choice.
+    async fn from_another_port(&mut self, plan: &Plan, output: &Output) {
+        let trail = Trail::new(output.progress());
+        match observe(plan, &trail, self.until).await {
+            Ok(seen) => {
+                let verdict = classify(&seen.observation);
+                self.note(&plan.server, verdict.clone());
+                self.settle(&verdict, Destination::Same);
+            }
+            Err(failure) => self.missed(failure.to_string()),
+        }
+    }
+
+    fn settle(&mut self, second: &Verdict, destination: Destination) {
+        self.verdict = settle(self.verdict.clone(), second, destination);
+    }
+
+    fn missed(&mut self, why: String) {
+        self.verdict.warnings.push(Warning::LookFailed(why));
+    }
+
+    fn note(&mut self, server: &Address, verdict: Verdict) {
+        self.seen.push(Look::of(server, &verdict));
+    }
+}
+
+/// Where a second look went, compared with the first; `None` is the very same place.
+fn destination(first: Option<SocketAddr>, second: Option<SocketAddr>) -> Option<Destination> {
+    match (first, second) {
+        (Some(a), Some(b)) if a == b => None,
+        (Some(a), Some(b)) if a.ip() == b.ip() => Some(Destination::OtherPort),
+        _ => Some(Destination::OtherAddress),
+    }
+}

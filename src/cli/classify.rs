@@ -1,0 +1,101 @@
+//! The verdict on values that were seen elsewhere; no network.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+
+use super::CommandError;
+use super::args::{parse_endpoint, parse_order, parse_path};
+use super::output::Output;
+use crate::conntype::{Observation, PathKind, PortOrder, classify};
+use crate::exit::Exit;
+use crate::failure::{Failure, Stage};
+use crate::msnp::{Profile, find_profile};
+use crate::report::{Context, Report};
+
+/// The longest file that is read, in bytes.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// What was seen elsewhere.
+#[derive(Debug, clap::Args)]
+pub(super) struct ClassifyArgs {
+    /// Local address and port of the socket that carried the login
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_endpoint)]
+    local: SocketAddr,
+
+    /// ClientIP from the profile; left out, the profile had none
+    #[arg(long, value_name = "IP")]
+    client_ip: Option<String>,
+
+    /// ClientPort from the profile; left out, the profile had none
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    client_port: Option<String>,
+
+    /// Saved profile, or a transcript that contains one; '-' reads stdin
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["client_ip", "client_port"])]
+    profile: Option<PathBuf>,
+
+    /// Byte order of ClientPort to believe: auto, plain or swapped
+    #[arg(long, value_name = "ORDER", default_value = "auto", value_parser = parse_order)]
+    port_order: PortOrder,
+
+    /// Path of the login: tcp, socks4, socks5, http-connect or http-gateway
+    #[arg(long, value_name = "PATH", default_value = "tcp", value_parser = parse_path)]
+    path: PathKind,
+}
+
+pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandError> {
+    let context = Context {
+        expected: output.expected.clone(),
+        path: args.path,
+        local: Some(args.local),
+        ..Context::default()
+    };
+    let profile = match &args.profile {
+        Some(path) => find_profile(&read(path)?),
+        None if args.client_ip.is_none() && args.client_port.is_none() => {
+            return Err(CommandError::Usage(anyhow!(
+                "nothing to classify: give --client-ip and --client-port, or --profile FILE"
+            )));
+        }
+        None => Some(Profile {
+            client_ip: args.client_ip.clone(),
+            client_port: args.client_port.clone(),
+        }),
+    };
+    let Some(profile) = profile else {
+        let failure = Failure::no_profile(
+            Stage::Verdict,
+            "no-profile",
+            "the file holds no profile (Content-Type: text/x-msmsgsprofile)",
+            "give the payload of the MSG that follows USR OK, or a transcript with it",
+        );
+        return Ok(output.finish(&Report::of_failure(&failure, context)));
+    };
+    let seen = Observation {
+        order: args.port_order,
+        path: args.path,
+        ..Observation::new(
+            args.local,
+            profile.client_ip.as_deref(),
+            profile.client_port.as_deref(),
+        )
+    };
+    Ok(output.finish(&Report::of_verdict(&classify(&seen), &seen, context)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let mut bytes = Vec::new();
+    let done = if path == Path::new("-") {
+        std::io::stdin()
+            .lock()
+            .take(MAX_FILE)
+            .read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+    };
+    done.with_context(|| format!("read --profile {}", path.display()))?;
+    Ok(bytes)
+}

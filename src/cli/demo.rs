@@ -1,0 +1,284 @@
+//! Every kind of path that loopback can show, with a server of our own at the far end.
+
+mod relay;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use relay::{Relay, Rewrite};
+
+use super::CommandError;
+use super::check;
+use super::output::Output;
+use super::settings::Settings;
+use crate::address::Address;
+use crate::conntype::{Label, PortOrder};
+use crate::exit::Exit;
+use crate::net::{Bind, Family, Passport, Plan, Proxies, Url, read_certificates};
+use crate::report::{Report, SCHEMA_VERSION, print};
+use crate::secret::SecretString;
+use crate::server::{Config, PortField, Server};
+
+/// Time for one path; loopback needs a few milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What to show.
+#[derive(Debug, clap::Args)]
+pub(super) struct DemoArgs {
+    /// Show this path alone, as a login of its own: direct, port-rewritten, address-rewritten,
+    /// both-rewritten or no-port
+    #[arg(long, value_name = "PATH", value_parser = parse_kind)]
+    path: Option<Kind>,
+}
+
+/// A kind of path that loopback can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Direct,
+    PortRewritten,
+    AddressRewritten,
+    BothRewritten,
+    NoPort,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [
+        Self::Direct,
+        Self::PortRewritten,
+        Self::AddressRewritten,
+        Self::BothRewritten,
+        Self::NoPort,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::PortRewritten => "port-rewritten",
+            Self::AddressRewritten => "address-rewritten",
+            Self::BothRewritten => "both-rewritten",
+            Self::NoPort => "no-port",
+        }
+    }
+
+    /// What the relay in front of the notification server does; `None` is no relay.
+    const fn rewrite(self) -> Option<Rewrite> {
+        match self {
+            Self::Direct => None,
+            Self::PortRewritten => Some(Rewrite::Port),
+            Self::AddressRewritten => Some(Rewrite::Address),
+            Self::BothRewritten | Self::NoPort => Some(Rewrite::Both),
+        }
+    }
+
+    const fn port_field(self) -> PortField {
+        match self {
+            Self::NoPort => PortField::Absent,
+            _ => PortField::Swapped,
+        }
+    }
+
+    /// The label that this path must get.
+    const fn label(self) -> Label {
+        match self {
+            Self::Direct => Label::DirectConnect,
+            Self::PortRewritten => Label::PortRestrictNat,
+            Self::AddressRewritten => Label::IpRestrictNat,
+            Self::BothRewritten => Label::SymmetricNat,
+            Self::NoPort => Label::UnknownNat,
+        }
+    }
+}
+
+fn parse_kind(word: &str) -> Result<Kind, String> {
+    Kind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+        .ok_or_else(|| {
+            let list = Kind::ALL.map(Kind::as_str).join(", ");
+            format!("there are {list}")
+        })
+}
+
+/// The whole demo as one JSON document.
+#[derive(Serialize)]
+struct Document {
+    schema_version: u32,
+    paths: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    path: &'static str,
+    report: Report,
+}
+
+pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError> {
+    let runtime = check::runtime()?;
+    if let Some(kind) = args.path {
+        let report = runtime
+            .block_on(show(kind, output))
+            .map_err(CommandError::Other)?;
+        return Ok(output.finish(&report));
+    }
+    let mut rows = Vec::new();
+    for kind in Kind::ALL {
+        let report = runtime
+            .block_on(show(kind, output))
+            .map_err(CommandError::Other)?;
+        rows.push((kind, report));
+    }
+    let as_it_must_be = rows
+        .iter()
+        .all(|(kind, report)| report.label == kind.label());
+    let text = match output.json {
+        true => document(rows)?,
+        false => table(&rows),
+    };
+    print::result(&text)
+        .context("print the table")
+        .map_err(CommandError::Other)?;
+    // The demo knows what it built, so a wrong label is nobody's fault but ours.
+    Ok(if as_it_must_be { Exit::Done } else { Exit::Bug })
+}
+
+/// A whole login over one kind of path: dispatch, referral, Passport over TLS, profile.
+async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
+    let notification = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut config = Config {
+        listen: vec![notification],
+        gateway_listen: Vec::new(),
+        client_port: kind.port_field(),
+        ..Config::default()
+    };
+    // The relay has to stand before the server that refers to it, so the server gets a port first.
+    let relay = match kind.rewrite() {
+        Some(rewrite) => {
+            let relay = Relay::bind(rewrite).await.context("start the relay")?;
+            config.advertise = Some(address(relay.address()));
+            Some(relay)
+        }
+        None => None,
+    };
+    let server = Server::bind(config).context("start the embedded server")?;
+    let addresses = server.addresses();
+    let at = |list: &[SocketAddr]| {
+        list.first()
+            .copied()
+            .ok_or_else(|| anyhow!("no address bound"))
+    };
+    let (dispatch, notification) = (at(&addresses.dispatch)?, at(&addresses.notification)?);
+    let passport = at(&addresses.passport)?;
+    let authority = server
+        .authority_pem()
+        .ok_or_else(|| anyhow!("no authority was made"))?;
+    let plan = Plan {
+        server: address(dispatch),
+        account: "demo@example.com".parse()?,
+        password: SecretString::from("demo"),
+        passport: Passport::Nexus(Url {
+            https: true,
+            address: address(passport),
+            path: "/rdr/pprdr.asp".to_owned(),
+        }),
+        dialects: Vec::new(),
+        lockstep: false,
+        order: PortOrder::Auto,
+        bind: Bind::default(),
+        family: Family::Any,
+        proxies: Proxies::default(),
+        gateway: None,
+        extra_roots: read_certificates(authority.as_bytes())?,
+        insecure_http: false,
+        timeout: TIMEOUT,
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server.run(async {
+        let _ = stopped.await;
+    }));
+    let relaying = relay.map(|relay| tokio::spawn(relay.run(notification)));
+    let settings = Settings {
+        plan,
+        second: None,
+        repeat: 1,
+    };
+    let report = check::report(&settings, output).await;
+    drop(stop);
+    if let Some(relaying) = relaying {
+        relaying.abort();
+    }
+    serving.abort();
+    Ok(report)
+}
+
+fn address(at: SocketAddr) -> Address {
+    Address {
+        host: at.ip().to_string(),
+        port: at.port(),
+    }
+}
+
+fn document(rows: Vec<(Kind, Report)>) -> Result<String, CommandError> {
+    let document = Document {
+        schema_version: SCHEMA_VERSION,
+        paths: rows
+            .into_iter()
+            .map(|(kind, report)| Row {
+                path: kind.as_str(),
+                report,
+            })
+            .collect(),
+    };
+    serde_json::to_string_pretty(&document)
+        .map(|text| text + "\n")
+        .context("write the JSON document")
+        .map_err(CommandError::Other)
+}
+
+fn table(rows: &[(Kind, Report)]) -> String {
+    let head = ["path", "this host", "ClientIP", "ClientPort", "label"].map(str::to_owned);
+    let mut lines = vec![head];
+    lines.extend(rows.iter().map(|(kind, report)| {
+        let raw = |text: Option<&String>| text.map_or("-", String::as_str).to_owned();
+        let observed = report.observed.as_ref();
+        [
+            kind.as_str().to_owned(),
+            report
+                .local
+                .map_or("-".to_owned(), |end| SocketAddr::from(end).to_string()),
+            raw(observed.and_then(|seen| seen.client_ip.raw.as_ref())),
+            raw(observed.and_then(|seen| seen.client_port.raw.as_ref())),
+            report.label.to_string(),
+        ]
+    }));
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].len())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: [usize; 4] = std::array::from_fn(width);
+    let mut text: String = lines
+        .iter()
+        .map(|[path, local, ip, port, label]| {
+            let [a, b, c, d] = widths;
+            format!("{path:a$}  {local:b$}  {ip:c$}  {port:>d$}  {label}\n")
+        })
+        .collect();
+    for (kind, report) in rows {
+        if let Some(error) = &report.error {
+            text.push_str(&format!(
+                "\n{}: {}; {}\n",
+                kind.as_str(),
+                error.message,
+                error.remedy
+            ));
+        }
+    }
+    text.push_str("\nClientPort is printed as Microsoft's servers did, its two bytes exchanged.\n");
+    text
+}

@@ -1,0 +1,76 @@
+//! The command line: words and environment in, an exit code out.
+
+mod args;
+mod check;
+mod classify;
+mod demo;
+mod explain;
+mod networks;
+mod output;
+mod secret_input;
+mod serve;
+mod settings;
+
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use clap::Parser;
+
+use args::{Action, Args};
+use output::Output;
+
+use crate::exit::Exit;
+use crate::report::print;
+
+/// Why a command could not even begin.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    /// The command line, the environment or a file they name is wrong.
+    #[error("{0:#}")]
+    Usage(anyhow::Error),
+    /// Something that is nobody's mistake on the command line.
+    #[error("{0:#}")]
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for CommandError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+/// Runs the program with these words, and says how it ended.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
+    let args = match Args::try_parse_from(words) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are results and end well; clap knows which is which.
+            let usage = error.use_stderr();
+            let _ = error.print();
+            return if usage { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let output = Output::new(&args.output);
+    // A bug of ours must not leave a program that reads our JSON without a document.
+    match catch_unwind(AssertUnwindSafe(|| act(args, &output))) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => {
+            print::tell(&format!("msnp9-conntype: {error}\n"));
+            match error {
+                CommandError::Usage(_) => Exit::Usage,
+                CommandError::Other(_) => Exit::Unreachable,
+            }
+        }
+        Err(_) => output.bug(),
+    }
+}
+
+fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
+    match args.command {
+        None => check::run(args.check, output),
+        Some(Action::Demo(demo)) => demo::run(&demo, output),
+        Some(Action::Classify(classify)) => classify::run(&classify, output),
+        Some(Action::Explain(explain)) => explain::run(&explain, output),
+        Some(Action::Serve(serve)) => serve::run(serve).map_err(CommandError::Other),
+    }
+}

@@ -1,0 +1,377 @@
+//! The HTTP gateway: commands in the bodies of requests, answers in those of responses.
+//!
+//! One request at a time; a session id that may change with every answer; a poll now and then.
+//! Source: hypothetic.org, general/http_connections and general/http_examples.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use tokio_rustls::TlsConnector;
+
+use super::dial::{Dialer, Errand};
+use super::http::{Connection, Request, Response};
+use super::plan::ProxyScheme;
+use super::{Url, proxy, tls};
+use crate::address::Address;
+use crate::conntype::Proxy;
+use crate::failure::{Failure, Stage};
+
+/// What a gateway answers with.
+const SESSION: HeaderName = HeaderName::from_static("x-msn-messenger");
+
+const MSN: HeaderValue = HeaderValue::from_static("application/x-msn-messenger");
+
+/// How long to wait before the first poll; the answer to what was sent is often there by then.
+const FIRST_POLL: Duration = Duration::from_millis(200);
+
+/// How long to wait between polls, as the official client did.
+const POLL: Duration = Duration::from_secs(2);
+
+/// How long a gateway of today may keep a poll open, in seconds, until there is something to say.
+const LIFESPAN: u32 = 2;
+
+/// How long the address in `GW-IP` is tried before we stay where we are.
+const MOVE: Duration = Duration::from_secs(3);
+
+/// The two ends of the HTTP connection that is in use.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
+    pub(super) proxy: Option<Proxy>,
+}
+
+/// A session at a gateway. Dropping a call to [`read`](Self::read) loses nothing: the request
+/// that is under way goes on at the next one.
+pub(super) struct Gateway<'a> {
+    /// What carries the next request; elsewhere while one is under way.
+    line: Option<Line<'a>>,
+    under_way: Option<Pin<Box<dyn Future<Output = (Line<'a>, Result<Bytes, Failure>)> + 'a>>>,
+    inbox: Bytes,
+    closed: bool,
+    pause: Duration,
+}
+
+/// The HTTP side of the session.
+struct Line<'a> {
+    dialer: Dialer<'a>,
+    connector: TlsConnector,
+    url: Url,
+    target: Address,
+    connection: Option<Connection>,
+    session: Option<String>,
+    closed: bool,
+}
+
+/// What is asked of the gateway.
+enum Ask {
+    Send(Bytes),
+    Poll,
+}
+
+impl<'a> Gateway<'a> {
+    /// Connects to the gateway at `url`; the session opens with the first write.
+    pub(super) async fn connect(
+        dialer: Dialer<'a>,
+        url: &Url,
+        target: &Address,
+    ) -> Result<Self, Failure> {
+        let mut line = Line {
+            connector: tls::connector(&dialer.plan.extra_roots)?,
+            dialer,
+            url: url.clone(),
+            target: target.clone(),
+            connection: None,
+            session: None,
+            closed: false,
+        };
+        line.reach().await?;
+        Ok(Self {
+            line: Some(line),
+            under_way: None,
+            inbox: Bytes::new(),
+            closed: false,
+            pause: FIRST_POLL,
+        })
+    }
+
+    /// The ends of the HTTP connection, where one stands.
+    pub(super) fn ends(&self) -> Option<Ends> {
+        self.line
+            .as_ref()?
+            .connection
+            .as_ref()
+            .map(|connection| connection.ends().clone())
+    }
+
+    /// Sends commands, after whatever is under way.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.finish().await?;
+        self.begin(Ask::Send(Bytes::copy_from_slice(bytes)), Duration::ZERO);
+        self.pause = FIRST_POLL;
+        self.finish().await
+    }
+
+    /// What the server said; empty where the session has ended.
+    pub(super) async fn read(&mut self) -> Result<Bytes, Failure> {
+        while self.inbox.is_empty() {
+            if self.under_way.is_none() {
+                if self.closed {
+                    return Ok(Bytes::new());
+                }
+                self.begin(Ask::Poll, self.pause);
+                self.pause = (self.pause * 2).min(POLL);
+            }
+            self.finish().await?;
+        }
+        self.pause = FIRST_POLL;
+        Ok(std::mem::take(&mut self.inbox))
+    }
+
+    fn begin(&mut self, ask: Ask, after: Duration) {
+        let Some(mut line) = self.line.take() else {
+            return;
+        };
+        self.under_way = Some(Box::pin(async move {
+            tokio::time::sleep(after).await;
+            let answer = line.ask(ask).await;
+            (line, answer)
+        }));
+    }
+
+    /// Waits for the request that is under way.
+    async fn finish(&mut self) -> Result<(), Failure> {
+        let Some(under_way) = &mut self.under_way else {
+            return Ok(());
+        };
+        let (line, answer) = under_way.await;
+        self.under_way = None;
+        self.closed = line.closed;
+        self.line = Some(line);
+        let answer = answer?;
+        self.inbox = match self.inbox.is_empty() {
+            true => answer,
+            false => [self.inbox.as_ref(), answer.as_ref()].concat().into(),
+        };
+        Ok(())
+    }
+}
+
+impl Line<'_> {
+    /// One request and its answer.
+    async fn ask(&mut self, ask: Ask) -> Result<Bytes, Failure> {
+        if self.closed {
+            return Err(self.failed("gateway-closed", "has ended the session"));
+        }
+        let query = match (&self.session, &ask) {
+            (None, _) => format!("Action=open&Server=NS&IP={}", self.target.host),
+            (Some(id), Ask::Send(_)) => format!("SessionID={id}"),
+            (Some(id), Ask::Poll) => format!("Action=poll&Lifespan={LIFESPAN}&SessionID={id}"),
+        };
+        let body = match ask {
+            Ask::Send(body) => body,
+            Ask::Poll => Bytes::new(),
+        };
+        self.reach().await?;
+        let url = Url {
+            path: format!("{}?{query}", self.url.path),
+            ..self.url.clone()
+        };
+        let request = Request {
+            headers: self.headers(),
+            body: Some(body),
+            absolute: self.http_proxy().is_some(),
+        };
+        let Some(connection) = &mut self.connection else {
+            return Err(self.failed("gateway-closed", "cannot be reached"));
+        };
+        let response = connection.ask(&url, request, Stage::Gateway).await;
+        let response = response.map_err(|unanswered| unanswered.failure)?;
+        self.note_session(&response).await?;
+        Ok(response.body)
+    }
+
+    /// Takes over what the answer says about the session.
+    async fn note_session(&mut self, response: &Response) -> Result<(), Failure> {
+        if response.status != 200 {
+            let what = format!("answers HTTP {}", response.status);
+            return Err(self.failed("gateway-refused", &what));
+        }
+        let header = response
+            .headers
+            .get(SESSION)
+            .and_then(|value| value.to_str().ok());
+        let Some(header) = header else {
+            return Err(self.failed("no-gateway", "answers without X-MSN-Messenger"));
+        };
+        let state = SessionHeader::parse(header);
+        if state.closes {
+            self.closed = true;
+            return Ok(());
+        }
+        let Some(id) = state.id else {
+            return Err(self.failed("no-gateway", "gives no usable SessionID"));
+        };
+        let first = self.session.replace(id.to_owned()).is_none();
+        if first && let Some(host) = state.host {
+            self.move_to(host).await;
+        }
+        Ok(())
+    }
+
+    /// Goes on at the host that `GW-IP` names. A gateway of today names the server there, or
+    /// itself; where nothing answers we stay.
+    async fn move_to(&mut self, host: &str) {
+        let Ok(address) = Address::parse(host, self.url.address.port) else {
+            return;
+        };
+        let own = self
+            .connection
+            .as_ref()
+            .map(|connection| connection.ends().peer.ip());
+        let is_here = address.host.eq_ignore_ascii_case(&self.url.address.host)
+            || address.host.eq_ignore_ascii_case(&self.target.host)
+            || (address.ip().is_some() && address.ip() == own);
+        // A proxy reaches every host over the connection that stands.
+        if is_here || self.http_proxy().is_some() {
+            return;
+        }
+        let url = Url {
+            address,
+            ..self.url.clone()
+        };
+        let open = Connection::open(&self.dialer, &self.connector, &url, Errand::Gateway);
+        match tokio::time::timeout(MOVE, open).await {
+            Ok(Ok(connection)) => {
+                self.connection = Some(connection);
+                self.url = url;
+            }
+            _ => tracing::info!(to = %url.address, "GW-IP cannot be reached; staying"),
+        }
+    }
+
+    /// Makes sure that a connection stands.
+    async fn reach(&mut self) -> Result<(), Failure> {
+        if self
+            .connection
+            .as_ref()
+            .is_some_and(|kept| kept.leads_to(&self.url))
+        {
+            return Ok(());
+        }
+        let connection = match self.http_proxy() {
+            Some(plan) => {
+                let errand = Errand::Gateway;
+                let stands = proxy::reach(&self.dialer, plan, errand).await?;
+                Connection::over(stands.0, stands.1, &self.url, errand).await?
+            }
+            None => {
+                Connection::open(&self.dialer, &self.connector, &self.url, Errand::Gateway).await?
+            }
+        };
+        let ends = connection.ends();
+        self.dialer.trail.connected(
+            ends.local,
+            ends.peer,
+            crate::conntype::PathKind::HttpGateway,
+            ends.proxy.as_ref(),
+        );
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// The HTTP proxy that a request in the clear is handed to whole, instead of through a tunnel.
+    fn http_proxy(&self) -> Option<&super::ProxyPlan> {
+        let plan = self.dialer.plan.proxies.toward(&self.url.address)?;
+        (plan.scheme == ProxyScheme::Http && !self.url.https).then_some(plan)
+    }
+
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = vec![(CONTENT_TYPE, MSN)];
+        if let Some(plan) = self.http_proxy() {
+            headers.push((
+                HeaderName::from_static("proxy-connection"),
+                HeaderValue::from_static("Keep-Alive"),
+            ));
+            headers.extend(proxy::authorization(plan).map(|value| (PROXY_AUTHORIZATION, value)));
+        }
+        headers
+    }
+
+    fn failed(&self, code: &'static str, what: &str) -> Failure {
+        Failure::no_profile(
+            Stage::Gateway,
+            code,
+            format!("{} {what}", self.url.address),
+            "check --http-gateway; its path is /gateway/gateway.dll, usually",
+        )
+    }
+}
+
+/// What `X-MSN-Messenger` says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct SessionHeader<'a> {
+    /// The id for the next request.
+    pub(super) id: Option<&'a str>,
+    /// The host for the next request.
+    pub(super) host: Option<&'a str>,
+    /// Whether the session has ended.
+    pub(super) closes: bool,
+}
+
+impl<'a> SessionHeader<'a> {
+    /// Reads the header; pieces that make no sense are not there.
+    pub(super) fn parse(header: &'a str) -> Self {
+        let mut state = Self::default();
+        for (key, value) in header.split(';').filter_map(|piece| piece.split_once('=')) {
+            let (key, value) = (key.trim(), value.trim());
+            if key.eq_ignore_ascii_case("SessionID") {
+                // It goes into the next request's address, so it has to fit there.
+                let fits = (1..=256).contains(&value.len())
+                    && value.bytes().all(|byte| {
+                        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+                    });
+                state.id = fits.then_some(value);
+            } else if key.eq_ignore_ascii_case("GW-IP") {
+                state.host = (!value.is_empty()).then_some(value);
+            } else if key.eq_ignore_ascii_case("Session") {
+                state.closes = value.eq_ignore_ascii_case("close");
+            }
+        }
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_session_header_is_read() {
+        let header = SessionHeader::parse("SessionID=954547325.13160; GW-IP=207.46.110.18");
+        assert_eq!(header.id, Some("954547325.13160"));
+        assert_eq!(header.host, Some("207.46.110.18"));
+        assert!(!header.closes);
+        assert!(SessionHeader::parse("SessionID=1;GW-IP=h; Session=close").closes);
+    }
+
+    #[test]
+    fn an_id_that_would_not_fit_is_none() {
+        for bad in [
+            "SessionID=",
+            "SessionID=a b",
+            "SessionID=a&b",
+            "SessionID=a\u{e9}",
+            "x",
+            "",
+        ] {
+            assert_eq!(SessionHeader::parse(bad).id, None, "{bad}");
+        }
+        let long = format!("SessionID={}", "x".repeat(300));
+        assert_eq!(SessionHeader::parse(&long).id, None);
+    }
+}
