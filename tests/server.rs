@@ -8,5 +8,13 @@
 
 #[path = "server/client.rs"]
 mod client;
+#[path = "server/command.rs"]
+mod command;
+#[path = "server/gateway.rs"]
+mod gateway;
+#[path = "server/limits.rs"]
+mod limits;
 #[path = "server/login.rs"]
 mod login;
+#[path = "server/passport.rs"]
+mod passport;

@@ -78,15 +78,17 @@ impl Contacts {
         out: &mut Vec<u8>,
     ) -> Next {
         let name = command.name();
+        if name == "PNG" {
+            let has_interval = dialect >= Dialect::MSNP9;
+            let pong: &[u8] = if has_interval {
+                b"QNG 60\r\n"
+            } else {
+                b"QNG\r\n"
+            };
+            out.extend_from_slice(pong);
+            return Next::Stay;
+        }
         let Some(trid) = command.trid() else {
-            if name == "PNG" {
-                let has_interval = dialect >= Dialect::MSNP9;
-                out.extend_from_slice(if has_interval {
-                    b"QNG 60\r\n"
-                } else {
-                    b"QNG\r\n"
-                });
-            }
             return Next::Stay;
         };
         match name {

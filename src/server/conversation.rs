@@ -4,6 +4,10 @@ use super::desk::{Desk, Moment};
 use super::session::{Next, Role, Session, Why};
 use crate::msnp::{CodecError, Decoder, Side};
 
+/// How much of an unfinished command is kept, in bytes. Payloads of clients are small, and all
+/// connections together could keep much.
+const MAX_PENDING: usize = 16 * 1024;
+
 /// A session and what was read of its next command.
 #[derive(Debug)]
 pub(super) struct Conversation {
@@ -71,6 +75,9 @@ impl Conversation {
         if !self.decoder.is_midway() {
             // A silent client keeps no buffer.
             self.decoder = Decoder::new(Side::Client);
+        } else if taken.end.is_none() && self.decoder.space().len() > MAX_PENDING {
+            out.extend_from_slice(b"200 0\r\n");
+            taken.end = Some(Why::Protocol);
         }
         taken
     }
@@ -120,6 +127,10 @@ mod tests {
             (b"\x16\x03\x01\x00", ""),
             (b"QRY 1 x 99999999\r\n", "200 0\r\n"),
             (b"QRY 1 x y\r\n", "200 0\r\n"),
+            (
+                &[b"QRY 1 x 60000\r\n", &[b'x'; 17_000][..]].concat(),
+                "200 0\r\n",
+            ),
             (&[b'A'; 9000], ""),
         ] {
             let (taken, text) = take(&mut talk(), bytes);

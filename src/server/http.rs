@@ -17,11 +17,14 @@ const MAX_HEAD: usize = 16 * 1024;
 /// The most headers; the most seen are eleven.
 const MAX_HEADERS: usize = 64;
 
-/// The longest body: the longest payload of a command and its line.
-const MAX_BODY: usize = crate::msnp::MAX_PAYLOAD + crate::msnp::MAX_LINE;
+/// The longest body, in bytes: a good deal more than a client has to say at once.
+const MAX_BODY: usize = 32 * 1024;
 
 /// How long a request may take to come, and a connection may be kept for the next one.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// How long the last word may take when the server ends.
+const CLOSE_TIME: Duration = Duration::from_millis(100);
 
 /// How long a client may take to read an answer.
 const WRITE_TIME: Duration = Duration::from_secs(10);
@@ -353,6 +356,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         timeout(WRITE_TIME, write)
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Closes at once, with a word where TLS has one.
+    pub(super) async fn close(mut self) {
+        let _ = timeout(CLOSE_TIME, self.stream.shutdown()).await;
     }
 
     /// Closes so that what was written arrives.

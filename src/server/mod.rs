@@ -127,7 +127,7 @@ impl Server {
             (Vec::new(), None)
         } else {
             let ips: Vec<IpAddr> = config.passport_listen.iter().map(SocketAddr::ip).collect();
-            let tls = tls::prepare(&config.certificate, &ips)?;
+            let tls = tls::prepare(&config.certificate, &ips, config.passport_host.as_ref())?;
             let bound = open(&config.passport_listen, &Service::Passport(tls.acceptor))?;
             (bound, tls.authority_pem)
         };
@@ -217,7 +217,9 @@ impl Server {
         // Nobody may be listening any more, and that is fine.
         let _ = close.send(true);
         while tasks.join_next().await.is_some() {}
-        self.shared.stats.counts()
+        let counts = self.shared.stats.counts();
+        tracing::info!(%counts, "server ended");
+        counts
     }
 }
 

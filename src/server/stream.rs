@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
@@ -119,6 +120,8 @@ pub(super) async fn serve(
             }
             return;
         }
+        // A client that never stops talking gives way to the others now and then.
+        consume_budget().await;
     }
 }
 

@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::config::{CertificateSource, ServerError};
+use crate::address::Address;
 
 /// How long a generated certificate is good: the most that all TLS clients accept.
 const LIFETIME: Duration = Duration::from_secs(825 * 24 * 60 * 60);
@@ -28,10 +29,11 @@ pub(super) struct Tls {
     pub(super) authority_pem: Option<String>,
 }
 
-/// Prepares the certificate; `addresses` are those listened on.
+/// Prepares the certificate; `addresses` are those listened on, `host` is what the nexus names.
 pub(super) fn prepare(
     source: &CertificateSource,
     addresses: &[IpAddr],
+    host: Option<&Address>,
 ) -> Result<Tls, ServerError> {
     let (chain, key, authority_pem) = match source {
         CertificateSource::Files { chain, key } => {
@@ -39,7 +41,14 @@ pub(super) fn prepare(
             (chain, key, None)
         }
         CertificateSource::Generated { names } => {
-            let made = generate(names, addresses).map_err(unusable)?;
+            let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+            let listened = addresses.iter().filter(|ip| !ip.is_unspecified());
+            all.extend(listened.map(IpAddr::to_string));
+            all.extend(host.map(|at| at.host.clone()));
+            all.extend(names.iter().cloned());
+            all.sort_unstable();
+            all.dedup();
+            let made = generate(all).map_err(unusable)?;
             (vec![made.certificate], made.key, Some(made.authority_pem))
         }
     };
@@ -85,7 +94,7 @@ struct Made {
 
 /// Makes an authority and one certificate by it. The authority's key goes when this returns, so
 /// that nobody can ever have it sign anything else.
-fn generate(names: &[String], addresses: &[IpAddr]) -> Result<Made, rcgen::Error> {
+fn generate(names: Vec<String>) -> Result<Made, rcgen::Error> {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -94,13 +103,7 @@ fn generate(names: &[String], addresses: &[IpAddr]) -> Result<Made, rcgen::Error
     limit(&mut authority);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
 
-    let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-    let listened = addresses.iter().filter(|ip| !ip.is_unspecified());
-    all.extend(listened.map(IpAddr::to_string));
-    all.extend(names.iter().cloned());
-    all.sort_unstable();
-    all.dedup();
-    let mut leaf = CertificateParams::new(all)?;
+    let mut leaf = CertificateParams::new(names)?;
     leaf.distinguished_name
         .push(DnType::CommonName, "localhost");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -133,6 +136,7 @@ mod tests {
         prepare(
             &CertificateSource::Generated { names },
             &["192.0.2.1".parse().unwrap(), "0.0.0.0".parse().unwrap()],
+            Some(&Address::parse("passport.example:8443", 443).unwrap()),
         )
     }
 
@@ -166,17 +170,17 @@ mod tests {
             chain: chain.clone(),
             key: key.clone(),
         };
-        assert!(prepare(&source, &[]).unwrap().authority_pem.is_none());
+        assert!(prepare(&source, &[], None).unwrap().authority_pem.is_none());
 
         std::fs::write(&chain, "").unwrap();
-        let error = prepare(&source, &[]).err().unwrap().to_string();
+        let error = prepare(&source, &[], None).err().unwrap().to_string();
         assert!(error.contains("chain.pem: no certificate"), "{error}");
         std::fs::remove_file(&chain).unwrap();
-        let error = prepare(&source, &[]).err().unwrap().to_string();
+        let error = prepare(&source, &[], None).err().unwrap().to_string();
         assert!(error.contains("chain.pem"), "{error}");
         std::fs::write(&chain, cert.pem()).unwrap();
         std::fs::write(&key, cert.pem()).unwrap();
-        let error = prepare(&source, &[]).err().unwrap().to_string();
+        let error = prepare(&source, &[], None).err().unwrap().to_string();
         assert!(error.contains("key.pem"), "{error}");
     }
 }

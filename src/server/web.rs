@@ -14,9 +14,6 @@ use super::limits::Stats;
 use super::passport::{self, Outcome};
 use super::shared::Shared;
 
-/// How many requests one connection may bring; a gateway's client makes one every two seconds.
-const MAX_REQUESTS: u32 = 10_000;
-
 /// What is to be found on a connection.
 pub(super) enum Site {
     Passport,
@@ -37,11 +34,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut connection = Connection::new(stream);
-    for _ in 0..MAX_REQUESTS {
+    loop {
         let received = tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => Received::Closed,
-            received = connection.receive() => received,
+            _ = closing.wait_for(|closing| *closing) => None,
+            received = connection.receive() => Some(received),
+        };
+        let Some(received) = received else {
+            return connection.close().await;
         };
         let stats = &web.shared.stats;
         let (response, request) = match received {
@@ -67,7 +67,6 @@ where
             }
         }
     }
-    connection.finish().await;
 }
 
 impl Web {
@@ -89,7 +88,7 @@ impl Web {
         )]
         let nonce = shared.nonce() as u64;
         let (response, outcome) = passport::answer(&shared.desk, request, &site, &moment, nonce);
-        debug!(%peer, path = request.path, status = response.status, "passport");
+        debug!(%peer, path = ?request.path, status = response.status, "passport");
         match outcome {
             Outcome::Other => {}
             Outcome::Ticket => Stats::count(&shared.stats.tickets),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use msnp9_conntype::msnp::passport::{SignIn, authorization};
 use msnp9_conntype::secret::ExposeSecret;
 use msnp9_conntype::server::{Addresses, Config, Counts, Server, Stats};
+use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -15,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 pub(crate) const USER: &str = "user@example.com";
 
@@ -86,7 +88,14 @@ impl Running {
     }
 
     /// A TLS connection to Passport that trusts the server's own authority and nothing else.
-    pub(crate) async fn browse(&self) -> Client<tokio_rustls::client::TlsStream<TcpStream>> {
+    pub(crate) async fn browse(&self) -> Client<TlsStream<TcpStream>> {
+        self.browse_with(rustls::ALL_VERSIONS).await
+    }
+
+    pub(crate) async fn browse_with(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Client<TlsStream<TcpStream>> {
         let pem = self.authority.as_ref().expect("an authority");
         let mut roots = rustls::RootCertStore::empty();
         roots
@@ -94,7 +103,7 @@ impl Running {
             .unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();

@@ -1,0 +1,101 @@
+use super::*;
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+struct Words {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+fn parse(words: &str) -> Result<Result<Config, ServeError>, clap::Error> {
+    let words = std::iter::once("serve").chain(words.split_whitespace());
+    Ok(config(Words::try_parse_from(words)?.serve))
+}
+
+fn usage(words: &str) -> String {
+    let error = parse(words).unwrap().unwrap_err();
+    assert!(error.is_usage(), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn by_default_it_stays_on_loopback_and_speaks_as_microsoft_did() {
+    let config = parse("").unwrap().unwrap();
+    assert_eq!(config.listen, ["127.0.0.1:1863".parse().unwrap()]);
+    assert_eq!(config.passport_listen, ["127.0.0.1:8443".parse().unwrap()]);
+    assert!(config.dispatch_listen.is_empty() && config.gateway_listen.is_empty());
+    assert_eq!(config.client_port, PortField::Swapped);
+    assert_eq!(config.gateway_port, GatewayPort::Zero);
+    assert_eq!(config.nexus_form, NexusForm::Classic);
+    assert!(matches!(config.accounts, Accounts::Open));
+}
+
+#[test]
+fn several_addresses_may_be_given() {
+    let config = parse("--listen 127.0.0.1:0,[::1]:0 --listen 127.0.0.2:0 --passport-listen none")
+        .unwrap()
+        .unwrap();
+    assert_eq!(config.listen.len(), 3);
+    assert!(config.passport_listen.is_empty());
+}
+
+#[test]
+fn other_hosts_come_in_only_when_that_was_said() {
+    for listen in ["--listen 0.0.0.0:0", "--gateway-listen [::]:0"] {
+        let text = usage(listen);
+        assert!(
+            text.contains("--accounts") && text.contains("--open"),
+            "{text}"
+        );
+        assert!(parse(&format!("{listen} --open")).unwrap().is_ok());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("accounts");
+    fs::write(&path, "a@b.c:x\n").unwrap();
+    let words = format!("--listen 0.0.0.0:0 --accounts {}", path.display());
+    let config = parse(&words).unwrap().unwrap();
+    assert!(matches!(config.accounts, Accounts::List(_)));
+}
+
+#[test]
+fn a_bad_file_is_named_without_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    assert!(usage(&format!("--accounts {}", path.display())).contains("file: "));
+    fs::write(&path, "marker").unwrap();
+    for option in ["--accounts", "--ticket-key"] {
+        let text = usage(&format!("{option} {}", path.display()));
+        assert!(
+            !text.contains("marker") && text.contains("file: "),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    assert!(usage("--listen none --passport-listen none").contains("nothing to serve"));
+    for words in [
+        "--tls-cert x",
+        "--tls-key x",
+        "--tls-cert x --tls-key y --write-ca z",
+        "--accounts x --open",
+        "--listen localhost:1",
+        "--max-connections 0",
+        "--idle-timeout 0",
+        "--advertise :1",
+    ] {
+        assert!(parse(words).is_err(), "{words}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn there_are_no_more_connections_than_open_files() {
+    let mut limits = Limits {
+        max_connections: usize::MAX,
+        ..Limits::default()
+    };
+    fit_open_files(&mut limits);
+    assert_eq!(Some(limits.max_connections + SPARE_FILES), open_files());
+}

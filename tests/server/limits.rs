@@ -1,0 +1,217 @@
+//! What is too much, too slow or too strange.
+
+use std::time::Duration;
+
+use msnp9_conntype::server::{AccountList, Accounts, Config, Limits};
+use tokio::time::{advance, pause, resume};
+
+use crate::client::{Client, USER, start};
+
+fn limited(limits: Limits) -> Config {
+    Config {
+        limits,
+        ..Config::default()
+    }
+}
+
+#[tokio::test]
+async fn who_has_too_many_connections_is_told_so() {
+    let server = start(limited(Limits {
+        max_per_address: 1,
+        ..Limits::default()
+    }));
+    let mut first = server.connect().await;
+    first.say("VER 1 MSNP9").await;
+    first.line().await;
+    let mut second = server.connect().await;
+    // Sent before anybody reads: the refusal must survive it.
+    second.say("VER 1 MSNP9").await;
+    assert_eq!(second.line().await, "714 0");
+    assert!(second.is_closed().await);
+    let mut gateway = Client::connect(server.at.gateway[0]).await;
+    let answer = gateway.head().await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("\r\nConnection: close"), "{answer}");
+    let mut alert = Client::connect(server.at.passport[0]).await;
+    assert_eq!(alert.bytes(7).await.as_bytes(), [0x15, 3, 3, 0, 2, 2, 80]);
+    drop(first);
+    // Its place is free as soon as the server has seen it go.
+    let again = loop {
+        let mut client = server.connect().await;
+        client.say("VER 1 MSNP9").await;
+        match &*client.line().await {
+            "714 0" => tokio::task::yield_now().await,
+            answer => break answer.to_owned(),
+        }
+    };
+    assert_eq!(again, "VER 1 MSNP9 CVR0");
+    assert!(server.stop().await.refused_per_address >= 3);
+}
+
+#[tokio::test]
+async fn a_full_server_says_so() {
+    let server = start(limited(Limits {
+        max_connections: 1,
+        ..Limits::default()
+    }));
+    let mut first = server.connect().await;
+    first.say("VER 1 MSNP9").await;
+    first.line().await;
+    assert_eq!(server.connect().await.line().await, "910 0");
+    assert_eq!(server.stop().await.refused_total, 1);
+}
+
+#[tokio::test]
+async fn a_guesser_is_not_listened_to_for_a_minute() {
+    let server = start(Config {
+        accounts: Accounts::List(AccountList::parse("user@example.com:right").unwrap()),
+        limits: Limits {
+            max_failures: 3,
+            ..Limits::default()
+        },
+        ..Config::default()
+    });
+    for _ in 0..3 {
+        let answer = server.ticket(USER, "wrong").await.unwrap_err();
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    let answer = server.ticket(USER, "right").await.unwrap_err();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let mut client = server.connect().await;
+    client.introduce("MSNP9", USER).await;
+    client.say("USR 4 TWN S t=0&p=0").await;
+    assert_eq!(client.line().await, "910 4");
+    pause();
+    advance(Duration::from_secs(61)).await;
+    resume();
+    assert!(server.ticket(USER, "right").await.is_ok());
+    let counts = server.stop().await;
+    assert_eq!((counts.failed_logins, counts.refused_logins), (3, 2));
+}
+
+#[tokio::test]
+async fn a_client_that_never_signs_in_is_left() {
+    let server = start(Config::default());
+    let mut silent = server.connect().await;
+    let mut slow = server.connect().await;
+    slow.introduce("MSNP9", USER).await;
+    silent.say("VER 1 MSNP9").await;
+    silent.line().await;
+    pause();
+    advance(Duration::from_secs(31)).await;
+    resume();
+    assert!(silent.is_closed().await && slow.is_closed().await);
+    assert_eq!(server.stop().await.timeouts, 2);
+}
+
+#[tokio::test]
+async fn a_client_that_pings_stays_and_a_silent_one_does_not() {
+    let server = start(Config::default());
+    let mut pinging = server.signed_in(USER).await;
+    let mut silent = server.signed_in("silent@example.com").await;
+    let mut dribbling = server.signed_in("dribbling@example.com").await;
+    for step in 0..3 {
+        pause();
+        advance(Duration::from_secs(50)).await;
+        resume();
+        if step < 2 {
+            // No whole command ever comes of it.
+            dribbling.write("P").await;
+        }
+        pinging.say("PNG").await;
+        assert_eq!(pinging.line().await, "QNG 60");
+    }
+    assert!(silent.is_closed().await);
+    assert!(dribbling.is_closed().await);
+    assert_eq!(server.stop().await.timeouts, 2);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_left() {
+    let server = start(Config::default());
+    let mut client = server.signed_in(USER).await;
+    // Answers are longer than questions: once nobody reads them, the server cannot go on.
+    let questions = "SYN 5 0\r\n".repeat(1000);
+    let flood = async {
+        loop {
+            client.write(&questions).await;
+        }
+    };
+    let blocked = tokio::time::timeout(Duration::from_millis(500), flood).await;
+    assert!(blocked.is_err());
+    pause();
+    advance(Duration::from_secs(11)).await;
+    resume();
+    while server.stats.counts().timeouts == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_msnp_is_left_and_does_no_harm() {
+    let server = start(Config::default());
+    for noise in [
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\u{16}\u{3}\u{1}",
+        "SSH-2.0-x\r\n",
+        "\0\0\0\0",
+        "lower case\r\n",
+    ] {
+        let mut client = server.connect().await;
+        client.write(noise).await;
+        assert!(client.is_closed().await);
+    }
+    let mut client = server.connect().await;
+    client.write(&format!("VER {}", "1".repeat(9000))).await;
+    assert_eq!(client.line().await, "200 0");
+    assert!(client.is_closed().await);
+    let mut client = server.signed_in(USER).await;
+    client.write("QRY 5 x 65537\r\n").await;
+    assert_eq!(client.line().await, "200 0");
+    assert_eq!(server.stop().await.protocol_errors, 7);
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_begin_is_given_up() {
+    let server = start(Config::default());
+    let mut client = Client::connect(server.at.passport[0]).await;
+    // A whole login on the same thread: the connection above has been taken by then.
+    server.signed_in(USER).await;
+    pause();
+    advance(Duration::from_secs(16)).await;
+    resume();
+    assert!(client.is_closed().await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn hundreds_of_clients_at_once_are_served() {
+    let server = start(limited(Limits {
+        max_per_address: 1000,
+        ..Limits::default()
+    }));
+    let ticket = server.ticket(USER, "x").await.unwrap();
+    let mut clients = Vec::new();
+    for n in 0..300 {
+        let mut client = server.connect().await;
+        client
+            .write(&format!("VER 1 MSNP9\r\nUSR 2 TWN I u{n}@b.c\r\n"))
+            .await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        assert_eq!(client.line().await, "VER 1 MSNP9 CVR0");
+        assert!(client.line().await.starts_with("USR 2 TWN S "));
+        // Somebody else's.
+        client.say(&format!("USR 3 TWN S {ticket}")).await;
+    }
+    let mut answers = Vec::new();
+    for client in &mut clients {
+        answers.push(client.line().await);
+    }
+    assert_eq!(answers.iter().filter(|line| *line == "911 3").count(), 30);
+    assert_eq!(answers.iter().filter(|line| *line == "910 3").count(), 270);
+    server.stop().await;
+}

@@ -1,0 +1,130 @@
+//! The nexus and the login page, over TLS.
+
+use msnp9_conntype::msnp::passport::NexusForm;
+use msnp9_conntype::server::Config;
+
+use crate::client::{Client, USER, field, start};
+
+#[tokio::test]
+async fn the_nexus_answers_every_form_of_request_in_the_exact_case() {
+    let server = start(Config::default());
+    let here = server.at.passport[0];
+    for (request, host) in [
+        ("GET /rdr/pprdr.asp\r\n\r\n", here.to_string()),
+        ("GET /rdr/pprdr.asp HTTP/1.0\r\n\r\n", here.to_string()),
+        ("GET /rdr/pprdr.asp HTTP/1.1\r\n\r\n", here.to_string()),
+        (
+            "GET /rdr/pprdr.asp HTTP/1.1\r\nHost: nexus.example\r\n\r\n",
+            "nexus.example".to_owned(),
+        ),
+    ] {
+        let mut browser = server.browse().await;
+        browser.write(request).await;
+        let answer = browser.head().await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert_eq!(
+            field(&answer, "PassportURLs"),
+            Some(&*format!(
+                "DARealm=Passport.Net,DALogin={host}/login2.srf,ConfigVersion=15"
+            ))
+        );
+        assert_eq!(field(&answer, "Content-Length"), Some("0"));
+        if !request.contains("1.1") {
+            assert!(browser.is_closed().await);
+        }
+    }
+    let mut browser = server.browse().await;
+    browser.write("GET /nexus-mock HTTP/1.1\r\n\r\n").await;
+    let want = format!("DALogin=https://{here}/login");
+    assert_eq!(field(&browser.head().await, "PassportURLs"), Some(&*want));
+    assert_eq!(
+        server.at.nexus_url,
+        Some(format!("https://{here}/rdr/pprdr.asp"))
+    );
+    assert_eq!(
+        server.at.login_url,
+        Some(format!("https://{here}/login2.srf"))
+    );
+}
+
+#[tokio::test]
+async fn one_connection_carries_the_nexus_and_the_login() {
+    let server = start(Config {
+        nexus_form: NexusForm::Escargot,
+        ..Config::default()
+    });
+    let mut browser = server.browse().await;
+    browser
+        .write(
+            "GET /rdr/pprdr.asp HTTP/1.1\r\nHost: h\r\n\r\n\
+             POST /login HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello\
+             GET /login HTTP/1.1\r\nAuthorization: Passport1.4 sign-in=a@b.c,pwd=x\r\n\r\n",
+        )
+        .await;
+    assert_eq!(
+        field(&browser.head().await, "PassportURLs"),
+        Some("DALogin=https://h/login")
+    );
+    assert!(browser.head().await.starts_with("HTTP/1.1 401 "));
+    let answer = browser.head().await;
+    let info = field(&answer, "Authentication-Info").unwrap();
+    assert!(
+        info.starts_with("Passport1.4 da-status=success,tname=MSPAuth,"),
+        "{info}"
+    );
+    browser
+        .write("GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(browser.head().await.starts_with("HTTP/1.1 404 "));
+    assert!(browser.is_closed().await);
+    assert_eq!(server.stop().await.http_requests, 4);
+}
+
+#[tokio::test]
+async fn a_redirect_is_to_this_server() {
+    let server = start(Config {
+        login_redirect: true,
+        ..Config::default()
+    });
+    let answer = server.ticket(USER, "x").await.unwrap_err();
+    assert!(answer.starts_with("HTTP/1.1 302 "), "{answer}");
+    let location = field(&answer, "Location").unwrap();
+    let here = server.at.passport[0];
+    assert_eq!(location, format!("https://{here}/login2.srf?id=2"));
+}
+
+#[tokio::test]
+async fn tls_1_2_is_spoken_too() {
+    let server = start(Config::default());
+    let mut browser = server.browse_with(&[&rustls::version::TLS12]).await;
+    browser.write("GET /rdr/pprdr.asp HTTP/1.1\r\n\r\n").await;
+    assert!(browser.head().await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn requests_that_are_none_are_refused_with_a_status() {
+    let server = start(Config::default());
+    let huge = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(17_000));
+    for (request, status) in [
+        ("nonsense\r\n\r\n", "400"),
+        (
+            "POST /login HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n",
+            "413",
+        ),
+        ("PUT /login HTTP/1.1\r\n\r\n", "405"),
+        (&*huge, "431"),
+    ] {
+        let mut browser = server.browse().await;
+        browser.write(request).await;
+        let answer = browser.head().await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+    // Plain HTTP to the TLS port.
+    let mut plain = Client::connect(server.at.passport[0]).await;
+    plain.write("GET / HTTP/1.1\r\n\r\n").await;
+    let alert = plain.bytes(7).await;
+    assert_eq!(&alert.as_bytes()[..3], [0x15, 3, 3]);
+}
