@@ -1,6 +1,12 @@
 //! The main job on the built binary: real sockets, our server as a process of its own, and
 //! servers that lie.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
 mod support;
 
 use std::io::{Read, Write};

@@ -44,7 +44,7 @@ pub(super) enum Action {
     /// Shows every kind of path on loopback, with a server of its own; needs nothing
     Demo(super::demo::DemoArgs),
     /// Runs the embedded notification server
-    Serve(super::serve::ServeArgs),
+    Serve(Box<super::serve::ServeArgs>),
     /// Gives the verdict on values that were seen elsewhere
     Classify(super::classify::ClassifyArgs),
     /// Explains a label: what it means, and what to do

@@ -61,11 +61,11 @@ pub(super) async fn report(settings: &Settings, output: &Output) -> Report {
     looks.note(&plan.server, looks.verdict.clone());
     if let Some((server, passport)) = &settings.second {
         looks
-            .from_elsewhere(plan, &first, server, passport, output)
+            .look_elsewhere(plan, &first, server, passport, output)
             .await;
     }
     for _ in 1..settings.repeat {
-        looks.from_another_port(plan, output).await;
+        looks.look_again(plan, output).await;
     }
     let mut context = context();
     if looks.seen.len() > 1 {
@@ -83,7 +83,7 @@ struct Looks {
 
 impl Looks {
     /// A second server, toward which the very same local port is used.
-    async fn from_elsewhere(
+    async fn look_elsewhere(
         &mut self,
         plan: &Plan,
         first: &Seen<'_>,
@@ -118,7 +118,7 @@ impl Looks {
     }
 
     /// The same server, from a port of the system's choice.
-    async fn from_another_port(&mut self, plan: &Plan, output: &Output) {
+    async fn look_again(&mut self, plan: &Plan, output: &Output) {
         let trail = Trail::new(output.progress());
         match observe(plan, &trail, self.until).await {
             Ok(seen) => {

@@ -71,6 +71,6 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
         Some(Action::Demo(demo)) => demo::run(&demo, output),
         Some(Action::Classify(classify)) => classify::run(&classify, output),
         Some(Action::Explain(explain)) => explain::run(&explain, output),
-        Some(Action::Serve(serve)) => serve::run(serve).map_err(CommandError::Other),
+        Some(Action::Serve(serve)) => serve::run(*serve).map_err(CommandError::Other),
     }
 }

@@ -50,11 +50,14 @@ pub(super) struct Ends {
 pub(super) struct Gateway<'a> {
     /// What carries the next request; elsewhere while one is under way.
     line: Option<Line<'a>>,
-    under_way: Option<Pin<Box<dyn Future<Output = (Line<'a>, Result<Bytes, Failure>)> + 'a>>>,
+    under_way: Option<UnderWay<'a>>,
     inbox: Bytes,
     closed: bool,
     pause: Duration,
 }
+
+/// A request on its way, with what carries it.
+type UnderWay<'a> = Pin<Box<dyn Future<Output = (Line<'a>, Result<Bytes, Failure>)> + 'a>>;
 
 /// The HTTP side of the session.
 struct Line<'a> {

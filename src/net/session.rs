@@ -84,7 +84,7 @@ async fn attempt<'a>(
 /// What carries the commands.
 enum Wire<'a> {
     Tcp(Connected),
-    Gateway(Gateway<'a>),
+    Gateway(Box<Gateway<'a>>),
 }
 
 impl Wire<'_> {
@@ -234,7 +234,10 @@ impl<'a> Server<'a> {
 
     async fn connect(&mut self) -> Result<(), Failure> {
         self.wire = Some(match &self.dialer.plan.gateway {
-            Some(url) => Wire::Gateway(Gateway::connect(self.dialer, url, &self.at).await?),
+            Some(url) => {
+                let gateway = Gateway::connect(self.dialer, url, &self.at).await?;
+                Wire::Gateway(Box::new(gateway))
+            }
             None => Wire::Tcp(self.dialer.connect(&self.at, Errand::Notification).await?),
         });
         self.decoder = Decoder::new(Side::Server);
