@@ -386,11 +386,7 @@ impl Report {
                 .map(|local| SocketAddr::from(Endpoint::from(local)).to_string()),
             rewrites: Vec::new(),
         }];
-        hops.extend(context.proxy.as_ref().map(|proxy| Hop {
-            role: "proxy",
-            address: Some(proxy.name.clone()),
-            rewrites: Vec::new(),
-        }));
+        hops.extend(between(context.path, context.proxy.as_ref()));
         hops.extend(context.server.as_ref().map(server_hop));
         Self {
             schema_version: SCHEMA_VERSION,
@@ -453,7 +449,7 @@ fn observed(seen: &Observation, found: &Comparison) -> Observed {
         client_port: ObservedPort {
             raw: seen.client_port.clone(),
             number,
-            order: number.and(found.order_matched.map(|order| order.as_str()).or(said)),
+            order: number.and_then(|_| found.order_matched.map(|order| order.as_str()).or(said)),
             port: found.outside_port,
         },
     }
@@ -477,6 +473,25 @@ fn server_hop(server: &Server) -> Hop {
     }
 }
 
+/// The proxy and the gateway, as far as the path has them.
+fn between(path: PathKind, proxy: Option<&Proxy>) -> Vec<Hop> {
+    let hop = |role, address| Hop {
+        role,
+        address,
+        rewrites: Vec::new(),
+    };
+    let name = proxy.map(|proxy| proxy.name.clone());
+    let mut hops = Vec::new();
+    let is_proxied = !matches!(path, PathKind::Tcp | PathKind::HttpGateway);
+    if name.is_some() || is_proxied {
+        hops.push(hop("proxy", name));
+    }
+    if path == PathKind::HttpGateway {
+        hops.push(hop("gateway", None));
+    }
+    hops
+}
+
 /// The path as the evidence draws it.
 fn hops(verdict: &Verdict, seen: &Observation, server: Option<&Server>) -> Vec<Hop> {
     let found = &verdict.comparison;
@@ -485,44 +500,29 @@ fn hops(verdict: &Verdict, seen: &Observation, server: Option<&Server>) -> Vec<H
         address: Some(found.local.to_string()),
         rewrites: Vec::new(),
     }];
-    match (&seen.proxy, seen.path) {
-        (Some(proxy), _) => hops.push(Hop {
-            role: "proxy",
-            address: Some(proxy.name.clone()),
-            rewrites: Vec::new(),
-        }),
-        (None, PathKind::Tcp) => {}
-        (None, PathKind::HttpGateway) => {
-            hops.push(Hop {
-                role: "gateway",
-                address: None,
-                rewrites: Vec::new(),
-            });
-        }
-        (None, _) => hops.push(Hop {
-            role: "proxy",
-            address: None,
-            rewrites: Vec::new(),
-        }),
-    }
     let rewrites: Vec<_> = [(found.ip, "address"), (found.port, "port")]
         .into_iter()
         .filter(|(sameness, _)| *sameness == Sameness::Different)
         .map(|(_, what)| what)
         .collect();
+    let between = between(seen.path, seen.proxy.as_ref());
     // Behind a proxy the address always differs; what stands further on is known only where
-    // ClientIP is none of the proxy's.
-    let rewritten = match seen.path.is_end_to_end() {
-        true => !rewrites.is_empty(),
-        false => verdict.proxy == Some(ProxyRelation::Beyond),
+    // ClientIP is none of the proxy's. To a gateway the connection is our own.
+    let rewritten = match between.first().map(|hop| hop.role) {
+        Some("proxy") => verdict.proxy == Some(ProxyRelation::Beyond),
+        _ => !rewrites.is_empty(),
     };
-    if rewritten {
-        hops.push(Hop {
-            role: "rewriter",
-            address: seen_as(found),
-            rewrites,
-        });
-    }
+    let rewriter = rewritten.then(|| Hop {
+        role: "rewriter",
+        address: seen_as(found),
+        rewrites,
+    });
+    // The gateway tells the server what it sees itself, so what is rewritten is rewritten before.
+    let (gateways, proxies): (Vec<_>, Vec<_>) =
+        between.into_iter().partition(|hop| hop.role == "gateway");
+    hops.extend(proxies);
+    hops.extend(rewriter);
+    hops.extend(gateways);
     hops.extend(server.map(server_hop));
     hops
 }
