@@ -5,6 +5,7 @@ pub mod human;
 pub mod json;
 mod model;
 pub mod print;
+pub(crate) mod text;
 
 pub use model::{
     BUG_REMEDY, Compared, Context, Endpoint, ErrorReport, Expected, Hop, Look, Observed,

@@ -1,0 +1,444 @@
+//! The runs that are reported: every kind of verdict, every class of failure.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::address::Address;
+use crate::conntype::{
+    Destination, Label, Observation, PathKind, PortOrder, Proxy, Warning, classify, settle,
+};
+use crate::failure::{Failure, Stage};
+use crate::report::{Context, Look, Report, Server, Timing};
+
+/// A login to a server on the internet, by TCP.
+fn seen(local: &str, client_ip: &str, client_port: &str) -> Observation {
+    Observation {
+        peer: Some(peer("198.51.100.9")),
+        ..Observation::new(local.parse().unwrap(), Some(client_ip), Some(client_port))
+    }
+}
+
+/// A server's address, at the usual port.
+fn peer(text: &str) -> SocketAddr {
+    (ip(text), 1863).into()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub(super) fn context() -> Context {
+    Context {
+        server: Some(Server {
+            requested: "messenger.example:1863".to_owned(),
+            address: Some("198.51.100.9:1863".parse().unwrap()),
+            referrals: Vec::new(),
+        }),
+        dialect: Some("MSNP9".to_owned()),
+        timings: [
+            ("resolve", 0.0, 11.6),
+            ("connect", 11.6, 28.4),
+            ("nexus", 0.5, 140.0),
+            ("negotiate", 40.0, 31.1),
+            ("login", 140.5, 201.7),
+            ("sign-in", 342.2, 35.0),
+            ("profile", 377.2, 1.3),
+        ]
+        .map(|(stage, start, took)| Timing { stage, start, took })
+        .to_vec(),
+        ..Context::default()
+    }
+}
+
+fn of(seen: &Observation) -> Report {
+    with(seen, context())
+}
+
+fn with(seen: &Observation, context: Context) -> Report {
+    let context = Context {
+        path: seen.path,
+        local: Some(seen.local),
+        proxy: seen.proxy.clone(),
+        ..context
+    };
+    Report::of_verdict(&classify(seen), seen, context)
+}
+
+/// A server that was asked for by its address.
+fn at(address: &str) -> Context {
+    Context {
+        server: Some(Server {
+            requested: address.to_owned(),
+            address: Some(address.parse().unwrap()),
+            referrals: Vec::new(),
+        }),
+        ..context()
+    }
+}
+
+/// A run of two looks; the second one goes to another server where the local port is the same,
+/// else to the same one.
+fn two_looks(first: &Observation, second: &Observation) -> Report {
+    let (a, b) = (classify(first), classify(second));
+    let (name, destination) = match first.local == second.local {
+        true => ("second.example", Destination::OtherAddress),
+        false => ("messenger.example", Destination::Same),
+    };
+    let server = |host: &str| Address {
+        host: host.to_owned(),
+        port: 1863,
+    };
+    let looks = vec![
+        Look::of(&server("messenger.example"), &a),
+        Look::of(&server(name), &b),
+    ];
+    Report::of_verdict(
+        &settle(a, &b, destination),
+        first,
+        Context { looks, ..context() },
+    )
+}
+
+pub(super) fn proxied(
+    path: PathKind,
+    client_ip: &str,
+    addresses: &[&str],
+    bound: Option<&str>,
+) -> Report {
+    let seen = Observation {
+        path,
+        proxy: Some(Proxy {
+            name: "proxy.example:1080".to_owned(),
+            addresses: addresses.iter().map(|text| ip(text)).collect(),
+            bound: bound.map(|text| text.parse().unwrap()),
+        }),
+        peer: addresses.first().map(|text| (ip(text), 1080).into()),
+        ..seen("192.168.1.5:51234", client_ip, "40960")
+    };
+    let mut report = of(&seen);
+    if let Some(server) = &mut report.server {
+        server.address = addresses.first().map(|text| (ip(text), 1080).into());
+    }
+    report
+}
+
+pub(super) fn gateway(client_ip: &str, client_port: &str, gateway: &str) -> Report {
+    let seen = Observation {
+        path: PathKind::HttpGateway,
+        peer: Some((ip(gateway), 80).into()),
+        ..seen("192.168.1.5:51234", client_ip, client_port)
+    };
+    let mut context = context();
+    if let Some(server) = &mut context.server {
+        server.address = Some((ip(gateway), 80).into());
+    }
+    with(&seen, context)
+}
+
+/// Every kind of verdict.
+pub(super) fn verdicts() -> Vec<(&'static str, Report)> {
+    let home = "192.168.1.5:51234";
+    let public = "203.0.113.7:51234";
+    let symmetric = seen(home, "203.0.113.7", "40321");
+    let v6 = "[2001:db8:1f:ac00:98d2:4cff:fe3b:71a]:51234";
+    vec![
+        ("direct", of(&seen(public, "203.0.113.7", "51234"))),
+        (
+            "direct-lan",
+            with(
+                &Observation {
+                    peer: Some(peer("192.168.1.2")),
+                    ..seen(home, "192.168.1.5", "51234")
+                },
+                at("192.168.1.2:1863"),
+            ),
+        ),
+        (
+            "direct-loopback",
+            with(
+                &Observation {
+                    peer: Some(peer("127.0.0.1")),
+                    ..seen("127.0.0.1:51234", "127.0.0.1", "51234")
+                },
+                at("127.0.0.1:1863"),
+            ),
+        ),
+        (
+            "direct-order-open",
+            of(&seen("203.0.113.7:1028", "203.0.113.7", "1028")),
+        ),
+        ("direct-v6", {
+            let context = Context {
+                server: Some(Server {
+                    requested: "messenger.example:1863".to_owned(),
+                    address: Some("[2001:db8:77::9]:1863".parse().unwrap()),
+                    referrals: Vec::new(),
+                }),
+                ..context()
+            };
+            with(
+                &seen(v6, "2001:db8:1f:ac00:98d2:4cff:fe3b:71a", "51234"),
+                context,
+            )
+        }),
+        ("ip-restrict", of(&seen(home, "203.0.113.7", "51234"))),
+        (
+            "ip-restrict-swapped",
+            of(&seen("192.168.1.5:1033", "203.0.113.7", "2308")),
+        ),
+        (
+            "ip-restrict-vpn",
+            of(&seen(public, "198.51.100.80", "51234")),
+        ),
+        (
+            "ip-restrict-server-proxy",
+            of(&seen(home, "10.0.0.1", "51234")),
+        ),
+        ("port-restrict", of(&seen(public, "203.0.113.7", "40321"))),
+        ("port-restrict-wrong-order", {
+            of(&Observation {
+                order: PortOrder::Plain,
+                ..seen("203.0.113.7:1033", "203.0.113.7", "2308")
+            })
+        }),
+        ("symmetric", of(&symmetric)),
+        ("symmetric-order-given", {
+            of(&Observation {
+                order: PortOrder::Swapped,
+                ..symmetric.clone()
+            })
+        }),
+        (
+            "symmetric-carrier-grade",
+            of(&seen("100.72.3.4:51234", "203.0.113.7", "40321")),
+        ),
+        ("symmetric-private-chain", {
+            with(
+                &Observation {
+                    peer: Some(peer("10.20.0.9")),
+                    ..seen(home, "10.20.0.5", "40321")
+                },
+                at("10.20.0.9:1863"),
+            )
+        }),
+        (
+            "symmetric-confirmed",
+            two_looks(&symmetric, &seen(home, "203.0.113.7", "40322")),
+        ),
+        ("symmetric-look-failed", {
+            let warnings = vec![
+                Warning::SignedOutElsewhere,
+                Warning::LookFailed("second.example:1863: connection refused".to_owned()),
+            ];
+            with(
+                &symmetric,
+                Context {
+                    warnings,
+                    ..context()
+                },
+            )
+        }),
+        ("symmetric-v6-long-names", {
+            let long = "a-rather-long-name-of-a-dispatch-server.messenger.some-provider.example";
+            let context = Context {
+                server: Some(Server {
+                    requested: format!("{long}:1863"),
+                    address: Some(
+                        "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ff09]:1863"
+                            .parse()
+                            .unwrap(),
+                    ),
+                    referrals: vec![
+                        "dispatch.messenger.example:1863".to_owned(),
+                        format!("ns-1.{long}:1863"),
+                    ],
+                }),
+                ..context()
+            };
+            let client_ip = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff";
+            with(
+                &seen(
+                    "[fd12:3456:789a:bcde:f012:3456:789a:bcde]:51234",
+                    client_ip,
+                    "40321",
+                ),
+                context,
+            )
+        }),
+        ("symmetric-nat64", of(&seen(v6, "203.0.113.7", "40321"))),
+        (
+            "looks-disagree",
+            two_looks(
+                &seen(home, "203.0.113.7", "51234"),
+                &seen("192.168.1.5:51236", "203.0.113.7", "40321"),
+            ),
+        ),
+        ("offline", {
+            let seen = Observation::new(home.parse().unwrap(), Some("203.0.113.7"), Some("51234"));
+            with(&seen, Context::default())
+        }),
+        ("offline-proxy", {
+            let seen = Observation {
+                path: PathKind::Socks5,
+                ..Observation::new(home.parse().unwrap(), Some("203.0.113.7"), Some("51234"))
+            };
+            with(&seen, Context::default())
+        }),
+        ("unknown-nat-settled", two_looks(&symmetric, &symmetric)),
+        ("unknown-nat-no-port", {
+            of(&Observation {
+                client_port: None,
+                ..symmetric.clone()
+            })
+        }),
+        (
+            "unknown-nat-proxy-last-hop",
+            proxied(
+                PathKind::Socks5,
+                "203.0.113.99",
+                &["203.0.113.99"],
+                Some("203.0.113.99:40960"),
+            ),
+        ),
+        (
+            "unknown-nat-proxy-beyond",
+            proxied(PathKind::HttpConnect, "203.0.113.7", &["192.168.1.1"], None),
+        ),
+        (
+            "unknown-nat-proxy-unknown",
+            proxied(PathKind::Socks4, "203.0.113.7", &[], None),
+        ),
+        (
+            "unknown-nat-gateway",
+            gateway("203.0.113.7", "0", "198.51.100.20"),
+        ),
+        ("unknown-nat-gateway-proxy", {
+            let mut report = proxied(
+                PathKind::HttpGateway,
+                "203.0.113.99",
+                &["203.0.113.99"],
+                None,
+            );
+            report.dialect = Some("MSNP8".to_owned());
+            report
+        }),
+        (
+            "unknown-connect-gateway",
+            gateway("192.168.1.5", "0", "192.168.1.2"),
+        ),
+        (
+            "unknown-connect-constant",
+            of(&seen(home, "24.111.111.111", "60712")),
+        ),
+        (
+            "unknown-connect-observed-constant",
+            two_looks(
+                &symmetric,
+                &seen("192.168.1.5:51235", "203.0.113.7", "40321"),
+            ),
+        ),
+        ("unknown-connect-no-address", {
+            of(&Observation {
+                client_ip: None,
+                ..symmetric.clone()
+            })
+        }),
+        (
+            "unknown-connect-hostile",
+            of(&seen(
+                home,
+                "\x1b[2J\x1b]0;gotcha\x07\u{202e}1.2.3.4",
+                "\u{9b}31m99999",
+            )),
+        ),
+        ("expected-and-verbose", {
+            let expected = vec![Label::DirectConnect, Label::IpRestrictNat];
+            with(
+                &symmetric,
+                Context {
+                    expected,
+                    ..context()
+                },
+            )
+        }),
+        ("expected-and-met", {
+            let expected = vec![Label::SymmetricNat];
+            with(
+                &symmetric,
+                Context {
+                    expected,
+                    ..context()
+                },
+            )
+        }),
+    ]
+}
+
+/// Every class of failure.
+pub(super) fn failures() -> Vec<(&'static str, Report)> {
+    let bare = Context {
+        timings: Vec::new(),
+        ..context()
+    };
+    vec![
+        ("failure-unreachable", {
+            let failure = Failure::unreachable(
+                Stage::Connect,
+                "connection-refused",
+                "messenger.example:1863 (198.51.100.9): connection refused",
+                "check the server's name and port, or try another server",
+            );
+            Report::of_failure(&failure, bare.clone())
+        }),
+        ("failure-credentials", {
+            let failure = Failure::credentials(
+                Stage::Login,
+                "wrong-password",
+                "login.example refused the account or the password (HTTP 401, da-status=failed)",
+                "check both; another wrong try may lock the account",
+            );
+            let warnings = vec![Warning::SignedOutElsewhere];
+            Report::of_failure(
+                &failure,
+                Context {
+                    warnings,
+                    ..bare.clone()
+                },
+            )
+        }),
+        ("failure-no-profile", {
+            let failure = Failure::no_profile(
+                Stage::Profile,
+                "no-profile",
+                "the server signed us in but sent no profile within 10 s",
+                "try MSNP9 or another server; some send a profile to newer dialects only",
+            );
+            let expected = vec![Label::DirectConnect];
+            Report::of_failure(
+                &failure,
+                Context {
+                    expected,
+                    ..context()
+                },
+            )
+        }),
+        ("failure-bug", Report::of_bug()),
+        ("failure-hostile", {
+            let mut report = Report::of_failure(
+                &Failure::no_profile(Stage::Negotiate, "x", "x", "try another server"),
+                bare,
+            );
+            // As if somebody had forgotten to make it one line.
+            if let Some(error) = &mut report.error {
+                error.message = format!("it said \x1b[31m\r\n\u{202e}{}", "spam".repeat(500));
+            }
+            report
+        }),
+    ]
+}
+
+/// Every report there is a snapshot of.
+pub(crate) fn all() -> Vec<(&'static str, Report)> {
+    let mut all = verdicts();
+    all.extend(failures());
+    all
+}
