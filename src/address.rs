@@ -42,7 +42,13 @@ impl Address {
                 .take(80)
                 .collect::<String>()
         };
-        let (host, port) = split(text).ok_or_else(|| BadAddress::BadHost(shown()))?;
+        // A web address is a common mistake; its "port" would be a confusing thing to name.
+        let parts = if text.contains("//") {
+            None
+        } else {
+            split(text)
+        };
+        let (host, port) = parts.ok_or_else(|| BadAddress::BadHost(shown()))?;
         if host.is_empty() {
             return Err(BadAddress::NoHost(shown()));
         }

@@ -248,7 +248,7 @@ fn table(rows: &[(Kind, Report)]) -> String {
             kind.as_str().to_owned(),
             report
                 .local
-                .map_or("-".to_owned(), |end| SocketAddr::from(end).to_string()),
+                .map_or_else(|| "-".to_owned(), |end| SocketAddr::from(end).to_string()),
             raw(observed.and_then(|seen| seen.client_ip.raw.as_ref())),
             raw(observed.and_then(|seen| seen.client_port.raw.as_ref())),
             report.label.to_string(),

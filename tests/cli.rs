@@ -1,0 +1,363 @@
+//! The commands that need no server, on the built binary.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+use support::{Run, tool};
+
+#[derive(serde::Deserialize)]
+struct Scenarios {
+    case: Vec<Case>,
+}
+
+#[derive(serde::Deserialize)]
+struct Case {
+    name: String,
+    local: String,
+    client_ip: Option<String>,
+    client_port: Option<String>,
+    order: String,
+    path: String,
+    ip: String,
+    port: String,
+    label: String,
+}
+
+fn scenarios() -> Vec<Case> {
+    let text = include_str!("scenarios/classify.toml");
+    toml::from_str::<Scenarios>(text).unwrap().case
+}
+
+fn with_stdin(words: &[&str], text: &str) -> Run {
+    let mut child = tool()
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The tool may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+    Run::from(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn every_scenario_through_the_command_line() {
+    for case in scenarios() {
+        let mut command = tool();
+        command.args(["classify", "--json", "--local", &case.local]);
+        command.args(["--port-order", &case.order, "--path", &case.path]);
+        if let Some(ip) = &case.client_ip {
+            command.args(["--client-ip", ip]);
+        }
+        if let Some(port) = &case.client_port {
+            command.args(["--client-port", port]);
+        }
+        let run = Run::of(&mut command);
+        if case.client_ip.is_none() && case.client_port.is_none() {
+            assert_eq!(run.code, 2, "{}: nothing was given", case.name);
+            continue;
+        }
+        let json = run.json();
+        assert_eq!(json["label"], case.label.as_str(), "{}", case.name);
+        assert_eq!(json["comparison"]["ip"], case.ip.as_str(), "{}", case.name);
+        assert_eq!(
+            json["comparison"]["port"],
+            case.port.as_str(),
+            "{}",
+            case.name
+        );
+        let unknown = case.label == "Unknown-Connect";
+        assert_eq!(run.code, if unknown { 5 } else { 0 }, "{}", case.name);
+        assert_eq!(json["determined"], !unknown, "{}", case.name);
+        assert_eq!(json["error"].is_null(), !unknown, "{}", case.name);
+    }
+}
+
+#[test]
+fn every_scenario_as_a_saved_profile() {
+    for case in scenarios() {
+        let mut text = "S: USR 4 OK a@b.c A 1 0\nS: MSG Hotmail Hotmail 1\n".to_owned();
+        text.push_str("S: MIME-Version: 1.0\nS: Content-Type: text/x-msmsgsprofile\n");
+        for (name, value) in [
+            ("ClientIP", &case.client_ip),
+            ("ClientPort", &case.client_port),
+        ] {
+            if let Some(value) = value {
+                text.push_str(&format!("S: {name}: {value}\n"));
+            }
+        }
+        let words = [
+            "classify",
+            "-q",
+            "--local",
+            &case.local,
+            "--profile",
+            "-",
+            "--port-order",
+        ];
+        let run = with_stdin(
+            &[&words[..], &[&case.order, "--path", &case.path]].concat(),
+            &text,
+        );
+        assert_eq!(run.stdout, format!("{}\n", case.label), "{}", case.name);
+        assert_eq!(run.stderr, "", "{}", case.name);
+    }
+}
+
+#[test]
+fn a_file_without_a_profile_is_5_with_a_document() {
+    let words = [
+        "classify",
+        "--json",
+        "--local",
+        "192.168.1.5:51234",
+        "--profile",
+        "-",
+    ];
+    let run = with_stdin(&words, "nothing\n");
+    assert_eq!(
+        (run.json()["error"]["code"].as_str(), run.code),
+        (Some("no-profile"), 5)
+    );
+}
+
+#[test]
+fn expectations_decide_between_0_and_1() {
+    let words = [
+        "classify",
+        "--local",
+        "192.168.1.5:51234",
+        "--client-ip",
+        "203.0.113.7",
+    ];
+    let code = |expect: &str, port: &str| {
+        Run::of(
+            tool()
+                .args(words)
+                .args(["--client-port", port, "--expect", expect]),
+        )
+        .code
+    };
+    assert_eq!(code("IP-Restrict-NAT", "51234"), 0);
+    assert_eq!(code("direct-connect,ip-restrict-nat", "51234"), 0);
+    assert_eq!(code("Direct-Connect", "51234"), 1);
+    assert_eq!(code("Unknown-NAT", "0"), 0);
+    assert_eq!(code("Nonsense", "0"), 2);
+    let unknown = [
+        "classify",
+        "--local",
+        "192.168.1.5:51234",
+        "--client-ip",
+        "192.168.1.5",
+    ];
+    assert_eq!(Run::of(tool().args(unknown)).code, 5);
+    assert_eq!(
+        Run::of(tool().args(unknown).args(["--expect", "Unknown-Connect"])).code,
+        0
+    );
+    assert_eq!(
+        Run::of(tool().args(unknown).args(["--expect", "Direct-Connect"])).code,
+        5
+    );
+}
+
+#[test]
+fn what_is_wrong_on_the_command_line_is_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let no_pem = support::file(&dir, "no.pem", "hello");
+    let ca = ["--ca-file", no_pem.to_str().unwrap()];
+    let login = ["--server", "ns.example", "--user", "a@b.c"];
+    let cases: [(&[&str], &str); 18] = [
+        (&[], "--server"),
+        (&["--server", "ns.example"], "--user"),
+        (&["--server", "ns.example:0", "--user", "a@b.c"], "port"),
+        (
+            &["--server", "http://ns.example", "--user", "a@b.c"],
+            "no host name",
+        ),
+        (&["--network", "msn", "--user", "a@b.c"], "--network list"),
+        (&login, "--password-file"),
+        (
+            &[&login[..], &["--password-file", "/no/such/file"]].concat(),
+            "/no/such/file",
+        ),
+        (&[&login[..], &ca].concat(), "--ca-file"),
+        (&[&login[..], &["--bind", "nowhere"]].concat(), "--bind"),
+        (&[&login[..], &["--timeout", "0"]].concat(), "seconds"),
+        (&[&login[..], &["--port-order", "both"]].concat(), "auto"),
+        (&[&login[..], &["--dialect", "MSNP2"]].concat(), "MSNP8"),
+        (&[&login[..], &["--nexus-url", "nexus"]].concat(), "http"),
+        (
+            &[&login[..], &["--proxy", "ftp://u:marker@h"]].concat(),
+            "socks5",
+        ),
+        (
+            &[&login[..], &["--second-server", "x:y"]].concat(),
+            "--second-server",
+        ),
+        (
+            &["classify", "--local", "nowhere", "--client-ip", "1.1.1.1"],
+            "192.168.1.5:51234",
+        ),
+        (&["classify", "--local", "1.1.1.1:1"], "nothing to classify"),
+        (&["frobnicate"], "frobnicate"),
+    ];
+    for (words, says) in cases {
+        let run = Run::of(tool().args(words));
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (2, ""),
+            "{words:?}: {}",
+            run.stderr
+        );
+        assert!(run.stderr.contains(says), "{words:?}: {}", run.stderr);
+        assert!(!run.stderr.contains("marker"), "{words:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn the_demo_gets_every_label_right() {
+    let run = Run::of(tool().arg("demo"));
+    assert_eq!(run.code, 0, "{}\n{}", run.stdout, run.stderr);
+    let rows: Vec<Vec<&str>> = run
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    for (path, label) in [
+        ("direct", "Direct-Connect"),
+        ("port-rewritten", "Port-Restrict-NAT"),
+        ("address-rewritten", "IP-Restrict-NAT"),
+        ("both-rewritten", "Symmetric-NAT"),
+        ("no-port", "Unknown-NAT"),
+    ] {
+        let row = rows.iter().find(|row| row.first() == Some(&path));
+        assert_eq!(
+            row.and_then(|row| row.last()),
+            Some(&label),
+            "{}",
+            run.stdout
+        );
+        let alone = Run::of(tool().args(["demo", "--path", path]));
+        assert_eq!(
+            (alone.stdout, alone.code),
+            (format!("{label}\n"), 0),
+            "{}",
+            alone.stderr
+        );
+    }
+    let json = Run::of(tool().args(["demo", "--json"])).json();
+    assert_eq!(json["paths"].as_array().map(Vec::len), Some(5));
+    assert_eq!(
+        json["paths"][0]["report"]["server"]["referrals"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+}
+
+#[test]
+fn help_has_the_exit_codes_and_every_label() {
+    let help = Run::of(tool().arg("--help"));
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+    for word in [
+        "70  a bug",
+        "Unknown-Connect",
+        "MSNP9_PASSWORD",
+        "--second-server",
+        "demo",
+    ] {
+        assert!(help.stdout.contains(word), "{word} is missing from --help");
+    }
+    for command in ["demo", "serve", "classify", "explain"] {
+        assert_eq!(Run::of(tool().args([command, "--help"])).code, 0);
+    }
+    assert!(
+        Run::of(tool().arg("--version"))
+            .stdout
+            .starts_with("msnp9-conntype ")
+    );
+}
+
+#[test]
+fn known_networks_are_shown_with_where_they_come_from() {
+    let run = Run::of(tool().args(["--network", "list"]));
+    assert_eq!(run.code, 0);
+    for word in ["escargot", "crosstalk", "public client code"] {
+        assert!(run.stdout.contains(word), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = tool()
+        .args(["--help"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
+    assert_eq!(
+        (child.wait().unwrap().code(), stderr.as_str()),
+        (Some(0), "")
+    );
+
+    let mut child = tool()
+        .args([
+            "classify",
+            "-q",
+            "--local",
+            "1.1.1.1:5",
+            "--client-ip",
+            "1.1.1.1",
+            "--client-port",
+            "5",
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_told() {
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
+        return;
+    };
+    let run = Run::of(
+        tool()
+            .args([
+                "classify",
+                "--local",
+                "1.1.1.1:5",
+                "--client-ip",
+                "1.1.1.1",
+                "--client-port",
+                "5",
+            ])
+            .stdout(full),
+    );
+    assert_eq!(run.code, 70);
+    assert!(
+        run.stderr.contains("cannot write the result"),
+        "{}",
+        run.stderr
+    );
+}
