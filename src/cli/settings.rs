@@ -93,6 +93,7 @@ fn plan(args: CheckArgs) -> Result<Plan> {
         (false, true) => Family::V6,
         (false, false) => Family::Any,
     };
+    let proxies = proxies(args.proxy.as_deref())?;
     Ok(Plan {
         bind: args
             .bind
@@ -113,7 +114,7 @@ fn plan(args: CheckArgs) -> Result<Plan> {
         lockstep: args.lockstep,
         order: args.port_order,
         family,
-        proxies: proxies(args.proxy.as_deref())?,
+        proxies,
         gateway: args.http_gateway.map(gateway),
         insecure_http: insecure,
         timeout: Duration::from_secs_f64(args.timeout),
