@@ -16,7 +16,7 @@ use super::check;
 use super::output::Output;
 use super::settings::Settings;
 use crate::address::Address;
-use crate::conntype::{Label, PortOrder};
+use crate::conntype::{Label, PortOrder, Warning};
 use crate::exit::Exit;
 use crate::net::{Bind, Family, Passport, Plan, Proxies, Url, read_certificates};
 use crate::report::{Report, SCHEMA_VERSION, print};
@@ -205,7 +205,9 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
         second: None,
         repeat: 1,
     };
-    let report = check::report(&settings, output).await;
+    let mut report = check::report(&settings, output).await;
+    // Nobody else is signed in at a server that was made a moment ago.
+    report.warnings.retain(|warning| warning.code != Warning::SignedOutElsewhere.code());
     drop(stop);
     if let Some(relaying) = relaying {
         relaying.abort();

@@ -74,7 +74,8 @@ impl Output {
             let style = human::Style {
                 colour: self.colour(),
                 verbose: self.verbose > 0,
-                ..human::Style::default()
+                width: terminal_size::terminal_size_of(std::io::stderr())
+                    .map_or(human::Style::default().width, |(width, _)| usize::from(width.0)),
             };
             print::tell(&human::render(report, style));
         }

@@ -157,6 +157,8 @@ fn undetermined(mut verdict: Verdict, reason: Reason) -> Verdict {
     verdict.alternatives.clear();
     verdict.reason = reason;
     verdict.mapping = None;
+    // What they warn about was drawn from the profile.
+    verdict.warnings.clear();
     verdict.comparison.ip = Sameness::Unknown;
     verdict.comparison.port = Sameness::Unknown;
     verdict.comparison.order_matched = None;

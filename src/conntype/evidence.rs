@@ -212,7 +212,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NothingRewritten => {
-                f.write_str("the server sees the very address and port of the local socket")
+                f.write_str("the server sees this computer's own address and port")
             }
             Self::AddressRewritten => {
                 f.write_str("the server sees another address but the same port")
@@ -308,7 +308,7 @@ impl fmt::Display for Warning {
                 "the port's two bytes are equal, so the server's byte order stays unknown",
             ),
             Self::TcpFlowOnly => {
-                f.write_str("the label describes this one TCP flow; UDP may be treated otherwise")
+                f.write_str("the label describes this one TCP connection; UDP may be treated otherwise")
             }
             Self::SignedOutElsewhere => f.write_str(
                 "this login signs the account out wherever else it was signed in; a test account \
