@@ -308,3 +308,6 @@ impl Contacts {
         if self.blocks_strangers { "BL" } else { "AL" }
     }
 }
+
+#[cfg(test)]
+mod tests;

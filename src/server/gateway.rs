@@ -272,7 +272,9 @@ impl Out<'_> {
                 end = Some("");
             }
         }
-        if end.is_none() && body.is_empty() && query.is_poll && query.lifespan > 0 {
+        // Before the login there is nothing that could come by itself, and much to be said soon.
+        let may_wait = query.is_poll && query.lifespan > 0 && visit.place.is_some();
+        if end.is_none() && body.is_empty() && may_wait {
             let patience = POLL_TIME.min(Duration::from_secs(query.lifespan));
             tokio::select! {
                 biased;

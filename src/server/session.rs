@@ -324,4 +324,4 @@ pub(super) fn answer(command: &Command<'_>, code: &str, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -117,6 +117,15 @@ impl Running {
         Client::new(stream)
     }
 
+    /// Returns once the server has had its turn: what was written before has been read.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..2 {
+            let mut client = self.connect().await;
+            client.say("VER 1 MSNP9").await;
+            client.line().await;
+        }
+    }
+
     /// Stops the server and waits until it has stopped.
     pub(crate) async fn stop(self) -> Counts {
         self.stop.send(()).unwrap();

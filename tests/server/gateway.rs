@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use msnp9_conntype::server::{Config, GatewayPort, Limits, PortField};
 use tokio::net::TcpStream;
-use tokio::time::{advance, pause, resume};
+use tokio::time::{Instant, advance, pause, resume};
 
 use crate::client::{Client, Running, USER, field, start};
 
@@ -143,7 +143,7 @@ async fn only_the_newest_id_counts_and_it_may_come_on_any_connection() {
 #[tokio::test]
 async fn one_thing_at_a_time() {
     let server = start(Config::default());
-    let (mut visitor, _) = Visitor::open(&server, "VER 1 MSNP9\r\n").await;
+    let (mut visitor, _) = Visitor::signed_in(&server, USER).await;
     let id = visitor.id.clone();
     let query = format!("Action=poll&Lifespan=1&SessionID={id}");
     let mut other = Visitor {
@@ -153,19 +153,25 @@ async fn one_thing_at_a_time() {
     };
     let polling = visitor.ask(&query, "");
     let overlapping = async {
-        // Until the poll is under way, this one may be the first.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        other.ask(&format!("SessionID={id}"), "PNG\r\n").await
+        server.settle().await;
+        other.ask(&format!("SessionID={id}"), "SYN 9 0\r\n").await
     };
     let (polled, overlapped) = tokio::join!(polling, overlapping);
     assert!(overlapped.unwrap_err().starts_with("HTTP/1.1 400 "));
     assert_eq!(polled.unwrap(), "");
-    assert!(
-        visitor
-            .say("USR 2 TWN I a@b.c\r\n")
-            .await
-            .starts_with("USR 2 ")
-    );
+    assert!(visitor.say("SYN 9 1\r\n").await.starts_with("SYN 9 1"));
+}
+
+#[tokio::test]
+async fn a_poll_waits_only_for_somebody_who_is_signed_in() {
+    let server = start(Config::default());
+    let (mut visitor, _) = Visitor::open(&server, "VER 1 MSNP9\r\n").await;
+    let query = format!("Action=poll&Lifespan=2&SessionID={}", visitor.id);
+    pause();
+    let before = Instant::now();
+    assert_eq!(visitor.ask(&query, "").await.unwrap(), "");
+    // Under a paused clock waiting would be visible, however short in truth.
+    assert!(before.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
@@ -207,7 +213,7 @@ async fn the_end_of_the_server_is_heard_by_a_poll_that_waits() {
     let (mut visitor, _) = Visitor::signed_in(&server, USER).await;
     let query = format!("Action=poll&Lifespan=2&SessionID={}", visitor.id);
     let stop = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        server.settle().await;
         server.stop().await
     };
     let (polled, _) = tokio::join!(visitor.ask(&query, ""), stop);
