@@ -297,7 +297,12 @@ pub(super) fn refused(error: &io::Error, to: &str, stage: Stage) -> Failure {
     let (code, remedy) = match error.kind() {
         io::ErrorKind::ConnectionRefused => (
             "connection-refused",
-            "nothing listens there: check the port (1863 is usual) and that the server runs",
+            match stage {
+                Stage::Nexus => "nothing listens there: check --nexus-url, or give --login-url",
+                Stage::Login => "nothing listens there: check --login-url, or ask the nexus",
+                Stage::Gateway => "nothing listens there: check --http-gateway",
+                _ => "nothing listens there: check the port (1863 is usual) and that the server runs",
+            },
         ),
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
             ("unreachable", "check the address and this host's routes")

@@ -24,6 +24,10 @@ use crate::secret::SecretString;
 /// way. Every server that sends one unasked does so at once; a slow line needs some of it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a failure of the Passport servers waits for one of the notification server, which
+/// says more: on the same network both come together.
+const SECOND_THOUGHT: Duration = Duration::from_millis(50);
+
 /// How long signing out may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -63,8 +67,7 @@ async fn attempt<'a>(
     let dialer = Dialer { plan, trail };
     let mut tweener = Tweener::new(dialer);
     let mut server = Server::new(dialer, until);
-    // Neither needs the other yet, so both get ready at the same time.
-    let (mut policy, ()) = tokio::try_join!(server.policy(), tweener.prepare())?;
+    let mut policy = get_ready(&mut server, &mut tweener).await?;
     loop {
         let ticket = tokio::select! {
             ticket = tweener.ticket(&policy) => ticket?,
@@ -78,6 +81,28 @@ async fn attempt<'a>(
             Next::Profile(profile) => return server.observation(profile).await,
             Next::Policy(another) => policy = another,
         }
+    }
+}
+
+/// Gets the policy and whatever leads to the ticket. Neither needs the other yet, so both get
+/// ready at the same time.
+async fn get_ready(server: &mut Server<'_>, tweener: &mut Tweener<'_>) -> Result<String, Failure> {
+    let mut policy = pin!(server.policy());
+    let mut ready = pin!(tweener.prepare());
+    tokio::select! {
+        policy = &mut policy => {
+            let policy = policy?;
+            ready.await?;
+            Ok(policy)
+        }
+        done = &mut ready => match done {
+            Ok(()) => policy.await,
+            // Where both servers are wrong, the notification server is the one to name.
+            Err(failure) => match timeout(SECOND_THOUGHT, policy).await {
+                Ok(Err(first)) => Err(first),
+                _ => Err(failure),
+            },
+        },
     }
 }
 
