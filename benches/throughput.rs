@@ -4,7 +4,11 @@
 //! byte. Clock times differ from machine to machine; the instruction counts of `instructions` do
 //! not.
 
-#![allow(clippy::print_stdout, clippy::expect_used, reason = "a bench prints, and may fail")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a bench prints, and may fail"
+)]
 
 mod stream;
 
@@ -19,7 +23,11 @@ fn main() {
     let commands = stream::decode(&bytes, bytes.len());
     println!("{commands} commands in {size:.2} MiB, best of {RUNS} runs");
     let mut base = None;
-    for (name, piece) in [("whole", bytes.len()), ("in pieces of 4096", 4096), ("byte by byte", 1)] {
+    for (name, piece) in [
+        ("whole", bytes.len()),
+        ("in pieces of 4096", 4096),
+        ("byte by byte", 1),
+    ] {
         let best = (0..RUNS)
             .map(|_| {
                 let start = Instant::now();
@@ -30,7 +38,10 @@ fn main() {
             .unwrap_or(Duration::MAX);
         let speed = size / best.as_secs_f64();
         let base = *base.get_or_insert(speed);
-        println!("{name:<20}{speed:>8.0} MiB/s  {:>6.1} times as long", base / speed);
+        println!(
+            "{name:<20}{speed:>8.0} MiB/s  {:>6.1} times as long",
+            base / speed
+        );
     }
 
     // Linear means that a byte costs the same in a long stream as in a short one.

@@ -1,6 +1,11 @@
 //! The bytes that the benches read, and the reading.
 
-#![allow(dead_code, unreachable_pub, clippy::expect_used, reason = "each bench uses some of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    reason = "each bench uses some of it"
+)]
 
 use msnp9_conntype::msnp::{Decoder, Side};
 

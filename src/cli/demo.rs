@@ -207,7 +207,9 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
     };
     let mut report = check::report(&settings, output).await;
     // Nobody else is signed in at a server that was made a moment ago.
-    report.warnings.retain(|warning| warning.code != Warning::SignedOutElsewhere.code());
+    report
+        .warnings
+        .retain(|warning| warning.code != Warning::SignedOutElsewhere.code());
     drop(stop);
     if let Some(relaying) = relaying {
         relaying.abort();

@@ -75,7 +75,9 @@ impl Output {
                 colour: self.colour(),
                 verbose: self.verbose > 0,
                 width: terminal_size::terminal_size_of(std::io::stderr())
-                    .map_or(human::Style::default().width, |(width, _)| usize::from(width.0)),
+                    .map_or(human::Style::default().width, |(width, _)| {
+                        usize::from(width.0)
+                    }),
             };
             print::tell(&human::render(report, style));
         }

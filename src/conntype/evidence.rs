@@ -307,9 +307,9 @@ impl fmt::Display for Warning {
             Self::OrderUndecided => f.write_str(
                 "the port's two bytes are equal, so the server's byte order stays unknown",
             ),
-            Self::TcpFlowOnly => {
-                f.write_str("the label describes this one TCP connection; UDP may be treated otherwise")
-            }
+            Self::TcpFlowOnly => f.write_str(
+                "the label describes this one TCP connection; UDP may be treated otherwise",
+            ),
             Self::SignedOutElsewhere => f.write_str(
                 "this login signs the account out wherever else it was signed in; a test account \
                  avoids that",

@@ -301,7 +301,9 @@ pub(super) fn refused(error: &io::Error, to: &str, stage: Stage) -> Failure {
                 Stage::Nexus => "nothing listens there: check --nexus-url, or give --login-url",
                 Stage::Login => "nothing listens there: check --login-url, or ask the nexus",
                 Stage::Gateway => "nothing listens there: check --http-gateway",
-                _ => "nothing listens there: check the port (1863 is usual) and that the server runs",
+                _ => {
+                    "nothing listens there: check the port (1863 is usual) and that the server runs"
+                }
             },
         ),
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {

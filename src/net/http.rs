@@ -1,5 +1,7 @@
 //! HTTP/1.1 requests over connections of our own, one at a time on each.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Method;
@@ -7,6 +9,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::dial::{Connected, Dialer, Errand, words};
@@ -20,6 +23,9 @@ const MAX_HEAD: usize = 32 * 1024;
 /// The longest body that is read, in bytes: error pages are, so that the connection stays
 /// usable.
 const MAX_BODY: usize = 64 * 1024;
+
+/// How long a page's body may take after its headers, which are all that we came for.
+const BODY_TIME: Duration = Duration::from_secs(1);
 
 /// The name that clients of the time gave themselves.
 const USER_AGENT: HeaderValue = HeaderValue::from_static("MSMSGS");
@@ -45,7 +51,7 @@ pub(super) struct Request {
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
-    /// Empty where it is longer than can be used.
+    /// Empty where it is longer than can be used, or a page's that did not come in time.
     pub(super) body: Bytes,
 }
 
@@ -116,11 +122,8 @@ impl Connection {
         ask: Request,
         stage: Stage,
     ) -> Result<Response, Unanswered> {
-        let method = if ask.body.is_some() {
-            Method::POST
-        } else {
-            Method::GET
-        };
+        let is_page = ask.body.is_none();
+        let method = if is_page { Method::GET } else { Method::POST };
         let uri = if ask.absolute {
             url.to_string()
         } else {
@@ -163,8 +166,14 @@ impl Connection {
             failure: broken(&e, url, stage),
         })?;
         let (head, body) = response.into_parts();
-        // A body that is too long or cut costs us the connection, not the header we came for.
-        let body = Limited::new(body, MAX_BODY).collect().await;
+        // A body that is too long, cut or slow costs us the connection, not the header we came
+        // for. Only what is posted is answered by the body.
+        let body = Limited::new(body, MAX_BODY).collect();
+        let body = match is_page {
+            true => timeout(BODY_TIME, body).await.ok(),
+            false => Some(body.await),
+        };
+        let body = body.and_then(Result::ok);
         Ok(Response {
             status: head.status.as_u16(),
             headers: head.headers,

@@ -282,7 +282,7 @@ impl<'a> Server<'a> {
             Err(error) => return Err(garbled(&error, &self.at, self.login.stage())),
         };
         self.trail_dialect();
-        let step = step.map_err(|error| refused(&error, &self.at))?;
+        let step = step.map_err(|error| refused(&error, &self.at, self.login.stage()))?;
         self.act(step).await
     }
 
@@ -301,7 +301,7 @@ impl<'a> Server<'a> {
         let midway = self.decoder.is_midway();
         match (self.login.closed(midway), error) {
             (Ok(step), _) => self.act(step).await,
-            (Err(why), None) => Err(refused(&why, &self.at)),
+            (Err(why), None) => Err(refused(&why, &self.at, self.login.stage())),
             (Err(_), Some(error)) => Err(Failure::no_profile(
                 stage_of(self.login.stage()),
                 "connection-lost",
@@ -426,8 +426,8 @@ fn garbled(error: &CodecError, at: &Address, stage: LoginStage) -> Failure {
     Failure::no_profile(stage_of(stage), code, message, remedy)
 }
 
-/// The failure that the end of a login comes to.
-fn refused(error: &LoginError, at: &Address) -> Failure {
+/// The failure that the end of a login comes to, which waited for `waiting`.
+fn refused(error: &LoginError, at: &Address, waiting: LoginStage) -> Failure {
     let message = format!("{at}: {error}");
     let failed = |stage, code, remedy| Failure::no_profile(stage, code, message.clone(), remedy);
     match error {
@@ -466,7 +466,7 @@ fn refused(error: &LoginError, at: &Address) -> Failure {
             "signed-in-elsewhere",
             "the account was signed in elsewhere meanwhile; use a test account",
         ),
-        LoginError::SignedOut { .. } => failed(Stage::SignIn, "signed-out", "try again later"),
+        LoginError::SignedOut { .. } => failed(stage_of(waiting), "signed-out", "try again later"),
         LoginError::ReferralLoop { .. } | LoginError::TooManyReferrals { .. } => failed(
             Stage::Negotiate,
             "referral-loop",
@@ -483,7 +483,7 @@ fn refused(error: &LoginError, at: &Address) -> Failure {
             "ask a server with a Passport 1.4 login",
         ),
         _ => failed(
-            Stage::Negotiate,
+            stage_of(waiting),
             "malformed",
             "this is no server that can be used; ask another",
         ),
