@@ -6,6 +6,11 @@
     reason = "a test that cannot go on fails"
 )]
 
+pub mod answer;
+pub mod authority;
+pub mod watch;
+pub mod world;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -82,6 +87,19 @@ impl Served {
     /// Starts `serve` on ports of the system's choice, with these arguments besides.
     pub fn start(extra: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
+        let ca = dir.path().join("ca.pem");
+        Self::run(
+            dir,
+            &[&["--write-ca", ca.to_str().expect("UTF-8")], extra].concat(),
+        )
+    }
+
+    /// The same, for a certificate that comes with the arguments.
+    pub fn start_without_ca(extra: &[&str]) -> Self {
+        Self::run(tempfile::tempdir().expect("a temporary directory"), extra)
+    }
+
+    fn run(dir: TempDir, extra: &[&str]) -> Self {
         let mut command = tool();
         command
             .args([
@@ -91,8 +109,7 @@ impl Served {
                 "--dispatch-listen",
                 "127.0.0.1:0",
             ])
-            .args(["--passport-listen", "127.0.0.1:0", "--write-ca"])
-            .arg(dir.path().join("ca.pem"))
+            .args(["--passport-listen", "127.0.0.1:0"])
             .args(extra)
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
@@ -130,6 +147,12 @@ impl Served {
 
     /// The tool, told to log in to `server` with this server's Passport pages.
     pub fn tool_for(&self, server: &str) -> Command {
+        let mut command = self.tool_toward(server);
+        command.arg("--ca-file").arg(self.ca());
+        command
+    }
+
+    fn tool_toward(&self, server: &str) -> Command {
         let mut command = tool();
         command
             .args([
@@ -140,10 +163,13 @@ impl Served {
                 "--nexus-url",
                 &self.nexus(),
             ])
-            .arg("--ca-file")
-            .arg(self.ca())
             .env("MSNP9_PASSWORD", "secret");
         command
+    }
+
+    /// The tool, told to log in to this server, and to trust the public authorities only.
+    pub fn tool_without_ca(&self) -> Command {
+        self.tool_toward(&self.at("notification").to_string())
     }
 
     /// The tool, told to log in to this server.

@@ -1,0 +1,220 @@
+//! What can go wrong with an answer, as transformations of it.
+
+use std::time::Duration;
+
+use crate::support::answer::{Answer, Move, Step, Then};
+
+/// Error codes that a server may answer a login with, and whether the credentials are to blame.
+pub const CODES: [(u16, bool); 45] = [
+    (200, false),
+    (201, false),
+    (205, true),
+    (206, true),
+    (207, true),
+    (208, true),
+    (280, false),
+    (281, false),
+    (302, false),
+    (500, false),
+    (501, false),
+    (502, false),
+    (510, false),
+    (520, false),
+    (540, false),
+    (600, false),
+    (601, false),
+    (602, false),
+    (603, false),
+    (604, false),
+    (707, false),
+    (711, false),
+    (712, false),
+    (713, false),
+    (714, false),
+    (715, false),
+    (800, false),
+    (910, false),
+    (911, true),
+    (913, false),
+    (917, true),
+    (918, false),
+    (919, false),
+    (920, false),
+    (921, false),
+    (922, false),
+    (923, true),
+    (924, true),
+    (926, true),
+    (927, true),
+    (928, true),
+    (930, true),
+    (931, false),
+    // Two that no table has: whatever a server makes up is an error like any other.
+    (100, false),
+    (999, false),
+];
+
+/// A line without end is this long.
+const LONG: usize = 1 << 20;
+
+/// By how much a payload differs from what was said.
+const OFF_BY: usize = 20;
+
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    Refused,
+    Close,
+    Reset,
+    Silence,
+    Slow,
+    Garbage,
+    LongLine,
+    Longer,
+    Shorter,
+    OtherTrid,
+    TextAfter,
+    HalfUtf8,
+    Nul,
+    Out,
+    Code(u16),
+}
+
+impl Fault {
+    /// All of them, in the order of the table.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [
+            Self::Refused,
+            Self::Close,
+            Self::Reset,
+            Self::Silence,
+            Self::Slow,
+            Self::Garbage,
+            Self::LongLine,
+            Self::Longer,
+            Self::Shorter,
+            Self::OtherTrid,
+            Self::TextAfter,
+            Self::HalfUtf8,
+            Self::Nul,
+            Self::Out,
+        ]
+        .into_iter()
+        .chain(CODES.iter().map(|(code, _)| Self::Code(*code)))
+    }
+
+    /// The column of the table.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Close => "close",
+            Self::Reset => "reset",
+            Self::Silence => "silence",
+            Self::Slow => "slow",
+            Self::Garbage => "garbage",
+            Self::LongLine => "1 MiB",
+            Self::Longer => "longer",
+            Self::Shorter => "shorter",
+            Self::OtherTrid => "trid",
+            Self::TextAfter => "text",
+            Self::HalfUtf8 => "utf-8",
+            Self::Nul => "nul",
+            Self::Out => "OUT",
+            Self::Code(_) => "codes",
+        }
+    }
+
+    /// What it makes of the answer at a step.
+    pub fn apply(self, step: Step, answer: Answer) -> Move {
+        match self {
+            // Nothing listens there, so nothing gets here.
+            Self::Refused => Move::say(answer.bytes),
+            Self::Close => Move::last(Vec::new(), Then::Close),
+            Self::Reset => Move::last(Vec::new(), Then::Reset),
+            Self::Silence => Move::last(Vec::new(), Then::Hush),
+            Self::Slow => Move {
+                pause: Some(Duration::from_secs(1)),
+                ..Move::say(answer.bytes)
+            },
+            Self::Garbage => Move::say(garbage(step as u64)),
+            Self::LongLine => {
+                let first = answer.bytes.split(|byte| *byte == b'\r').next();
+                let mut line = match step.is_tls() {
+                    true => Vec::new(),
+                    false => first.unwrap_or_default().to_vec(),
+                };
+                line.resize(line.len() + LONG, b'x');
+                Move::say(line)
+            }
+            Self::Longer => Move::say(with_length(step, answer, |length| length - OFF_BY)),
+            Self::Shorter => Move::say(with_length(step, answer, |length| length + OFF_BY)),
+            Self::OtherTrid => {
+                let at = answer.trid.clone().unwrap_or(0..0);
+                Move::say(replaced(answer.bytes, at, b"7777"))
+            }
+            Self::TextAfter => {
+                let text = b"and another thing that nobody asked for\r\n";
+                Move::say([answer.bytes.as_slice(), text].concat())
+            }
+            // The first half of an e with a grave accent.
+            Self::HalfUtf8 => Move::say(with_byte(answer, 0xc3)),
+            Self::Nul => Move::say(with_byte(answer, 0)),
+            Self::Out => Move::say(b"OUT SSD\r\n".to_vec()),
+            Self::Code(code) if step.is_http() => Move::say(Answer::status(code).bytes),
+            Self::Code(code) => Move::say(match answer.number {
+                Some(trid) => format!("{code} {trid}\r\n").into_bytes(),
+                None => format!("{code}\r\n").into_bytes(),
+            }),
+        }
+    }
+}
+
+/// The last byte of the word that counts becomes this one; where nothing is to be said, the byte
+/// is a line of its own.
+fn with_byte(mut answer: Answer, byte: u8) -> Vec<u8> {
+    match answer.word {
+        Some(word) => answer.bytes[word.end - 1] = byte,
+        None => answer.bytes.extend([byte, b'\r', b'\n']),
+    }
+    answer.bytes
+}
+
+fn with_length(step: Step, answer: Answer, change: impl Fn(usize) -> usize) -> Vec<u8> {
+    let at = answer.length.expect("a payload, or the rules leave it out");
+    let said = &answer.bytes[at.clone()];
+    let length = match (step.is_tls(), said) {
+        (true, &[high, low]) => {
+            let said = usize::from(u16::from_be_bytes([high, low]));
+            u16::try_from(change(said))
+                .expect("a record")
+                .to_be_bytes()
+                .to_vec()
+        }
+        _ => {
+            let digits = String::from_utf8_lossy(said);
+            change(digits.parse().expect("digits"))
+                .to_string()
+                .into_bytes()
+        }
+    };
+    replaced(answer.bytes, at, &length)
+}
+
+fn replaced(mut bytes: Vec<u8>, at: std::ops::Range<usize>, by: &[u8]) -> Vec<u8> {
+    bytes.splice(at, by.iter().copied());
+    bytes
+}
+
+/// 256 bytes that are the same in every run (SplitMix64).
+fn garbage(seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let mut bytes = Vec::with_capacity(256);
+    while bytes.len() < 256 {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bytes.extend((mixed ^ (mixed >> 31)).to_le_bytes());
+    }
+    bytes
+}
