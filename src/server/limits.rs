@@ -253,8 +253,8 @@ impl fmt::Display for Counts {
         let refused = self.refused_total + self.refused_per_address + self.refused_logins;
         write!(
             f,
-            "{accepted} connections, {logins} logins, {failed_logins} refused logins, {refused} \
-             turned away, {timeouts} timed out, {protocol_errors} protocol errors"
+            "connections: {accepted}, logins: {logins}, logins refused: {failed_logins}, turned \
+             away: {refused}, timed out: {timeouts}, protocol errors: {protocol_errors}"
         )
     }
 }
@@ -335,7 +335,7 @@ mod tests {
         let stats = Stats::default();
         Stats::count(&stats.accepted);
         let line = stats.counts().to_string();
-        assert!(line.starts_with("1 connections, 0 logins"), "{line}");
+        assert!(line.starts_with("connections: 1, logins: 0, "), "{line}");
         assert!(!line.contains('\n'));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io::Write as _;
 
-use super::accounts::well_formed;
+use super::accounts::{folded, well_formed};
 use super::config::ProfilePolicy;
 use super::contacts::Contacts;
 use super::desk::{Desk, Moment};
@@ -227,8 +227,7 @@ impl Session {
             .and_then(|ticket| desk.tickets.account(&ticket, moment.now));
         let account = match (&self.account, holder) {
             (Some(account), Some(holder))
-                if account.as_str().to_lowercase() == holder.to_lowercase()
-                    && desk.accounts.knows(&holder) =>
+                if folded(account.as_str()) == folded(&holder) && desk.accounts.knows(&holder) =>
             {
                 account.as_str()
             }

@@ -92,7 +92,8 @@ fn it_says_where_it_listens_and_stops_when_asked() {
         assert_eq!(&answer, b"VER 1 MSNP9 CVR0\r\n");
         let (code, said) = served.stop(signal);
         assert_eq!(code, 0, "{said}");
-        assert!(said.ends_with("1 connections, 0 logins, 0 refused logins, 0 turned away, 0 timed out, 0 protocol errors\n"), "{said}");
+        let summary = said.lines().last().unwrap();
+        assert!(summary.starts_with("connections: 1, logins: 0, "), "{said}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! Logins, the way clients of the time go about them.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use msnp9_conntype::server::{AccountList, Accounts, Config, PortField, ProfilePolicy};
@@ -261,4 +263,53 @@ async fn a_server_that_is_dropped_takes_its_sessions_with_it() {
     task.abort();
     assert!(task.await.is_err());
     assert!(client.is_closed().await);
+}
+
+/// Where a test's log goes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_password_and_no_ticket_is_ever_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let server = start(Config {
+        accounts: Accounts::List(AccountList::parse("user@example.com:marker").unwrap()),
+        ..Config::default()
+    });
+    let ticket = server.ticket(USER, "marker").await.unwrap();
+    assert!(server.ticket(USER, "markerwrong").await.is_err());
+    for ticket in [&*ticket, "t=markerforged&p=0"] {
+        let mut client = server.connect().await;
+        client.introduce("MSNP9", USER).await;
+        client.say(&format!("USR 4 TWN S {ticket}")).await;
+        client.line().await;
+    }
+    server.stop().await;
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        text.contains("signed in") && text.contains("server ended"),
+        "{text}"
+    );
+    let signature = ticket.rsplit('=').next().unwrap();
+    for secret in ["marker", signature, "MSPAuth", "sign-in"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
 }
