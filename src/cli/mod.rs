@@ -58,7 +58,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
             print::tell(&format!("msnp9-conntype: {error}\n"));
             match error {
                 CommandError::Usage(_) => Exit::Usage,
-                CommandError::Other(_) => Exit::Unreachable,
+                CommandError::Other(_) => Exit::Bug,
             }
         }
         Err(_) => output.bug(),
@@ -71,6 +71,6 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
         Some(Action::Demo(demo)) => demo::run(&demo, output),
         Some(Action::Classify(classify)) => classify::run(&classify, output),
         Some(Action::Explain(explain)) => explain::run(&explain, output),
-        Some(Action::Serve(serve)) => serve::run(*serve).map_err(CommandError::Other),
+        Some(Action::Serve(serve)) => serve::run(*serve).map_err(CommandError::Usage),
     }
 }
