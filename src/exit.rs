@@ -9,7 +9,7 @@ use crate::failure::Class;
 pub enum Exit {
     /// A connection type was determined, and it was among those expected, if any were named.
     Done = 0,
-    /// A connection type was determined, but not one of those expected.
+    /// A connection type was determined, but not one of those expected; or `serve` cannot start.
     Unexpected = 1,
     /// The command line or a file it names is wrong.
     Usage = 2,

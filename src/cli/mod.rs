@@ -28,9 +28,23 @@ enum CommandError {
     /// The command line, the environment or a file they name is wrong.
     #[error("{0:#}")]
     Usage(anyhow::Error),
-    /// Something that is nobody's mistake on the command line.
+    /// The server cannot do what it was told to.
+    #[error("{0:#}")]
+    Serve(anyhow::Error),
+    /// Something that must not happen.
     #[error("{0:#}")]
     Other(anyhow::Error),
+}
+
+impl CommandError {
+    /// Why the server did not start: a setting, or the system.
+    fn of_serve(error: anyhow::Error) -> Self {
+        let known = error.downcast_ref::<serve::ServeError>();
+        match known.is_some_and(serve::ServeError::is_usage) {
+            true => Self::Usage(error),
+            false => Self::Serve(error),
+        }
+    }
 }
 
 impl From<anyhow::Error> for CommandError {
@@ -58,6 +72,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
             print::tell(&format!("msnp9-conntype: {error}\n"));
             match error {
                 CommandError::Usage(_) => Exit::Usage,
+                CommandError::Serve(_) => Exit::Unexpected,
                 CommandError::Other(_) => Exit::Bug,
             }
         }
@@ -71,6 +86,6 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
         Some(Action::Demo(demo)) => demo::run(&demo, output),
         Some(Action::Classify(classify)) => classify::run(&classify, output),
         Some(Action::Explain(explain)) => explain::run(&explain, output),
-        Some(Action::Serve(serve)) => serve::run(*serve).map_err(CommandError::Usage),
+        Some(Action::Serve(serve)) => serve::run(*serve).map_err(CommandError::of_serve),
     }
 }
