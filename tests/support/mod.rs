@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod authority;
+pub mod noise;
 pub mod watch;
 pub mod world;
 
@@ -199,7 +200,14 @@ pub struct Scripted {
 impl Scripted {
     /// `script` gets each connection, and its number from 0, on a thread of its own.
     pub fn start(script: impl Fn(&mut TcpStream, usize) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Self::listen(Ipv4Addr::LOCALHOST, script)
+    }
+
+    fn listen(
+        ip: Ipv4Addr,
+        script: impl Fn(&mut TcpStream, usize) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((ip, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = Arc::new(AtomicBool::new(false));
         let (stopping, script) = (Arc::clone(&stop), Arc::new(script));
@@ -225,7 +233,15 @@ impl Scripted {
 
     /// A server that answers each line by what `answer` makes of it; `None` ends the connection.
     pub fn answering(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
-        Self::start(move |stream, _| {
+        Self::at(Ipv4Addr::LOCALHOST, answer)
+    }
+
+    /// The same at another address of this host.
+    pub fn at(
+        ip: impl Into<Ipv4Addr>,
+        answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(ip.into(), move |stream, _| {
             let mut lines = BufReader::new(stream.try_clone().expect("a second handle"));
             loop {
                 let mut line = Vec::new();
