@@ -90,6 +90,8 @@ pub struct Decoder {
     /// A complete line that waits for its payload.
     pending: Option<Head>,
     resync: bool,
+    /// Within a line that is skipped, whose end has not come yet.
+    skipping: bool,
     skipped: usize,
 }
 
@@ -113,6 +115,7 @@ impl Decoder {
             searched: 0,
             pending: None,
             resync: false,
+            skipping: false,
             skipped: 0,
         }
     }
@@ -172,14 +175,15 @@ impl Decoder {
             return Ok(self.pending);
         }
         loop {
-            if let Some(looks) = foreign(&self.buffer) {
-                if !self.resync {
-                    return Err(CodecError::NotMsnp(looks));
-                }
+            let looks = foreign(&self.buffer);
+            if self.skipping || (self.resync && looks.is_some()) {
                 if !self.skip_line()? {
                     return Ok(None);
                 }
                 continue;
+            }
+            if let Some(looks) = looks {
+                return Err(CodecError::NotMsnp(looks));
             }
             let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
                 self.searched = self.buffer.len();
@@ -209,6 +213,7 @@ impl Decoder {
         let end = memchr::memchr(b'\n', &self.buffer);
         let drop = end.map_or(self.buffer.len(), |at| at + 1);
         self.buffer.advance(drop);
+        self.skipping = end.is_none();
         self.skipped += drop;
         if self.skipped > MAX_SKIP {
             return Err(CodecError::NotMsnp(LooksLike::Nothing));

@@ -133,6 +133,17 @@ fn after_an_unknown_payload_the_next_command_is_found() {
 }
 
 #[test]
+fn a_skipped_line_is_skipped_whole_however_it_comes() {
+    let mut decoder = Decoder::new(Side::Server);
+    decoder.resynchronise();
+    for piece in ["<xml>", "OUT ", "x", "\r", "\nNLN NLN a@b.c\r\n"] {
+        assert_eq!(decoder.decode(), Ok(None));
+        decoder.feed(piece.as_bytes());
+    }
+    assert_eq!(decoder.decode().unwrap().unwrap().name(), "NLN");
+}
+
+#[test]
 fn midway_means_that_something_began() {
     let mut decoder = Decoder::new(Side::Server);
     assert!(!decoder.is_midway());
