@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::answer::{Answer, Move, Step, Then};
+use crate::support::noise::Noise;
 
 /// Error codes that a server may answer a login with, and whether the credentials are to blame.
 pub const CODES: [(u16, bool); 45] = [
@@ -136,7 +137,7 @@ impl Fault {
                 pause: Some(Duration::from_secs(1)),
                 ..Move::say(answer.bytes)
             },
-            Self::Garbage => Move::say(garbage(step as u64)),
+            Self::Garbage => Move::say(Noise::new(step as u64).bytes(256)),
             Self::LongLine => {
                 let first = answer.bytes.split(|byte| *byte == b'\r').next();
                 let mut line = match step.is_tls() {
@@ -202,19 +203,5 @@ fn with_length(step: Step, answer: Answer, change: impl Fn(usize) -> usize) -> V
 
 fn replaced(mut bytes: Vec<u8>, at: std::ops::Range<usize>, by: &[u8]) -> Vec<u8> {
     bytes.splice(at, by.iter().copied());
-    bytes
-}
-
-/// 256 bytes that are the same in every run (SplitMix64).
-fn garbage(seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut bytes = Vec::with_capacity(256);
-    while bytes.len() < 256 {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bytes.extend((mixed ^ (mixed >> 31)).to_le_bytes());
-    }
     bytes
 }
