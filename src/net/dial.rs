@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::task::JoinSet;
 
-use super::{Bind, Plan, Trail, proxy};
+use super::{Bind, Family, Plan, Trail, proxy};
 use crate::address::Address;
 use crate::conntype::{PathKind, Proxy};
 use crate::failure::{Failure, Stage};
@@ -116,17 +116,33 @@ impl Dialer<'_> {
         };
         let usable: Vec<_> = found.iter().filter(usable).copied().collect();
         if usable.is_empty() {
-            return Err(Failure::unreachable(
-                errand.stage(Stage::Resolve),
-                "no-usable-address",
-                format!(
-                    "{} has no address of the family that -4, -6 or --bind asks for",
-                    to.host
-                ),
-                "leave out -4, -6 and --bind, or use another server",
-            ));
+            return Err(self.no_usable_address(to, errand));
         }
         Ok(take_turns(&usable))
+    }
+
+    /// The failure of a server that has no address of the family that is asked for.
+    fn no_usable_address(&self, to: &Address, errand: Errand) -> Failure {
+        let (why, remedy) = match (self.plan.bind.ip, self.plan.family) {
+            (Some(ip), _) => (
+                format!("has no address that goes with the local address {ip}"),
+                "use a server of the same family (IPv4 or IPv6), or leave out --bind",
+            ),
+            (None, Family::V4) => (
+                "has no IPv4 address, which -4 asks for".to_owned(),
+                "leave out -4, or use another server",
+            ),
+            (None, _) => (
+                "has no IPv6 address, which -6 asks for".to_owned(),
+                "leave out -6, or use another server",
+            ),
+        };
+        Failure::unreachable(
+            errand.stage(Stage::Resolve),
+            "no-usable-address",
+            format!("{} {why}", to.host),
+            remedy,
+        )
     }
 
     async fn look_up(&self, to: &Address, errand: Errand) -> Result<Vec<SocketAddr>, Failure> {
@@ -270,7 +286,13 @@ async fn connect_one(to: SocketAddr, bind: Bind) -> io::Result<TcpStream> {
             )
         })?;
     }
-    socket.connect(to).await
+    let connected = socket.connect(to).await;
+    connected.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable if bind.port != 0 => {
+            io::Error::new(error.kind(), PortTaken(bind.port))
+        }
+        _ => error,
+    })
 }
 
 /// The local end could not be had.
@@ -280,6 +302,11 @@ pub(super) struct BindFailed {
     local: SocketAddr,
     why: String,
 }
+
+/// The local port leads to the very same place already.
+#[derive(Debug, thiserror::Error)]
+#[error("the local port {0} is in use toward this very address")]
+pub(super) struct PortTaken(u16);
 
 /// The failure that a connection attempt came to.
 pub(super) fn refused(error: &io::Error, to: &str, stage: Stage) -> Failure {
@@ -292,6 +319,17 @@ pub(super) fn refused(error: &io::Error, to: &str, stage: Stage) -> Failure {
             "bind-failed",
             bind.to_string(),
             "choose an address of this host and a port that is free, or leave out --bind",
+        );
+    }
+    if error
+        .get_ref()
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<PortTaken>)
+    {
+        return Failure::unreachable(
+            stage,
+            "local-port-in-use",
+            format!("connect {to}: {error}"),
+            "name a server at another address, or leave the port to the system",
         );
     }
     let (code, remedy) = match error.kind() {
@@ -309,6 +347,10 @@ pub(super) fn refused(error: &io::Error, to: &str, stage: Stage) -> Failure {
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
             ("unreachable", "check the address and this host's routes")
         }
+        io::ErrorKind::AddrNotAvailable => (
+            "unreachable",
+            "this host has no address to reach it from: check its network, or try -4 or -6",
+        ),
         io::ErrorKind::TimedOut => (
             "timeout",
             "check the address, and whether a firewall drops the port",
