@@ -69,7 +69,8 @@ impl Dialer<'_> {
             return proxy::connect(self, plan, to, errand).await;
         }
         let addresses = self.resolve(to, errand).await?;
-        let stream = self.race(to, &addresses, errand).await?;
+        let stage = errand.stage(Stage::Connect);
+        let stream = self.race(to, &addresses, errand, stage).await?;
         self.standing(stream, PathKind::Tcp, None, to, errand)
     }
 
@@ -194,14 +195,14 @@ impl Dialer<'_> {
     }
 
     /// Tries the addresses one after the other, each a little later than the one before, until
-    /// one answers (RFC 8305 §5).
+    /// one answers (RFC 8305 §5). `stage` is what it counts to if none does.
     pub(super) async fn race(
         &self,
         to: &Address,
         addresses: &[SocketAddr],
         errand: Errand,
+        stage: Stage,
     ) -> Result<TcpStream, Failure> {
-        let stage = errand.stage(Stage::Connect);
         let _open = self.trail.enter(stage, format!("a connection to {to}"));
         let bind = match errand {
             Errand::Notification | Errand::Gateway => self.plan.bind,
@@ -329,7 +330,10 @@ pub(super) fn refused(error: &io::Error, to: &str, stage: Stage) -> Failure {
             stage,
             "local-port-in-use",
             format!("connect {to}: {error}"),
-            "name a server at another address, or leave the port to the system",
+            match stage {
+                Stage::Proxy => "another look from the same port needs a path without a proxy",
+                _ => "name a server at another address, or leave the port to the system",
+            },
         );
     }
     let (code, remedy) = match error.kind() {
@@ -339,6 +343,9 @@ pub(super) fn refused(error: &io::Error, to: &str, stage: Stage) -> Failure {
                 Stage::Nexus => "nothing listens there: check --nexus-url, or give --login-url",
                 Stage::Login => "nothing listens there: check --login-url, or ask the nexus",
                 Stage::Gateway => "nothing listens there: check --http-gateway",
+                Stage::Proxy => {
+                    "nothing listens there: check the proxy's address and port, and that it runs"
+                }
                 _ => {
                     "nothing listens there: check the port (1863 is usual) and that the server runs"
                 }

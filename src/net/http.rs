@@ -9,6 +9,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -33,6 +34,8 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static("MSMSGS");
 /// A connection to an HTTP server, kept alive between requests.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
+    /// What moves the bytes; gone once it was asked why it ended.
+    driver: Option<Driver>,
     origin: Url,
     ends: Ends,
 }
@@ -96,10 +99,12 @@ impl Connection {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let sender = start(stream).await;
-        let sender = sender.map_err(|error| broken(&error, url, errand.stage(Stage::Connect)))?;
+        let started = start(stream).await;
+        let (sender, driver) =
+            started.map_err(|error| broken(&error, url, errand.stage(Stage::Connect)))?;
         Ok(Self {
             sender,
+            driver: Some(driver),
             origin: url.clone(),
             ends,
         })
@@ -155,16 +160,19 @@ impl Connection {
         let stale = |error: &hyper::Error| {
             error.is_canceled() || error.is_closed() || error.is_incomplete_message()
         };
-        let ready = self.sender.ready().await;
-        ready.map_err(|e| Unanswered {
-            failure: broken(&e, url, stage),
-            stale: true,
-        })?;
-        let response = self.sender.send_request(request).await;
-        let response = response.map_err(|e| Unanswered {
-            stale: stale(&e),
-            failure: broken(&e, url, stage),
-        })?;
+        let response = match self.sender.ready().await {
+            Ok(()) => self.sender.send_request(request).await,
+            Err(error) => Err(error),
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => {
+                let stale = stale(&error);
+                let error = cause(error, self.driver.take()).await;
+                let failure = broken(&error, url, stage);
+                return Err(Unanswered { failure, stale });
+            }
+        };
         let (head, body) = response.into_parts();
         // A body that is too long, cut or slow costs us the connection, not the header we came
         // for. Only what is posted is answered by the body.
@@ -182,7 +190,10 @@ impl Connection {
     }
 }
 
-async fn start<T>(stream: T) -> hyper::Result<SendRequest<Full<Bytes>>>
+/// The task that moves a connection's bytes.
+pub(super) type Driver = JoinHandle<hyper::Result<()>>;
+
+async fn start<T>(stream: T) -> hyper::Result<(SendRequest<Full<Bytes>>, Driver)>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -192,18 +203,48 @@ where
         .max_header_size(MAX_HEAD)
         .handshake(TokioIo::new(stream))
         .await?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
+    let driver = tokio::spawn(async move {
+        let ended = connection.await;
+        if let Err(error) = &ended {
             tracing::debug!(%error, "HTTP connection ended");
         }
+        ended
     });
-    Ok(sender)
+    Ok((sender, driver))
+}
+
+/// Why a request failed. One that came too late for its connection knows only that it did; the
+/// reason was told to the connection's driver.
+pub(super) async fn cause(error: hyper::Error, driver: Option<Driver>) -> hyper::Error {
+    match driver {
+        Some(driver) if error.is_canceled() || error.is_closed() => match driver.await {
+            Ok(Err(reason)) => reason,
+            _ => error,
+        },
+        _ => error,
+    }
+}
+
+/// Whether the other end talks something else: what came is no HTTP, or came before a request did,
+/// as servers do that speak first.
+pub(super) fn is_no_http(error: &hyper::Error) -> bool {
+    let inner = std::error::Error::source(error).and_then(|inner| inner.downcast_ref());
+    if let Some(inner) = inner {
+        return is_no_http(inner);
+    }
+    // hyper has no question for "unexpected message"; it is what remains, without a source.
+    let known = error.is_canceled()
+        || error.is_closed()
+        || error.is_incomplete_message()
+        || error.is_body_write_aborted()
+        || error.is_user();
+    error.is_parse() || !(known || std::error::Error::source(error).is_some())
 }
 
 /// The failure of a request without a response.
 fn broken(error: &hyper::Error, url: &Url, stage: Stage) -> Failure {
     let at = &url.address;
-    if error.is_parse() {
+    if is_no_http(error) {
         return Failure::no_profile(
             stage,
             "no-http",

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_socks::tcp::{Socks4Stream, Socks5Stream};
@@ -15,6 +15,7 @@ use tokio_socks::{Error as SocksError, TargetAddr};
 
 use super::dial::{Connected, Dialer, Errand, words};
 use super::gateway::Ends;
+use super::http::{cause, is_no_http};
 use super::{ProxyPlan, ProxyScheme};
 use crate::address::Address;
 use crate::conntype::{PathKind, Proxy};
@@ -48,23 +49,13 @@ pub(super) async fn connect(
         }
         _ => to.clone(),
     };
-    let (stream, path, bound) = match plan.scheme {
-        ProxyScheme::Http => (
-            tunnel(stream, plan, &target, stage).await?,
-            PathKind::HttpConnect,
-            None,
-        ),
-        ProxyScheme::Socks5 | ProxyScheme::Socks5h => {
-            let (stream, bound) = socks5(stream, plan, &target, stage).await?;
-            (stream, PathKind::Socks5, bound)
-        }
-        ProxyScheme::Socks4 | ProxyScheme::Socks4a => {
-            let (stream, bound) = socks4(stream, plan, &target, stage).await?;
-            (stream, PathKind::Socks4, bound)
-        }
+    let (stream, bound) = match plan.scheme {
+        ProxyScheme::Http => (tunnel(stream, plan, &target, stage).await?, None),
+        ProxyScheme::Socks5 | ProxyScheme::Socks5h => socks5(stream, plan, &target, stage).await?,
+        ProxyScheme::Socks4 | ProxyScheme::Socks4a => socks4(stream, plan, &target, stage).await?,
     };
     let proxy = ends.proxy.map(|proxy| Proxy { bound, ..proxy });
-    dialer.standing(stream, path, proxy, to, errand)
+    dialer.standing(stream, path_kind(plan.scheme), proxy, to, errand)
 }
 
 /// Connects to the proxy itself.
@@ -73,31 +64,36 @@ pub(super) async fn reach(
     plan: &ProxyPlan,
     errand: Errand,
 ) -> Result<(TcpStream, Ends), Failure> {
-    let addresses = dialer.resolve(&plan.address, errand).await?;
-    let stream = dialer.race(&plan.address, &addresses, errand).await?;
+    let at = &plan.address;
+    let addresses = dialer.resolve(at, errand).await?;
+    let stream = dialer.race(at, &addresses, errand, Stage::Proxy).await?;
+    let in_use = stream.peer_addr().ok().map(|peer| peer.ip());
+    let mut ips: Vec<_> = addresses.iter().map(|address| address.ip()).collect();
+    // The one in use first; the rest in the order they came.
+    ips.sort_by_key(|ip| Some(*ip) != in_use);
+    ips.dedup();
+    let proxy = Some(Proxy {
+        name: at.to_string(),
+        addresses: ips,
+        bound: None,
+    });
+    // A handshake that fails is to be told with the proxy it failed at.
     let Connected {
         stream,
         local,
         peer,
+        proxy,
         ..
-    } = dialer.standing(stream, PathKind::Tcp, None, &plan.address, errand)?;
-    let mut ips: Vec<_> = addresses.iter().map(|address| address.ip()).collect();
-    // The one in use first; the rest in the order they came.
-    ips.sort_by_key(|ip| *ip != peer.ip());
-    ips.dedup();
-    let proxy = Proxy {
-        name: plan.address.to_string(),
-        addresses: ips,
-        bound: None,
-    };
-    Ok((
-        stream,
-        Ends {
-            local,
-            peer,
-            proxy: Some(proxy),
-        },
-    ))
+    } = dialer.standing(stream, path_kind(plan.scheme), proxy, at, errand)?;
+    Ok((stream, Ends { local, peer, proxy }))
+}
+
+const fn path_kind(scheme: ProxyScheme) -> PathKind {
+    match scheme {
+        ProxyScheme::Http => PathKind::HttpConnect,
+        ProxyScheme::Socks5 | ProxyScheme::Socks5h => PathKind::Socks5,
+        ProxyScheme::Socks4 | ProxyScheme::Socks4a => PathKind::Socks4,
+    }
 }
 
 type Bound = Option<std::net::SocketAddr>;
@@ -154,23 +150,33 @@ fn meaningful(bound: &TargetAddr<'_>) -> Bound {
 
 fn socks_failure(error: &SocksError, plan: &ProxyPlan, to: &Address, stage: Stage) -> Failure {
     let at = &plan.address;
-    let check = "check the proxy's rules, and whether it reaches the server";
+    let name = scheme_name(plan.scheme);
+    let cannot = format!("the proxy {at} cannot connect to {to}");
+    let check = match (plan.scheme, to.ip()) {
+        // One that does not know it takes the name for the address 0.0.0.1.
+        (ProxyScheme::Socks4a, None) => {
+            "check the proxy's rules, and whether it knows SOCKS4a: with socks4:// the name is \
+             looked up here"
+        }
+        _ => "check the proxy's rules, and whether it reaches the server",
+    };
     let (code, message, remedy) = match error {
         SocksError::PasswordAuthFailure(_)
         | SocksError::AuthorizationRequired
         | SocksError::NoAcceptableAuthMethods
-        | SocksError::InvalidAuthValues(_)
         | SocksError::IdentdAuthFailure
-        | SocksError::InvalidUserIdAuthFailure => return wrong_password(at, plan, stage),
+        | SocksError::InvalidUserIdAuthFailure => return wrong_password(plan, stage),
+        SocksError::InvalidAuthValues(_) => (
+            "proxy-password",
+            format!("{name} cannot carry an empty user or password to the proxy {at}"),
+            GIVE_PASSWORD,
+        ),
         SocksError::InvalidResponseVersion
         | SocksError::InvalidReservedByte
         | SocksError::UnknownAddressType
         | SocksError::UnknownAuthMethod => (
             "no-proxy",
-            format!(
-                "{at} talks something that is not {}",
-                scheme_name(plan.scheme)
-            ),
+            format!("{at} talks something that is not {name}"),
             "check the proxy's scheme and port",
         ),
         SocksError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => (
@@ -185,32 +191,41 @@ fn socks_failure(error: &SocksError, plan: &ProxyPlan, to: &Address, stage: Stag
         ),
         SocksError::InvalidTargetAddress(why) => (
             "proxy-target",
-            format!("{} cannot carry {to}: {why}", scheme_name(plan.scheme)),
-            "use socks5h:// or a server with an IPv4 address",
+            format!("{name} cannot carry {to}: {why}"),
+            "use a shorter name, or the server's address",
+        ),
+        // It never got as far as the proxy.
+        SocksError::AddressTypeNotSupported if name == "SOCKS4" => (
+            "proxy-target",
+            format!("{name} cannot carry {to}: it knows IPv4 only"),
+            "use socks5:// or a server with an IPv4 address",
+        ),
+        SocksError::GeneralSocksServerFailure => (
+            "proxy-refused",
+            format!("{cannot}, and does not say why"),
+            check,
         ),
         other => (
             "proxy-refused",
-            format!(
-                "the proxy {at} cannot connect to {to}: {}",
-                other.to_string().to_lowercase()
-            ),
+            format!("{cannot}: {}", other.to_string().to_lowercase()),
             check,
         ),
     };
     Failure::unreachable(stage, code, message, remedy)
 }
 
-fn wrong_password(at: &Address, plan: &ProxyPlan, stage: Stage) -> Failure {
+/// What to do where a proxy wants a password, or another one.
+const GIVE_PASSWORD: &str =
+    "give them as --proxy scheme://user:password@host:port, or in MSNP9_PROXY";
+
+/// The failure of a proxy that wants a password, or another one than it got.
+pub(super) fn wrong_password(plan: &ProxyPlan, stage: Stage) -> Failure {
+    let at = &plan.address;
     let message = match plan.credentials {
         Some(_) => format!("the proxy {at} refused the user or the password given for it"),
         None => format!("the proxy {at} wants a user and a password"),
     };
-    Failure::unreachable(
-        stage,
-        "proxy-password",
-        message,
-        "give them as --proxy scheme://user:password@host:port, or in MSNP9_PROXY",
-    )
+    Failure::unreachable(stage, "proxy-password", message, GIVE_PASSWORD)
 }
 
 const fn scheme_name(scheme: ProxyScheme) -> &'static str {
@@ -230,14 +245,13 @@ async fn tunnel(
 ) -> Result<TcpStream, Failure> {
     let at = &plan.address;
     let failed = |error: &hyper::Error| {
-        let (code, what) = match error.is_parse() {
-            true => ("no-proxy", "talks something that is not HTTP".to_owned()),
+        let (code, message) = match is_no_http(error) {
+            true => ("no-proxy", format!("{at} talks something that is not HTTP")),
             false => (
                 "proxy-closed",
-                format!("gave no answer to CONNECT: {error}"),
+                format!("the proxy {at} closed the connection without an answer to CONNECT"),
             ),
         };
-        let message = format!("the proxy {at} {what}");
         Failure::unreachable(stage, code, message, "check the proxy's scheme and port")
     };
     let (mut sender, connection) = http1::Builder::new()
@@ -246,7 +260,7 @@ async fn tunnel(
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failed(&error))?;
-    tokio::spawn(connection.with_upgrades());
+    let driver = tokio::spawn(connection.with_upgrades());
     let mut request = Request::builder()
         .method(Method::CONNECT)
         .uri(to.to_string())
@@ -262,13 +276,13 @@ async fn tunnel(
             "check the server's address",
         )
     })?;
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| failed(&error))?;
+    let response = match sender.send_request(request).await {
+        Ok(response) => response,
+        Err(error) => return Err(failed(&cause(error, Some(driver)).await)),
+    };
     match response.status() {
         status if status.is_success() => {}
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => return Err(wrong_password(at, plan, stage)),
+        status if wants_password(status.as_u16()) => return Err(wrong_password(plan, stage)),
         status => {
             return Err(Failure::unreachable(
                 stage,
@@ -291,6 +305,12 @@ async fn tunnel(
             "check the proxy's scheme and port",
         )),
     }
+}
+
+/// Whether a proxy that answers so wants a password, or another one: tinyproxy says 401 where the
+/// password is wrong, 407 only where there is none.
+pub(super) const fn wants_password(status: u16) -> bool {
+    matches!(status, 401 | 407)
 }
 
 /// `Basic` credentials (RFC 7617), where the proxy has some.
