@@ -114,7 +114,7 @@ impl<'a> Gateway<'a> {
     /// Sends commands, after whatever is under way.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.finish().await?;
-        self.begin(Ask::Send(Bytes::copy_from_slice(bytes)), Duration::ZERO);
+        self.begin(Ask::Send(Bytes::copy_from_slice(bytes)));
         self.pause = FIRST_POLL;
         self.finish().await
     }
@@ -126,7 +126,9 @@ impl<'a> Gateway<'a> {
                 if self.closed {
                     return Ok(Bytes::new());
                 }
-                self.begin(Ask::Poll, self.pause);
+                // Not a part of the request: what is to be sent meanwhile need not wait for it.
+                tokio::time::sleep(self.pause).await;
+                self.begin(Ask::Poll);
                 self.pause = (self.pause * 2).min(POLL);
             }
             self.finish().await?;
@@ -135,12 +137,11 @@ impl<'a> Gateway<'a> {
         Ok(std::mem::take(&mut self.inbox))
     }
 
-    fn begin(&mut self, ask: Ask, after: Duration) {
+    fn begin(&mut self, ask: Ask) {
         let Some(mut line) = self.line.take() else {
             return;
         };
         self.under_way = Some(Box::pin(async move {
-            tokio::time::sleep(after).await;
             let answer = line.ask(ask).await;
             (line, answer)
         }));
@@ -180,6 +181,11 @@ impl Line<'_> {
             Ask::Poll => Bytes::new(),
         };
         self.reach().await?;
+        // Later ones are waited for by name: an answer of the server's.
+        let _open = self.session.is_none().then(|| {
+            let what = format!("the gateway {}", self.url.address);
+            self.dialer.trail.enter(Stage::Gateway, what)
+        });
         let url = Url {
             path: format!("{}?{query}", self.url.path),
             ..self.url.clone()
@@ -200,6 +206,11 @@ impl Line<'_> {
 
     /// Takes over what the answer says about the session.
     async fn note_session(&mut self, response: &Response) -> Result<(), Failure> {
+        if let Some(plan) = self.http_proxy()
+            && proxy::wants_password(response.status)
+        {
+            return Err(proxy::wrong_password(plan, Stage::Proxy));
+        }
         if response.status != 200 {
             let what = format!("answers HTTP {}", response.status);
             return Err(self.failed("gateway-refused", &what));

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::Method;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -174,14 +174,21 @@ impl Connection {
             }
         };
         let (head, body) = response.into_parts();
-        // A body that is too long, cut or slow costs us the connection, not the header we came
-        // for. Only what is posted is answered by the body.
         let body = Limited::new(body, MAX_BODY).collect();
-        let body = match is_page {
-            true => timeout(BODY_TIME, body).await.ok(),
-            false => Some(body.await),
+        // A page's body that is too long, cut or slow costs us the connection, not the header we
+        // came for. Only what is posted is answered by the body, and only where all is well.
+        let body = match is_page || head.status != StatusCode::OK {
+            true => timeout(BODY_TIME, body).await.ok().and_then(Result::ok),
+            false => Some(body.await.map_err(|_| Unanswered {
+                failure: Failure::no_profile(
+                    stage,
+                    "bad-answer",
+                    format!("{}: its answer is cut, or too long", url.address),
+                    "check the address; if it is right, try again",
+                ),
+                stale: false,
+            })?),
         };
-        let body = body.and_then(Result::ok);
         Ok(Response {
             status: head.status.as_u16(),
             headers: head.headers,
