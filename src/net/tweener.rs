@@ -9,6 +9,7 @@ use super::http::{Connection, Request, Response};
 use super::{Passport, Url, tls};
 use crate::failure::{Failure, Stage};
 use crate::msnp::passport::{self, AuthenticationInfo, SignIn};
+use crate::msnp::percent_encode;
 use crate::secret::{ExposeSecret, SecretString};
 
 /// How many redirects are followed.
@@ -138,7 +139,7 @@ impl<'a> Tweener<'a> {
             }
             match redirect(&login, &response, Stage::Login)? {
                 Some(next) => login = next,
-                None => return judge(&login, &response, info),
+                None => return judge(&login, &response, info, &plan.password),
             }
         }
         Err(too_many_redirects(&login, Stage::Login))
@@ -199,7 +200,11 @@ impl<'a> Tweener<'a> {
         Err(Failure::unreachable(
             stage,
             "plain-http",
-            format!("{url} would carry the password without encryption"),
+            // Not the whole of it: a redirect may repeat what it was asked with.
+            format!(
+                "http://{} would carry the password without encryption",
+                url.address
+            ),
             "use an https:// address; --insecure-http allows it all the same",
         ))
     }
@@ -216,11 +221,17 @@ fn judge(
     login: &Url,
     response: &Response,
     info: Option<AuthenticationInfo>,
+    password: &SecretString,
 ) -> Result<Answer, Failure> {
     let at = &login.address;
-    let refusal = text_of(&response.headers, &WWW_AUTHENTICATE)
+    let mut refusal = text_of(&response.headers, &WWW_AUTHENTICATE)
         .map(|value| passport::refusal(value.expose_secret()))
         .unwrap_or_default();
+    // A careless server repeats what it refuses, as it came or decoded.
+    let sent = SecretString::from(percent_encode(password.expose_secret()));
+    refusal.text = refusal.text.filter(|text| {
+        !text.contains(password.expose_secret()) && !text.contains(sent.expose_secret())
+    });
     let says_failed = |status: &Option<String>| {
         status
             .as_deref()
