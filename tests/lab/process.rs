@@ -90,7 +90,7 @@ impl Process {
     /// # Errors
     ///
     /// When it does not come in time, or the program ended without it; with the output so far.
-    pub fn wait_for_line(&mut self, part: &str, timeout: Duration) -> Result<String, Error> {
+    pub fn wait_for_line(&self, part: &str, timeout: Duration) -> Result<String, Error> {
         let deadline = Instant::now() + timeout;
         let mut text = self.captured.lock();
         loop {
@@ -182,7 +182,7 @@ impl Process {
     /// # Errors
     ///
     /// When the process has ended.
-    pub fn signal(&mut self, signal: Signal) -> Result<(), Error> {
+    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         killpg(self.group(), signal).map_err(Error::at(&self.what))
     }
 

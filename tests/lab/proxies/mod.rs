@@ -6,7 +6,8 @@
 //! | [`dante`] | SOCKS4 and SOCKS5, no password | `dante-server` |
 //! | [`tinyproxy`] | HTTP CONNECT to any port, with or without a password | `tinyproxy` |
 //! | [`relay`] | a TCP relay, fixed or transparent | |
-//! | [`hangs`], [`hangs_up`], [`refuses`], [`speaks`] | stand-ins | |
+//! | [`socks4a`] | SOCKS4a, which none of these knows | |
+//! | [`answers`], [`hangs`], [`hangs_up`], [`refuses`], [`speaks`] | stand-ins that misbehave | |
 
 use super::folder::Folder;
 use super::{Error, Host, Process, Service, needs_program, wait_for_port};
@@ -17,7 +18,7 @@ mod stand_in;
 #[allow(unused_imports, reason = "each test binary names only some of these")]
 pub use self::{
     real::{Login, Proxy, dante, microsocks, tinyproxy},
-    stand_in::{StandIn, hangs, hangs_up, refuses, relay, speaks},
+    stand_in::{StandIn, answers, hangs, hangs_up, refuses, relay, socks4a, speaks},
 };
 
 /// Says in one line which proxy program is missing, or that all are there.

@@ -1,7 +1,7 @@
 //! Small servers of our own where a real proxy would not misbehave reliably, and a relay.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -67,6 +67,43 @@ pub fn speaks(host: &Host, addr: SocketAddr, words: &[u8]) -> Result<StandIn, Er
     stand_in(host, addr, move |client| {
         client.say(&words)?;
         client.listen()
+    })
+}
+
+/// Answers each HTTP request by `answer`, which gets its number on the connection, from 0, and its
+/// head; `None` is silence for good.
+///
+/// # Errors
+///
+/// When the address is not the host's, or is in use.
+pub fn answers<F>(host: &Host, addr: SocketAddr, answer: F) -> Result<StandIn, Error>
+where
+    F: Fn(usize, &str) -> Option<String> + Send + Sync + 'static,
+{
+    stand_in(host, addr, move |client| {
+        for number in 0.. {
+            let Some(head) = client.hear_request()? else {
+                return Ok(());
+            };
+            match answer(number, &head) {
+                Some(words) => client.say(words.as_bytes())?,
+                None => return client.listen(),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A SOCKS4a proxy that knows one name, and dials `ip` for it. Dante knows SOCKS4 only.
+///
+/// # Errors
+///
+/// When the address is not the host's, or is in use.
+pub fn socks4a(host: &Host, addr: SocketAddr, name: &str, ip: IpAddr) -> Result<Service, Error> {
+    let name = name.to_owned();
+    Service::start(host, addr, move |connection| {
+        // A client that asks for something else sees the end of its connection.
+        let _ = socks4a_client(connection, &name, ip);
     })
 }
 
@@ -140,6 +177,29 @@ impl Client<'_> {
         self.stream.write_all(words)
     }
 
+    /// The head of its next HTTP request, the body thrown away; nothing when it has hung up.
+    fn hear_request(&mut self) -> io::Result<Option<String>> {
+        let mut heard = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&heard).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().filter_map(|line| line.split_once(": "));
+                let length = length
+                    .filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+                    .find_map(|(_, value)| value.parse().ok())
+                    .unwrap_or(0);
+                if body.len() >= length {
+                    return Ok(Some(head.to_owned()));
+                }
+            }
+            let more = self.hear()?;
+            if more.is_empty() {
+                return Ok(None);
+            }
+            heard.extend(more);
+        }
+    }
+
     /// Hears it out.
     fn listen(&mut self) -> io::Result<()> {
         while !self.hear()?.is_empty() {}
@@ -165,14 +225,45 @@ fn refuse(client: &mut Client<'_>) -> io::Result<()> {
     client.listen()
 }
 
+/// `04 01`, the port, an address of `0.0.0.x`, a user and a name, each with a zero after it.
+fn socks4a_client(connection: &Connection<'_>, name: &str, ip: IpAddr) -> io::Result<()> {
+    let mut stream = connection.stream;
+    let mut request = Vec::new();
+    while request
+        .get(8..)
+        .unwrap_or_default()
+        .split(|b| *b == 0)
+        .count()
+        < 3
+    {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        request.push(byte[0]);
+    }
+    let asked = request[8..].split(|b| *b == 0).nth(1);
+    let known = request.starts_with(&[4, 1]) && asked == Some(name.as_bytes());
+    if !known {
+        return stream.write_all(&[0, 0x5b, 0, 0, 0, 0, 0, 0]);
+    }
+    let port = u16::from_be_bytes([request[2], request[3]]);
+    let upstream = TcpStream::connect_timeout(&SocketAddr::new(ip, port), DIAL)?;
+    stream.write_all(&[0, 0x5a, 0, 0, 0, 0, 0, 0])?;
+    join(connection, &upstream)
+}
+
 fn pass_on(connection: &Connection<'_>, upstream: Option<SocketAddr>) -> io::Result<()> {
     let to = match upstream {
         Some(addr) => addr,
         None => socket::original_destination(connection.stream)?,
     };
     let upstream = TcpStream::connect_timeout(&to, DIAL)?;
-    let _kept = connection.keep(&upstream)?;
-    let (client, server) = (connection.stream, &upstream);
+    join(connection, &upstream)
+}
+
+/// Copies both ways until both have ended.
+fn join(connection: &Connection<'_>, server: &TcpStream) -> io::Result<()> {
+    let _kept = connection.keep(server)?;
+    let client = connection.stream;
     thread::scope(|scope| {
         scope.spawn(|| copy_until_end(client, server));
         copy_until_end(server, client);

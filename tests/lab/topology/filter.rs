@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::wait_for_port;
 use super::{
     Error, Failure, Host, Lab, OUTSIDE_PORTS, PUBLIC, Port, ROUTER_INSIDE, SERVER_LINK, SERVERS,
-    Sees, Topology, ends, servers, through_router,
+    Sees, Topology, ends, nat::source_nat, servers, through_router,
 };
 
 /// The port at which the relay of [`transparent_redirect`] listens, on the router.
@@ -143,9 +143,9 @@ pub fn transparent_redirect<G: Any + Send>(
 /// An office without a way out but through the proxies on one host, `routers[0]`, which is
 /// `192.168.1.20` inside and `203.0.113.20` outside and forwards nothing.
 ///
-/// [`Topology::sees`] is about a direct dial. Through a proxy (see [`proxies`](super::super::proxies))
-/// the server sees `203.0.113.20` and a port that the client never has, but through Dante the
-/// client's own.
+/// The client reaches it at both addresses. [`Topology::sees`] is about a direct dial. Through a
+/// proxy (see [`proxies`](super::super::proxies)) the server sees `203.0.113.20` and a port that the
+/// client never has, but through Dante the client's own.
 ///
 /// # Errors
 ///
@@ -169,7 +169,35 @@ pub fn proxy_only() -> Result<Topology, Error> {
         net.lab
             .link(&proxy, "203.0.113.20/24", &net.server, SERVER_LINK)?,
     ];
+    net.client.route("203.0.113.20/32", "192.168.1.20")?;
     net.routers.push(proxy);
+    Ok(net)
+}
+
+/// An office whose proxies are behind a NAT of their own: the host for them, `routers[0]`, is
+/// `192.168.1.20` inside and `10.0.0.20` outside and forwards nothing; beyond it `routers[1]` makes
+/// that `203.0.113.7`.
+///
+/// # Errors
+///
+/// When the lab cannot be built.
+pub fn proxy_behind_nat() -> Result<Topology, Error> {
+    let sees = Sees::Nothing(Failure::NetworkUnreachable);
+    let name = "proxies behind a NAT";
+    let mut net = ends(Lab::new("proxynat")?, name, servers(), sees)?;
+    let (proxy, router) = (net.lab.host("proxy")?, net.lab.host("router")?);
+    net.links = vec![
+        net.lab
+            .link(&net.client, "192.168.1.5/24", &proxy, "192.168.1.20/24")?,
+        net.lab
+            .link(&proxy, "10.0.0.20/24", &router, "10.0.0.1/24")?,
+        net.lab
+            .link(&router, "203.0.113.7/24", &net.server, SERVER_LINK)?,
+    ];
+    proxy.route_default("10.0.0.1")?;
+    router.forward()?;
+    source_nat(&router, &net.links[2].a.1, "masquerade")?;
+    net.routers = vec![proxy, router];
     Ok(net)
 }
 

@@ -22,18 +22,22 @@ mod open;
 #[allow(unused_imports, reason = "each test binary names only some of these")]
 pub use self::{
     filter::{
-        PROXY_HOST, RELAY_PORT, Verdict, drops, firewall, proxy_only, rejects, transparent_redirect,
+        PROXY_HOST, RELAY_PORT, Verdict, drops, firewall, proxy_behind_nat, proxy_only, rejects,
+        transparent_redirect,
     },
     nat::{
         behind_nat, carrier_grade, endpoint_dependent, endpoint_independent, hairpin,
         ipv6_prefix_translation, masquerade, masquerade_random, one_to_one, own_port_rewritten,
     },
     nat64::nat64,
-    open::{delayed, direct, ipv6_direct, ipv6_only_client, mtu_576, slow_and_lossy},
+    open::{delayed, direct, dual_stack, ipv6_direct, ipv6_only_client, mtu_576, slow_and_lossy},
 };
 
-/// The ports that a client of the lab dials from, Linux's own default.
-pub const INSIDE_PORTS: &str = "32768 60999";
+/// The ports that a client of the lab dials from.
+///
+/// None of them reads the same with its bytes exchanged, and none becomes one that a NAT of the lab
+/// gives out: a test that knows which rewriting happened knows which comparison fits.
+pub const INSIDE_PORTS: &str = "41024 41119";
 
 /// The ports that a NAT of the lab gives out when it renumbers.
 pub const OUTSIDE_PORTS: &str = "61000-65535";

@@ -263,7 +263,7 @@ pub fn ipv6_prefix_translation() -> Result<Topology, Error> {
 }
 
 /// Source NAT on what leaves `host` by `device`: one rule a line.
-fn source_nat(host: &Host, device: &str, rules: &str) -> Result<(), Error> {
+pub(super) fn source_nat(host: &Host, device: &str, rules: &str) -> Result<(), Error> {
     // A port range needs to know that there are ports.
     let for_ports = |rule: &str| {
         let says_so = rule.contains("l4proto") || rule.contains("sport");

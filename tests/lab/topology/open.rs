@@ -102,6 +102,25 @@ pub fn ipv6_direct() -> Result<Topology, Error> {
     Ok(net)
 }
 
+/// Client and server on one wire with both families, no NAT. [`Topology::servers`] and
+/// [`Topology::sees`] are about IPv4; in IPv6 the server is `2001:db8:2::80`, the client
+/// `2001:db8:2::7`.
+///
+/// # Errors
+///
+/// When the lab cannot be built.
+pub fn dual_stack() -> Result<Topology, Error> {
+    let sees = Sees::From(PUBLIC.into(), Port::Kept);
+    let mut net = ends(Lab::new("dual")?, "IPv4 and IPv6, no NAT", servers(), sees)?;
+    net.links.push(net.lab.link(
+        &net.client,
+        "203.0.113.7/24 2001:db8:2::7/64",
+        &net.server,
+        &format!("{SERVER_LINK} {SERVER_LINK_V6}"),
+    )?);
+    Ok(net)
+}
+
 /// A client that has IPv6 only and a server that has IPv4 only. They share a router that has both,
 /// so each works by itself.
 ///
