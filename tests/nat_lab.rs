@@ -1,0 +1,67 @@
+//! The connection types on real paths: network namespaces with real NATs, firewalls, lines and
+//! proxies between the built binary and the built binary.
+//!
+//! `scripts/nat-lab` runs it and prints the table. A new path is a new [`Row`](table::Row) in one of
+//! the files of `nat_lab/`; a new network is a function in `lab/topology/`.
+
+mod lab;
+
+#[path = "nat_lab/ends.rs"]
+mod ends;
+#[path = "nat_lab/families.rs"]
+mod families;
+#[path = "nat_lab/firewalls.rs"]
+mod firewalls;
+#[path = "nat_lab/gateways.rs"]
+mod gateways;
+#[path = "nat_lab/looks.rs"]
+mod looks;
+#[path = "nat_lab/nats.rs"]
+mod nats;
+#[path = "nat_lab/proxies.rs"]
+mod proxies;
+#[path = "nat_lab/proxy_trouble.rs"]
+mod proxy_trouble;
+#[path = "nat_lab/run.rs"]
+mod run;
+#[path = "nat_lab/table.rs"]
+mod table;
+
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lab::Error;
+use table::Row;
+
+#[test]
+#[ignore = "needs root and makes network namespaces: run scripts/nat-lab"]
+fn every_path_is_told_as_it_is() -> Result<(), Error> {
+    let _alone = alone();
+    lab::requirements()?;
+    lab::proxies::requirements()?;
+    lab::needs_program("tayga", "tayga")?;
+    let wanted = std::env::var("NAT_LAB_ROWS").unwrap_or_default();
+    let wanted: Vec<&str> = wanted.lines().filter(|words| !words.is_empty()).collect();
+    let is_wanted =
+        |row: &&Row| wanted.is_empty() || wanted.iter().any(|words| row.path.contains(words));
+    let rows: Vec<&Row> = [
+        nats::ROWS,
+        looks::ROWS,
+        firewalls::ROWS,
+        families::ROWS,
+        proxies::ROWS,
+        proxy_trouble::ROWS,
+        gateways::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+    .filter(is_wanted)
+    .collect();
+    table::run(&rows, std::env::var_os("NAT_LAB_SHOW").is_some())
+}
+
+/// Lets the tests of this file run one after the other: some look at the clock.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,143 @@
+//! What stands in the way: firewalls, names that lead nowhere, paths that end half-way.
+
+use crate::ends::{NAME, Server, Tool};
+use crate::lab::topology::{self, Verdict};
+use crate::lab::{Error, Topology};
+use crate::run::Run;
+use crate::table::Row;
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        path: "firewall drops 1863",
+        run: || in_vain(topology::drops(1863), 2, &[]),
+        expected: "Unknown-Connect 3 connect timeout",
+        facts: &[
+            ("~/error/message", "203.0.113.80:1863"),
+            ("~/error/remedy", "firewall"),
+            ("/comparison", "null"),
+            ("/observed", "null"),
+        ],
+    },
+    Row {
+        path: "firewall drops 1863, gateway on 80 is open",
+        run: || {
+            in_vain(
+                topology::drops(1863),
+                20,
+                &["--http-gateway", "http://203.0.113.80"],
+            )
+        },
+        expected: "Unknown-Connect same/unknown 5",
+        facts: &[("/path/kind", "http-gateway")],
+    },
+    Row {
+        path: "firewall resets 1863",
+        run: || in_vain(topology::rejects(1863), 20, &[]),
+        expected: "Unknown-Connect 3 connect connection-refused",
+        facts: &[("~/error/message", "203.0.113.80:1863")],
+    },
+    Row {
+        path: "firewall says port unreachable",
+        run: || rejected(Verdict::PortUnreachable),
+        expected: "Unknown-Connect 3 connect connection-refused",
+        facts: &[],
+    },
+    Row {
+        path: "firewall says host unreachable",
+        run: || rejected(Verdict::HostUnreachable),
+        expected: "Unknown-Connect 3 connect unreachable",
+        facts: &[],
+    },
+    Row {
+        path: "firewall says prohibited",
+        run: || rejected(Verdict::AdminProhibited),
+        expected: "Unknown-Connect 3 connect unreachable",
+        facts: &[],
+    },
+    Row {
+        path: "firewall drops 443, where Passport is",
+        run: || in_vain(topology::drops(443), 2, &[]),
+        expected: "Unknown-Connect 3 nexus timeout",
+        facts: &[("~/error/message", "203.0.113.80:443")],
+    },
+    Row {
+        path: "firewall resets 443, where Passport is",
+        run: || in_vain(topology::rejects(443), 20, &[]),
+        expected: "Unknown-Connect 3 nexus connection-refused",
+        facts: &[("~/error/message", "203.0.113.80:443")],
+    },
+    Row {
+        path: "no route at all",
+        run: || in_vain(topology::proxy_only(), 20, &[]),
+        expected: "Unknown-Connect 3 connect unreachable",
+        facts: &[],
+    },
+    Row {
+        path: "MTU 576, and nobody is told",
+        run: mtu_black_hole,
+        expected: "Unknown-Connect 3 nexus timeout",
+        facts: &[],
+    },
+    Row {
+        path: "server behind a name, DNS is silent",
+        run: || name_server("203.0.113.99", 2),
+        expected: "Unknown-Connect 3 resolve timeout",
+        facts: &[("~/error/message", NAME)],
+    },
+    Row {
+        path: "server behind a name, no DNS at all",
+        run: || name_server("127.0.0.1", 20),
+        expected: "Unknown-Connect 3 resolve name-not-found",
+        facts: &[("~/error/message", NAME)],
+    },
+    Row {
+        path: "masquerade, wrong password",
+        run: wrong_password,
+        expected: "Unknown-Connect 4 login wrong-password",
+        facts: &[("~/error/message", "203.0.113.80:443")],
+    },
+];
+
+/// A login that must come to nothing within so many seconds.
+fn in_vain(net: Result<Topology, Error>, seconds: u32, args: &[&str]) -> Result<Run, Error> {
+    let net = net?;
+    let server = Server::start(&net)?;
+    Tool::new(&net, &server).timeout(seconds).args(args).run()
+}
+
+fn rejected(verdict: Verdict) -> Result<Run, Error> {
+    in_vain(topology::firewall("reject", 1863, verdict), 20, &[])
+}
+
+/// The certificate does not fit into the narrow wire, and the routers do not say so.
+fn mtu_black_hole() -> Result<Run, Error> {
+    let net = topology::mtu_576()?;
+    for router in &net.routers {
+        router.nft(
+            "table ip filter {
+                chain out {
+                    type filter hook output priority filter;
+                    icmp type destination-unreachable drop
+                }
+            }",
+        )?;
+    }
+    in_vain(Ok(net), 3, &[])
+}
+
+fn name_server(ip: &str, seconds: u32) -> Result<Run, Error> {
+    let net = topology::direct()?;
+    net.client
+        .etc("resolv.conf", &format!("nameserver {ip}\n"))?;
+    in_vain(Ok(net), seconds, &["--server", NAME])
+}
+
+fn wrong_password() -> Result<Run, Error> {
+    let net = topology::masquerade()?;
+    let folder = tempfile::tempdir()?;
+    let accounts = folder.path().join("accounts");
+    std::fs::write(&accounts, "user@example.com:another\n")?;
+    let accounts = accounts.to_string_lossy();
+    let server = Server::start_with(&net, &["--accounts", &accounts])?;
+    Tool::new(&net, &server).run()
+}

@@ -1,0 +1,137 @@
+//! The table: one row is one path, what is expected of it, and what came.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::lab::Error;
+use crate::run::Run;
+
+/// One path.
+pub(crate) struct Row {
+    /// The path, and what is special about the run, in a few words.
+    pub(crate) path: &'static str,
+    /// Builds the network, runs both ends on it, and takes it away.
+    pub(crate) run: fn() -> Result<Run, Error>,
+    /// [`Run::summary`] of a run that is right.
+    pub(crate) expected: &'static str,
+    /// What else must be so.
+    pub(crate) facts: &'static [Fact],
+}
+
+/// A place, and what must be there.
+///
+/// `/path/kind` is a place in the JSON document, and what must be there is a text, or JSON. With a
+/// `~` before it, what must be there is a part of the text. `stderr` has to contain its text.
+pub(crate) type Fact = (&'static str, &'static str);
+
+/// Runs the rows, one after the other, and prints the table as it grows.
+///
+/// # Errors
+///
+/// When a row is not as expected; what is wrong with it was printed. With `show` the story that the
+/// tool tells on stderr follows each row.
+pub(crate) fn run(rows: &[&Row], show: bool) -> Result<(), Error> {
+    let started = Instant::now();
+    let widest = |column: fn(&Row) -> &str| {
+        let widths = rows.iter().map(|row| column(row).chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let (path, expected) = (widest(|row| row.path), widest(|row| row.expected));
+    let line = |cells: [&str; 4]| {
+        let [a, b, c, d] = cells;
+        tell(&format!(
+            "{a:path$} | {b:expected$} | {c:expected$} | {d:>6}\n"
+        ));
+    };
+    line(["path", "expected", "got", "ms"]);
+    line(["-", "-", "-", "-"].map(|_| "---"));
+    let mut wrong = Vec::new();
+    for row in rows {
+        match (row.run)() {
+            Ok(run) => {
+                let got = run.summary();
+                line([
+                    row.path,
+                    row.expected,
+                    &got,
+                    &run.took.as_millis().to_string(),
+                ]);
+                if show {
+                    tell(&format!("{}\n", run.stderr));
+                }
+                wrong.extend(mistakes(row, &run, &got));
+            }
+            Err(e) => {
+                line([row.path, row.expected, "the lab failed", "-"]);
+                wrong.push(format!("{}: {e}\n", row.path));
+            }
+        }
+    }
+    for words in &wrong {
+        tell(&format!("\nWRONG: {words}"));
+    }
+    let (passed, failed) = (rows.len() - wrong.len(), wrong.len());
+    let seconds = started.elapsed().as_secs_f64();
+    tell(&format!(
+        "\n{seconds:.1} s\n{passed} passed, {failed} failed\n"
+    ));
+    if rows.is_empty() {
+        return Err(Error::new("there is no such path"));
+    }
+    if failed > 0 {
+        return Err(Error::new(format!("{failed} paths are not as expected")));
+    }
+    Ok(())
+}
+
+/// All that is wrong with a run, and what the tool printed, in lines; `None` if all is right.
+fn mistakes(row: &Row, run: &Run, got: &str) -> Option<String> {
+    let mut text = String::new();
+    if got != row.expected {
+        let _ = writeln!(text, "  expected {}\n  but got  {got}", row.expected);
+    }
+    for fault in &run.faults {
+        let _ = writeln!(text, "  {fault}");
+    }
+    for (place, want) in row.facts {
+        if let Some(there) = elsewise(run, place, want) {
+            let _ = writeln!(text, "  {place} is not {want} but {there}");
+        }
+    }
+    (!text.is_empty()).then(|| {
+        let (path, code) = (row.path, run.code);
+        let (stdout, stderr) = (&run.stdout, &run.stderr);
+        format!("{path}\n{text}  exit code {code}, stdout:\n{stdout}  stderr:\n{stderr}")
+    })
+}
+
+/// What is in a place, if it is not what must be there.
+fn elsewise(run: &Run, place: &str, want: &str) -> Option<String> {
+    if place == "stderr" {
+        return (!run.stderr.contains(want)).then(|| run.stderr.clone());
+    }
+    let (pointer, whole) = match place.strip_prefix('~') {
+        Some(pointer) => (pointer, false),
+        None => (place, true),
+    };
+    let Some(there) = run.json.pointer(pointer) else {
+        return Some("missing".to_owned());
+    };
+    let fits = match (there, whole) {
+        (Value::String(text), true) => text == want,
+        (Value::String(text), false) => text.contains(want),
+        (other, true) => serde_json::from_str::<Value>(want).is_ok_and(|want| want == *other),
+        (other, false) => other.to_string().contains(want),
+    };
+    (!fits).then(|| there.to_string())
+}
+
+/// Past the test harness, which would keep back what a test prints until it fails.
+fn tell(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // Where nobody reads it any more, nobody misses it.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
