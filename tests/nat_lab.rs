@@ -27,6 +27,10 @@ mod run;
 #[path = "nat_lab/table.rs"]
 mod table;
 
+#[path = "nat_lab/self_guards.rs"]
+mod self_guards;
+#[path = "nat_lab/self_networks.rs"]
+mod self_networks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
