@@ -80,7 +80,7 @@ fn main() -> Outcome<()> {
     let runs: usize = words.next().map_or(Ok(5), |word| word.parse())?;
     if let Err(why) = lab::requirements() {
         println!("this bench needs root and network namespaces: {why}");
-        return Err(why.to_string().into());
+        return Err("not here".into());
     }
     let trip = Duration::from_millis(2 * delay);
     let options = LineOptions {
@@ -149,7 +149,7 @@ fn serve(net: &Topology, ports: &Ports, ca: &Path) -> Outcome<Process> {
             "--write-ca",
         ])
         .arg(ca);
-    let mut server = Process::start(command)?;
+    let server = Process::start(command)?;
     server.wait_for_line("notification", Duration::from_secs(10))?;
     Ok(server)
 }

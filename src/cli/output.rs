@@ -52,6 +52,14 @@ impl Output {
         anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
     }
 
+    /// The columns of the terminal, where stderr is one.
+    fn width() -> usize {
+        match terminal_size::terminal_size_of(std::io::stderr()) {
+            Some((width, _)) => usize::from(width.0),
+            None => human::Style::default().width,
+        }
+    }
+
     /// What tells a waiting person what is waited for; only on a terminal.
     pub(super) fn progress(&self) -> Option<Progress> {
         let watched = std::io::stderr().is_terminal() && !self.quiet && self.verbose == 0;
@@ -74,10 +82,7 @@ impl Output {
             let style = human::Style {
                 colour: self.colour(),
                 verbose: self.verbose > 0,
-                width: terminal_size::terminal_size_of(std::io::stderr())
-                    .map_or(human::Style::default().width, |(width, _)| {
-                        usize::from(width.0)
-                    }),
+                width: Self::width(),
             };
             print::tell(&human::render(report, style));
         }
