@@ -117,14 +117,15 @@ impl Dialer<'_> {
         };
         let usable: Vec<_> = found.iter().filter(usable).copied().collect();
         if usable.is_empty() {
-            return Err(self.no_usable_address(to, errand));
+            return Err(self.no_usable_address(to, self.plan.bind.ip, errand));
         }
         Ok(take_turns(&usable))
     }
 
-    /// The failure of a server that has no address of the family that is asked for.
-    fn no_usable_address(&self, to: &Address, errand: Errand) -> Failure {
-        let (why, remedy) = match (self.plan.bind.ip, self.plan.family) {
+    /// The failure of a server that has no address of the family that is asked for, or that the
+    /// local address has.
+    fn no_usable_address(&self, to: &Address, bind: Option<IpAddr>, errand: Errand) -> Failure {
+        let (why, remedy) = match (bind, self.plan.family) {
             (Some(ip), _) => (
                 format!("has no address that goes with the local address {ip}"),
                 "use a server of the same family (IPv4 or IPv6), or leave out --bind",
@@ -170,28 +171,33 @@ impl Dialer<'_> {
         }
     }
 
-    /// The address of a server beyond a proxy that is not asked to look names up itself.
+    /// The address of a server beyond a proxy that is not asked to look names up itself, and one
+    /// of the other family where there are both: whether the proxy has both, it alone knows.
     pub(super) async fn resolve_beyond(
         &self,
         to: &Address,
         errand: Errand,
         v4_only: bool,
-    ) -> Result<SocketAddr, Failure> {
-        let found = self.look_up(to, errand).await?;
-        found
-            .into_iter()
-            .find(|at| !v4_only || at.is_ipv4())
-            .ok_or_else(|| {
-                Failure::unreachable(
-                    errand.stage(Stage::Resolve),
-                    "no-usable-address",
-                    format!(
-                        "{} has no IPv4 address, and SOCKS4 carries no other",
-                        to.host
-                    ),
-                    "use socks4a://, socks5:// or another server",
-                )
-            })
+    ) -> Result<(SocketAddr, Option<SocketAddr>), Failure> {
+        let mut found = self.look_up(to, errand).await?;
+        found.retain(|at| self.plan.family.has(at.ip()));
+        if found.is_empty() {
+            return Err(self.no_usable_address(to, None, errand));
+        }
+        found.retain(|at| !v4_only || at.is_ipv4());
+        let Some(&first) = found.first() else {
+            return Err(Failure::unreachable(
+                errand.stage(Stage::Resolve),
+                "no-usable-address",
+                format!(
+                    "{} has no IPv4 address, and SOCKS4 carries no other",
+                    to.host
+                ),
+                "use socks4a://, socks5:// or another server",
+            ));
+        };
+        let other = |at: &SocketAddr| at.is_ipv4() != first.is_ipv4();
+        Ok((first, found.into_iter().find(other)))
     }
 
     /// Tries the addresses one after the other, each a little later than the one before, until
@@ -203,7 +209,14 @@ impl Dialer<'_> {
         errand: Errand,
         stage: Stage,
     ) -> Result<TcpStream, Failure> {
-        let _open = self.trail.enter(stage, format!("a connection to {to}"));
+        let proxy = if stage == Stage::Proxy {
+            "the proxy "
+        } else {
+            ""
+        };
+        let _open = self
+            .trail
+            .enter(stage, format!("a connection to {proxy}{to}"));
         let bind = match errand {
             Errand::Notification | Errand::Gateway => self.plan.bind,
             Errand::Nexus | Errand::Login => Bind {

@@ -111,7 +111,11 @@ impl Proxies {
         let Some(except) = &self.except else {
             return Some(proxy);
         };
-        // The matcher only answers whether; what it would go through is our own affair.
+        // The matcher takes the asterisk for names only.
+        if except.split(',').any(|entry| entry.trim() == "*") {
+            return None;
+        }
+        // It only answers whether; what it would go through is our own affair.
         let matcher = Matcher::builder()
             .all("http://proxy.invalid")
             .no(except.as_str())
@@ -195,6 +199,14 @@ mod tests {
         let proxies = Proxies::from_environment(environment).unwrap();
         assert!(proxies.toward(&to("ns.other")).is_some());
         for without in ["example.com", "ns.example.com", "10.1.2.3"] {
+            assert!(proxies.toward(&to(without)).is_none(), "{without}");
+        }
+        let never = |name: &str| match name {
+            "NO_PROXY" => Some("x, *".to_owned()),
+            _ => environment(name),
+        };
+        let proxies = Proxies::from_environment(never).unwrap();
+        for without in ["ns.other", "203.0.113.80", "[2001:db8::1]"] {
             assert!(proxies.toward(&to(without)).is_none(), "{without}");
         }
         let none = Proxies::from_environment(|_| None).unwrap();

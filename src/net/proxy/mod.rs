@@ -2,6 +2,8 @@
 
 mod choice;
 
+use std::net::SocketAddr;
+
 use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -24,11 +26,42 @@ use crate::secret::{ExposeSecret, SecretString};
 
 pub use choice::{BadProxy, Proxies};
 
+/// What a proxy comes to that would, but does not.
+const REFUSED: &str = "proxy-refused";
+
 /// Connects to `to` through the proxy.
 pub(super) async fn connect(
     dialer: &Dialer<'_>,
     plan: &ProxyPlan,
     to: &Address,
+    errand: Errand,
+) -> Result<Connected, Failure> {
+    let v4_only = match (plan.scheme, to.ip()) {
+        (ProxyScheme::Socks5, None) => false,
+        (ProxyScheme::Socks4, None) => true,
+        _ => return connect_to(dialer, plan, to, to, errand).await,
+    };
+    let (first, other) = dialer.resolve_beyond(to, errand, v4_only).await?;
+    let told = |at: SocketAddr| Address {
+        host: at.ip().to_string(),
+        port: at.port(),
+    };
+    let done = connect_to(dialer, plan, to, &told(first), errand).await;
+    match (done, other) {
+        (Err(failure), Some(other)) if failure.code == REFUSED => {
+            let done = connect_to(dialer, plan, to, &told(other), errand).await;
+            done.map_err(|_| failure)
+        }
+        (done, _) => done,
+    }
+}
+
+/// Connects to `to`, which the proxy is told as `target`.
+async fn connect_to(
+    dialer: &Dialer<'_>,
+    plan: &ProxyPlan,
+    to: &Address,
+    target: &Address,
     errand: Errand,
 ) -> Result<Connected, Failure> {
     let (stream, ends) = reach(dialer, plan, errand).await?;
@@ -37,22 +70,10 @@ pub(super) async fn connect(
         stage,
         format!("the proxy {} to connect to {to}", plan.address),
     );
-    let looks_up = !matches!(plan.scheme, ProxyScheme::Socks5 | ProxyScheme::Socks4);
-    let v4_only = plan.scheme == ProxyScheme::Socks4;
-    let target = match to.ip() {
-        None if !looks_up => {
-            let found = dialer.resolve_beyond(to, errand, v4_only).await?;
-            Address {
-                host: found.ip().to_string(),
-                port: found.port(),
-            }
-        }
-        _ => to.clone(),
-    };
     let (stream, bound) = match plan.scheme {
-        ProxyScheme::Http => (tunnel(stream, plan, &target, stage).await?, None),
-        ProxyScheme::Socks5 | ProxyScheme::Socks5h => socks5(stream, plan, &target, stage).await?,
-        ProxyScheme::Socks4 | ProxyScheme::Socks4a => socks4(stream, plan, &target, stage).await?,
+        ProxyScheme::Http => (tunnel(stream, plan, target, stage).await?, None),
+        ProxyScheme::Socks5 | ProxyScheme::Socks5h => socks5(stream, plan, target, stage).await?,
+        ProxyScheme::Socks4 | ProxyScheme::Socks4a => socks4(stream, plan, target, stage).await?,
     };
     let proxy = ends.proxy.map(|proxy| Proxy { bound, ..proxy });
     dialer.standing(stream, path_kind(plan.scheme), proxy, to, errand)
@@ -96,7 +117,7 @@ const fn path_kind(scheme: ProxyScheme) -> PathKind {
     }
 }
 
-type Bound = Option<std::net::SocketAddr>;
+type Bound = Option<SocketAddr>;
 
 async fn socks5(
     stream: TcpStream,
@@ -200,13 +221,11 @@ fn socks_failure(error: &SocksError, plan: &ProxyPlan, to: &Address, stage: Stag
             format!("{name} cannot carry {to}: it knows IPv4 only"),
             "use socks5:// or a server with an IPv4 address",
         ),
-        SocksError::GeneralSocksServerFailure => (
-            "proxy-refused",
-            format!("{cannot}, and does not say why"),
-            check,
-        ),
+        SocksError::GeneralSocksServerFailure => {
+            (REFUSED, format!("{cannot}, and does not say why"), check)
+        }
         other => (
-            "proxy-refused",
+            REFUSED,
             format!("{cannot}: {}", other.to_string().to_lowercase()),
             check,
         ),
@@ -286,7 +305,7 @@ async fn tunnel(
         status => {
             return Err(Failure::unreachable(
                 stage,
-                "proxy-refused",
+                REFUSED,
                 format!("the proxy {at} answers HTTP {status} to CONNECT {to}"),
                 "check the proxy's rules (many allow port 443 only), and whether it reaches the \
                  server",
