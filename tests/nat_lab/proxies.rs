@@ -3,7 +3,7 @@
 //! In most of these networks there is no other way to the server, so a login that succeeds shows
 //! that the Passport requests went through the proxy, too.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::ends::{NAME, PROXY_PASSWORD, Server, Tool};
 use crate::lab::proxies::{self, Login, Proxy, dante, microsocks, tinyproxy};
@@ -31,7 +31,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "SOCKS5 with a password (microsocks)",
-        run: || through(closed_microsocks, OUTSIDE, &with_password("socks5")),
+        run: || told_all(closed_microsocks, &with_password("socks5")),
         expected: "Unknown-NAT different/unknown 0",
         facts: &[
             ("/path/proxy/relation", "last-hop"),
@@ -91,7 +91,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "CONNECT with a password (tinyproxy)",
-        run: || through(closed_tinyproxy, OUTSIDE, &with_password("http")),
+        run: || told_all(closed_tinyproxy, &with_password("http")),
         expected: "Unknown-NAT different/unknown 0",
         facts: &[("/path/proxy/name", "203.0.113.20:1080")],
     },
@@ -121,6 +121,28 @@ pub(crate) const ROWS: &[Row] = &[
             ("/path/proxy/addresses", r#"["203.0.113.20"]"#),
             ("/path/proxy/relation", "last-hop"),
         ],
+    },
+    Row {
+        // Whether it is the last hop cannot be told: it has another address outside.
+        path: "SOCKS5, only the proxy's inside address is known (microsocks)",
+        run: || through(open_microsocks, INSIDE, "socks5://192.168.1.20:1080"),
+        expected: "Unknown-NAT different/unknown 0",
+        facts: &[
+            ("/path/proxy/bound", "null"),
+            ("/observed/client_ip/ip", "203.0.113.20"),
+        ],
+    },
+    Row {
+        path: "SOCKS5, A and AAAA, the proxy has IPv4 only (microsocks)",
+        run: || two_families("socks5://203.0.113.20", &[]),
+        expected: "Unknown-NAT different/unknown 0",
+        facts: &[("/observed/client_ip/ip", "203.0.113.20")],
+    },
+    Row {
+        path: "SOCKS5, A and AAAA, -4 (microsocks)",
+        run: || two_families("socks5://203.0.113.20", &["-4"]),
+        expected: "Unknown-NAT different/unknown 0",
+        facts: &[("/observed/client_ip/ip", "203.0.113.20")],
     },
     Row {
         path: "SOCKS5 by IPv6 to an IPv4-only server (microsocks)",
@@ -177,6 +199,18 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[("/path/proxy", "null")],
     },
     Row {
+        path: "NO_PROXY has an asterisk, no other way",
+        run: || {
+            in_office(open_microsocks, OUTSIDE, |tool| {
+                tool.env("ALL_PROXY", "socks5://203.0.113.20:1080")
+                    .env("no_proxy", "*")
+                    .args(&["--proxy", "env"])
+            })
+        },
+        expected: "Unknown-Connect 3 connect unreachable",
+        facts: &[("/path/proxy", "null")],
+    },
+    Row {
         path: "NO_PROXY has the server, no other way",
         run: || {
             in_office(open_microsocks, OUTSIDE, |tool| {
@@ -200,7 +234,7 @@ const BEYOND: &[crate::table::Fact] = &[
 pub(crate) const INSIDE: SocketAddr = SocketAddr::new(PROXY_HOST[0], 1080);
 pub(crate) const OUTSIDE: SocketAddr = SocketAddr::new(PROXY_HOST[1], 1080);
 
-const BEHIND_NAT: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 20));
+const BEHIND_NAT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 20));
 
 /// Starts a proxy on a host, at an address.
 type Start = fn(&Host, SocketAddr) -> Result<Proxy, Error>;
@@ -238,6 +272,11 @@ pub(crate) fn with_password(scheme: &str) -> String {
 /// A login from the office, told of the proxy.
 pub(crate) fn through(start: Start, at: SocketAddr, url: &str) -> Result<Run, Error> {
     in_office(start, at, |tool| tool.args(&["--proxy", url]))
+}
+
+/// The same, and the tool tells all it can: no password must be in it.
+fn told_all(start: Start, url: &str) -> Result<Run, Error> {
+    in_office(start, OUTSIDE, |tool| tool.args(&["--proxy", url, "-vvv"]))
 }
 
 /// A run in the office that has a proxy at this address and no other way out.
@@ -282,6 +321,22 @@ fn proxy_by_name() -> Result<Run, Error> {
     let _proxy = open_microsocks(&net.routers[0], OUTSIDE)?;
     Tool::new(&net, &server)
         .args(&["--proxy", "socks5://proxy.example"])
+        .run()
+}
+
+/// The client looks the name up and finds two addresses, IPv6 first, which the proxy cannot reach.
+fn two_families(url: &str, args: &[&str]) -> Result<Run, Error> {
+    let net = topology::proxy_only()?;
+    let device = &net.links[0].a.1;
+    net.client.add_address(device, "2001:db8:1::5/64")?;
+    net.client.route("::/0", &format!("dev {device}"))?;
+    let hosts = format!("2001:db8:2::80 {NAME}\n203.0.113.80 {NAME}\n");
+    net.client.etc("hosts", &hosts)?;
+    let server = Server::start(&net)?;
+    let _proxy = open_microsocks(&net.routers[0], OUTSIDE)?;
+    Tool::new(&net, &server)
+        .args(&["--server", NAME, "--proxy", url])
+        .args(args)
         .run()
 }
 
