@@ -38,13 +38,9 @@ impl Url {
     /// [`BadUrl`] where it leads to something that is not HTTP.
     pub fn join(&self, location: &str) -> Result<Self, BadUrl> {
         if location.starts_with('/') && !location.starts_with("//") {
-            let path = location.parse::<Uri>().map_err(|_| bad(location))?;
-            let path = path
-                .path_and_query()
-                .map_or("/", |path| path.as_str())
-                .to_owned();
+            let uri = location.parse::<Uri>().map_err(|_| bad(location))?;
             return Ok(Self {
-                path,
+                path: path_of(&uri).ok_or_else(|| bad(location))?,
                 ..self.clone()
             });
         }
@@ -80,13 +76,20 @@ impl FromStr for Url {
         let authority = uri.authority().ok_or_else(|| bad(text))?.as_str();
         let address =
             Address::parse(authority, if https { 443 } else { 80 }).map_err(|_| bad(text))?;
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self {
             https,
             address,
-            path: path.to_owned(),
+            path: path_of(&uri).ok_or_else(|| bad(text))?,
         })
     }
+}
+
+/// Path and query. Raw bytes beyond ASCII have no place there, and some of the characters they
+/// stand for control terminals.
+fn path_of(uri: &Uri) -> Option<String> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    path.is_ascii().then(|| format!("{slash}{path}"))
 }
 
 fn bad(text: &str) -> BadUrl {
@@ -112,6 +115,7 @@ mod tests {
         assert_eq!(nexus.authority(), "nexus.example");
         assert_eq!(url("http://[::1]:8080").authority(), "[::1]:8080");
         assert_eq!(url("http://[::1]:8080").path, "/");
+        assert_eq!(url("http://h?x=1").path, "/?x=1");
         assert_eq!(nexus.to_string(), "https://nexus.example/rdr/pprdr.asp?x=1");
     }
 
@@ -125,6 +129,7 @@ mod tests {
             "https:///x",
             "https://u:p@h/",
             "https://h:0/",
+            "https://h/\u{9b}2J",
         ] {
             assert!(bad.parse::<Url>().is_err(), "{bad}");
         }
@@ -140,6 +145,7 @@ mod tests {
         assert_eq!(here.join("https://b/z").unwrap(), url("https://b/z"));
         assert!(here.join("//b/z").is_err());
         assert!(here.join("next").is_err());
+        assert!(here.join("/\u{9b}2J").is_err());
         assert!(here.same_origin(&url("https://a:8443/other")));
         assert!(!here.same_origin(&url("http://a:8443/login")));
     }
