@@ -106,7 +106,10 @@ fn is_v6_literal(host: &str) -> bool {
         .map_or(host, |(ip, _zone)| ip)
         .parse::<Ipv6Addr>()
         .is_ok()
-        && host.bytes().all(|byte| byte.is_ascii_graphic())
+        // In brackets it has to be read back.
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'[' | b']'))
 }
 
 fn is_name_or_v4(host: &str) -> bool {
@@ -146,6 +149,7 @@ mod tests {
         assert_eq!(read("[2001:db8::5]:99"), "[2001:db8::5]:99");
         assert_eq!(read("2001:db8::5"), "[2001:db8::5]:1863");
         assert_eq!(read("fe80::1%eth0"), "[fe80::1%eth0]:1863");
+        assert!(Address::parse("fe80::1%e]th0", MSNP_PORT).is_err());
     }
 
     #[test]
