@@ -212,7 +212,11 @@ impl Line<'_> {
             return Err(proxy::wrong_password(plan, Stage::Proxy));
         }
         if response.status != 200 {
-            let what = format!("answers HTTP {}", response.status);
+            let proxy = match self.http_proxy() {
+                Some(plan) => format!("(or the proxy {} before it) ", plan.address),
+                None => String::new(),
+            };
+            let what = format!("{proxy}answers HTTP {}", response.status);
             return Err(self.failed("gateway-refused", &what));
         }
         let header = response
