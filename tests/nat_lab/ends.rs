@@ -15,7 +15,7 @@ pub(crate) const PROXY_PASSWORD: &str = "marker-proxy-password";
 /// The name that hosts with an `/etc/hosts` of their own know the server by.
 pub(crate) const NAME: &str = "messenger.example";
 
-/// Our server, on the server's host.
+/// Our server, mostly on the server's host.
 pub(crate) struct Server {
     folder: TempDir,
     _process: Process,
@@ -29,8 +29,13 @@ impl Server {
 
     /// With options, which may take the place of those in [`LISTENS`]. Who may sign in is among them.
     pub(crate) fn start_with(net: &Topology, options: &[&str]) -> Result<Self, Error> {
+        Self::start_on(&net.server, net, options)
+    }
+
+    /// On another host, but in the name of this network's server.
+    pub(crate) fn start_on(host: &Host, net: &Topology, options: &[&str]) -> Result<Self, Error> {
         let folder = tempfile::tempdir()?;
-        let mut command = binary(&net.server);
+        let mut command = binary(host);
         command.arg("serve").arg("--write-ca").arg(ca(&folder));
         let usual = LISTENS.iter().filter(|(name, _)| !options.contains(name));
         command.args(usual.flat_map(|(name, value)| [name, value]));

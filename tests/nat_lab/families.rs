@@ -47,6 +47,12 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[("/server/referrals", r#"["[2001:db8:2::80]:1863"]"#)],
     },
     Row {
+        path: "IPv6, link-local address with its zone",
+        run: link_local,
+        expected: "Direct-Connect same/same 0",
+        facts: &[("~/local/ip", "fe80::")],
+    },
+    Row {
         path: "IPv6-only client, IPv4-only server",
         run: || only(topology::ipv6_only_client(), &[]),
         expected: "Unknown-Connect 3 connect unreachable",
@@ -164,10 +170,10 @@ pub(crate) const ROWS: &[Row] = &[
         run: || {
             let nexus = "https://203.0.113.80/rdr/pprdr.asp";
             let mapped = ["--server", "[::ffff:203.0.113.80]", "--nexus-url", nexus];
-            login(topology::masquerade(), &mapped)
+            login(topology::direct(), &mapped)
         },
-        expected: "IP-Restrict-NAT different/same 0",
-        facts: &[("/local/ip", "192.168.1.5")],
+        expected: "Direct-Connect same/same 0",
+        facts: &[("/local/ip", "203.0.113.7")],
     },
 ];
 
@@ -219,6 +225,16 @@ fn only(net: Result<Topology, Error>, args: &[&str]) -> Result<Run, Error> {
     let net = net?;
     let server = Server::start(&net)?;
     Tool::new(&net, &server).args(args).run()
+}
+
+/// The certificate is for the server's other address.
+fn link_local() -> Result<Run, Error> {
+    let net = topology::dual_stack()?;
+    let link = net.links[0].clone();
+    net.server.add_address(&link.b.1, "fe80::80/64")?;
+    let server = format!("[fe80::80%{}]:1863", link.a.1);
+    let nexus = "https://203.0.113.80/rdr/pprdr.asp";
+    only(Ok(net), &["--server", &server, "--nexus-url", nexus])
 }
 
 /// DNS64 gives an address of each family; the client has no IPv4.

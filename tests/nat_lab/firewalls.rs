@@ -2,7 +2,7 @@
 
 use crate::ends::{NAME, Server, Tool};
 use crate::lab::topology::{self, Verdict};
-use crate::lab::{Error, Topology};
+use crate::lab::{Error, Topology, proxies};
 use crate::run::Run;
 use crate::table::Row;
 
@@ -79,6 +79,34 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[],
     },
     Row {
+        path: "firewall goes silent in the middle of the login",
+        run: || cut_by("tcp sport 1863 quota over 600 bytes drop", 3, &[]),
+        expected: "Unknown-Connect 3 sign-in timeout",
+        facts: &[("~/error/message", "203.0.113.80:1863")],
+    },
+    Row {
+        // What is longer than the commands before it is the one that holds the ticket.
+        path: "firewall resets in the middle of the login",
+        run: || {
+            let reset = "tcp dport 1863 meta length > 200 reject with tcp reset";
+            cut_by(reset, 20, &["--lockstep"])
+        },
+        expected: "Unknown-Connect 5 sign-in connection-lost",
+        facts: &[("~/error/message", "203.0.113.80:1863")],
+    },
+    Row {
+        path: "captive portal takes 1863",
+        run: || portal(b"HTTP/1.1 302 Found\r\nLocation: http://hotel.example/\r\n\r\n"),
+        expected: "Unknown-Connect 5 negotiate talks-http",
+        facts: &[("~/error/remedy", "1863")],
+    },
+    Row {
+        path: "something on the way takes over TLS",
+        run: takes_over_tls,
+        expected: "Unknown-Connect 3 nexus certificate-untrusted",
+        facts: &[("~/error/message", "203.0.113.80:443")],
+    },
+    Row {
         path: "server behind a name, DNS is silent",
         run: || name_server("203.0.113.99", 2),
         expected: "Unknown-Connect 3 resolve timeout",
@@ -123,6 +151,42 @@ fn mtu_black_hole() -> Result<Run, Error> {
         )?;
     }
     in_vain(Ok(net), 3, &[])
+}
+
+/// The router, which rewrites nothing, has this rule for what passes.
+fn cut_by(rule: &str, seconds: u32, args: &[&str]) -> Result<Run, Error> {
+    let net = topology::mtu_576()?;
+    net.routers[0].nft(&format!(
+        "table inet filter {{
+            chain through {{
+                type filter hook forward priority filter;
+                {rule}
+            }}
+        }}"
+    ))?;
+    in_vain(Ok(net), seconds, args)
+}
+
+/// A web server that answers for every server, as in a hotel.
+fn portal(words: &'static [u8]) -> Result<Run, Error> {
+    let net =
+        topology::transparent_redirect(1863, |router, at, _| proxies::speaks(router, at, words));
+    in_vain(net, 20, &[])
+}
+
+/// Somebody's Passport server, with a certificate of somebody's.
+fn takes_over_tls() -> Result<Run, Error> {
+    let net = topology::masquerade()?;
+    let _other = Server::start_on(&net.routers[0], &net, &["--open"])?;
+    net.routers[0].nft(
+        "table ip portal {
+            chain in {
+                type nat hook prerouting priority dstnat;
+                ip saddr 192.168.1.5 tcp dport 443 redirect
+            }
+        }",
+    )?;
+    in_vain(Ok(net), 20, &[])
 }
 
 fn name_server(ip: &str, seconds: u32) -> Result<Run, Error> {

@@ -116,6 +116,18 @@ pub(crate) const ROWS: &[Row] = &[
         facts: BEHIND_PROXY,
     },
     Row {
+        path: "gateway through a proxy that does not reach it",
+        run: proxy_fails,
+        expected: "Unknown-Connect 5 gateway gateway-refused",
+        facts: &[
+            ("~/error/message", "answers HTTP 502"),
+            (
+                "~/error/message",
+                "203.0.113.80:80 (or the proxy 203.0.113.20:1080 before it)",
+            ),
+        ],
+    },
+    Row {
         path: "gateway through tinyproxy, wrong password",
         run: || {
             in_office(closed_tinyproxy, OUTSIDE, |tool| {
@@ -307,6 +319,25 @@ fn by_gateway(net: Result<Topology, Error>, port: &str) -> Result<Run, Error> {
     Tool::new(&net, &server)
         .args(&["--http-gateway", GATEWAY])
         .run()
+}
+
+/// The request must have told the proxy the whole address. tinyproxy guesses it from `Host`.
+fn proxy_fails() -> Result<Run, Error> {
+    let net = topology::proxy_only()?;
+    let server = Server::start(&net)?;
+    let proxy = proxies::answers(&net.routers[0], OUTSIDE, |_, head| {
+        let asked = head.starts_with("POST ");
+        asked.then(|| http("502 Bad Gateway", "", ""))
+    })?;
+    let tool = Tool::new(&net, &server).args(&["--proxy", "http://203.0.113.20:1080"]);
+    let mut run = tool.args(&["--http-gateway", GATEWAY]).run()?;
+    let whole =
+        b"POST http://203.0.113.80/gateway/gateway.dll?Action=open&Server=NS&IP=203.0.113.80 ";
+    let told = proxy.heard().iter().any(|heard| heard.starts_with(whole));
+    run.must(told, || {
+        "the proxy was not told the whole address".to_owned()
+    });
+    Ok(run)
 }
 
 /// A run whose gateway answers so.

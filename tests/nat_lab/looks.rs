@@ -29,6 +29,19 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        path: "one mapping, by way of two dispatch servers",
+        run: || {
+            let servers = ["--server", "203.0.113.80:1864"];
+            let second = ["--second-server", "203.0.113.81:1864"];
+            login(
+                topology::endpoint_independent(),
+                &[servers, second].concat(),
+            )
+        },
+        expected: "Unknown-NAT different/different 0",
+        facts: &[("/mapping", "endpoint-independent")],
+    },
+    Row {
         path: "one mapping, but nobody asks a second server",
         run: || login(topology::endpoint_independent(), &[]),
         expected: "Symmetric-NAT different/different 0",

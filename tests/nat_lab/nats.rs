@@ -82,6 +82,23 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        path: "random port, dispatch names another address",
+        run: || {
+            let net = topology::masquerade_random()?;
+            let server = Server::start_with(&net, &["--open", "--advertise", "203.0.113.81"])?;
+            let dispatch = ["--server", "203.0.113.80:1864"];
+            Ok(Tool::new(&net, &server)
+                .args(&dispatch)
+                .run()?
+                .seen_as(&net))
+        },
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            ("/server/referrals", r#"["203.0.113.81:1863"]"#),
+            ("/server/address", "203.0.113.81:1863"),
+        ],
+    },
+    Row {
         path: "host rewrites its own port",
         run: || login(topology::own_port_rewritten(), &[]),
         expected: "Port-Restrict-NAT same/different 0",
