@@ -19,14 +19,15 @@ use crate::report::print;
 use crate::secret::{ExposeSecret, SecretSlice, SecretString};
 use crate::server::{
     AccountList, Accounts, BadAccountList, CertificateSource, Config, GatewayPort, Limits,
-    PortField, Server, ServerError, TicketKey,
+    MAX_TURNED_AWAY, PortField, Server, ServerError, TicketKey,
 };
 
 /// The largest file of accounts or keys that is read, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// Descriptors that are not connections: listeners, standard streams, the runtime's own.
-const SPARE_FILES: usize = 64;
+/// Descriptors that are not connections within the limits: listeners, standard streams, the
+/// runtime's own, and those who are being turned away.
+const SPARE_FILES: usize = 64 + MAX_TURNED_AWAY;
 
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]

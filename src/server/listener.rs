@@ -1,13 +1,12 @@
 //! Listening sockets: take connections, turn away what is too much, never spin.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read as _};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::AsyncWriteExt as _;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -34,8 +33,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
 
-/// How many connections that are turned away may be told so at one time; more just end.
-const MAX_TURNED_AWAY: usize = 64;
+/// How many connections that are turned away are waited for at one time, at all listeners
+/// together, so that what they still send does not take back what they were told.
+pub(crate) const MAX_TURNED_AWAY: usize = 64;
 
 /// What a listening socket serves.
 #[derive(Clone)]
@@ -106,7 +106,6 @@ pub(super) async fn run(
     mut closing: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
-    let turned_away = Arc::new(AtomicUsize::new(0));
     let mut pause = PAUSES.0;
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -154,15 +153,18 @@ pub(super) async fn run(
             }
             Err(full) => {
                 debug!(%peer, ?full, "turned away");
-                if turned_away.fetch_add(1, Ordering::Relaxed) < MAX_TURNED_AWAY {
-                    let counter = Arc::clone(&turned_away);
-                    let words = service.refusal(full);
+                // Everybody is told at once: there is room for it in a new connection.
+                tell(&stream, service.refusal(full));
+                if shared.turned_away.fetch_add(1, Ordering::Relaxed) < MAX_TURNED_AWAY {
+                    let leaving = Leaving(Arc::clone(&shared));
                     connections.spawn(async move {
-                        turn_away(stream, words).await;
-                        counter.fetch_sub(1, Ordering::Relaxed);
+                        let _leaving = leaving;
+                        let mut stream = stream;
+                        stream::linger(&mut stream).await;
                     });
                 } else {
-                    turned_away.fetch_sub(1, Ordering::Relaxed);
+                    drop(Leaving(Arc::clone(&shared)));
+                    leave(&stream);
                 }
             }
         }
@@ -185,10 +187,26 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn turn_away(mut stream: TcpStream, words: &[u8]) {
-    if stream.write_all(words).await.is_ok() {
-        stream::linger(&mut stream).await;
+/// One of those who are turned away and waited for, until this goes.
+struct Leaving(Arc<Shared>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.turned_away.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Writes past the runtime, which has not asked yet whether the connection can be written to.
+fn tell(stream: &TcpStream, words: &[u8]) {
+    // Who is gone already need not be told.
+    let _ = SockRef::from(stream).send(words);
+}
+
+/// Ends without waiting. What has come is read, because a close with unread bytes is a reset.
+fn leave(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let _ = socket.shutdown(Shutdown::Write);
+    let _ = (&*socket).read(&mut [0; 4096]);
 }
 
 async fn serve(

@@ -54,6 +54,8 @@ pub use config::{
 pub use limits::{Counts, Stats};
 pub use ticket::{ShortKey, TicketKey};
 
+pub(crate) use listener::MAX_TURNED_AWAY;
+
 use desk::Desk;
 use gateway::Gateway;
 use limits::{Failures, Gate};
@@ -173,6 +175,7 @@ impl Server {
             passport_host: config.passport_host,
             gateway_host: config.gateway_host,
             gateway_keeps_id: config.gateway_keeps_id,
+            turned_away: 0.into(),
             notification,
             counter: 0.into(),
         });

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) passport_host: Option<Address>,
     pub(super) gateway_host: Option<Address>,
     pub(super) gateway_keeps_id: bool,
+    /// Connections that were turned away and are still waited for.
+    pub(super) turned_away: AtomicUsize,
     /// Where the notification server listens.
     pub(super) notification: Vec<SocketAddr>,
     /// In place of randomness, should the system run out of it.
@@ -126,6 +128,7 @@ mod tests {
             passport_host: None,
             gateway_host: None,
             gateway_keeps_id: false,
+            turned_away: 0.into(),
             notification: notification.iter().map(|at| at.parse().unwrap()).collect(),
             counter: 0.into(),
         }

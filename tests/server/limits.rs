@@ -62,6 +62,33 @@ async fn a_full_server_says_so() {
 }
 
 #[tokio::test]
+async fn everybody_is_told_that_the_server_is_full() {
+    let server = start(limited(Limits {
+        max_connections: 1,
+        ..Limits::default()
+    }));
+    let mut first = server.connect().await;
+    first.say("VER 1 MSNP9").await;
+    first.line().await;
+    // More than are waited for, and none of them closes before the last is told.
+    let mut others = Vec::new();
+    for _ in 0..200 {
+        let mut notification = server.connect().await;
+        // Sent before anybody reads, by some.
+        if others.len() % 2 == 0 {
+            notification.say("VER 1 MSNP9").await;
+        }
+        let passport = Client::connect(server.at.passport[0]).await;
+        others.push((notification, passport));
+    }
+    for (notification, passport) in &mut others {
+        assert_eq!(notification.line().await, "910 0");
+        assert_eq!(passport.bytes(7).await.as_bytes()[0], 0x15);
+    }
+    assert_eq!(server.stop().await.refused_total, 400);
+}
+
+#[tokio::test]
 async fn a_guesser_is_not_listened_to_for_a_minute() {
     let server = start(Config {
         accounts: Accounts::List(AccountList::parse("user@example.com:right").unwrap()),
