@@ -65,6 +65,10 @@ pub(super) async fn serve(
             Event::TimedOut => {
                 debug!(%peer, signed_in = place.is_some(), "silent for too long");
                 Stats::count(&shared.stats.timeouts);
+                // So that a slow client knows that it was not the line; never waited for.
+                if stream.try_write(b"OUT\r\n").is_ok() {
+                    linger(&mut stream).await;
+                }
                 return;
             }
             Event::Evicted => {

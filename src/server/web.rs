@@ -53,7 +53,7 @@ where
             }
             Received::TimedOut => {
                 Stats::count(&stats.timeouts);
-                return;
+                (Response::empty("408 Request Timeout"), None)
             }
             Received::Closed => return connection.finish().await,
         };

@@ -127,7 +127,10 @@ async fn a_client_that_never_signs_in_is_left() {
     pause();
     advance(Duration::from_secs(31)).await;
     resume();
-    assert!(silent.is_closed().await && slow.is_closed().await);
+    for mut client in [silent, slow] {
+        assert_eq!(client.line().await, "OUT");
+        assert!(client.is_closed().await);
+    }
     assert_eq!(server.stop().await.timeouts, 2);
 }
 
@@ -135,7 +138,7 @@ async fn a_client_that_never_signs_in_is_left() {
 async fn a_client_that_pings_stays_and_a_silent_one_does_not() {
     let server = start(Config::default());
     let mut pinging = server.signed_in(USER).await;
-    let mut silent = server.signed_in("silent@example.com").await;
+    let silent = server.signed_in("silent@example.com").await;
     let mut dribbling = server.signed_in("dribbling@example.com").await;
     for step in 0..3 {
         pause();
@@ -148,9 +151,28 @@ async fn a_client_that_pings_stays_and_a_silent_one_does_not() {
         pinging.say("PNG").await;
         assert_eq!(pinging.line().await, "QNG 60");
     }
-    assert!(silent.is_closed().await);
-    assert!(dribbling.is_closed().await);
+    for mut client in [silent, dribbling] {
+        assert_eq!(client.line().await, "OUT");
+        assert!(client.is_closed().await);
+    }
     assert_eq!(server.stop().await.timeouts, 2);
+}
+
+#[tokio::test]
+async fn half_a_request_is_answered_when_its_time_is_up() {
+    let server = start(Config::default());
+    let mut half = Client::connect(server.at.gateway[0]).await;
+    half.write("POST /gateway/gateway.dll HTTP/1.1\r\nHost")
+        .await;
+    server.settle().await;
+    pause();
+    advance(Duration::from_secs(31)).await;
+    resume();
+    let answer = half.head().await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(half.is_closed().await);
+    // Those who settled things may not have been seen to go.
+    assert!(server.stop().await.timeouts >= 1);
 }
 
 #[tokio::test]
