@@ -103,13 +103,13 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         path: "chosen local port, second server",
         run: || {
-            let args = [SECOND, &["--bind", ":41100"]].concat();
+            let args = [SECOND, &["--bind", ":41130"]].concat();
             login(topology::endpoint_independent(), &args)
         },
         expected: "Unknown-NAT different/different 0",
         facts: &[
-            ("/looks/0/local/port", "41100"),
-            ("/looks/1/local/port", "41100"),
+            ("/looks/0/local/port", "41130"),
+            ("/looks/1/local/port", "41130"),
         ],
     },
     Row {

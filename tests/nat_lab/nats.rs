@@ -62,11 +62,11 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "masquerade, chosen local port",
-        run: || login(topology::masquerade(), &["--bind", ":41100"]),
+        run: || login(topology::masquerade(), &["--bind", ":41130"]),
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[
-            ("/local/port", "41100"),
-            ("/observed/client_port/port", "41100"),
+            ("/local/port", "41130"),
+            ("/observed/client_port/port", "41130"),
         ],
     },
     Row {
@@ -157,7 +157,7 @@ pub(crate) const ROWS: &[Row] = &[
         path: "NAT that swaps the port's bytes, order given",
         run: || swaps_bytes(&["--port-order", "swapped"]),
         expected: "Symmetric-NAT different/different 0",
-        facts: &[("/observed/client_port/port", "39072")],
+        facts: &[("/observed/client_port/port", "47264")],
     },
     Row {
         path: "MTU 576",
@@ -192,11 +192,11 @@ fn relay_before_server() -> Result<Run, Error> {
     Tool::new(&net, &server).run()
 }
 
-/// 41112 is 0xA098, and 39072 is 0x98A0: no order fits but the one that the server did not use.
+/// 41144 is 0xA0B8, and 47264 is 0xB8A0: no order fits but the one that the server did not use.
 fn swaps_bytes(args: &[&str]) -> Result<Run, Error> {
-    let rule = "snat to 203.0.113.7:39072";
+    let rule = "snat to 203.0.113.7:47264";
     let net = topology::behind_nat("swap", "bytes swapped", rule, Port::Changed);
-    login(net, &[&["--bind", ":41112"], args].concat())
+    login(net, &[&["--bind", ":41144"], args].concat())
 }
 
 /// One login is some ten round trips, of whose packets one in twenty is lost.

@@ -36,7 +36,8 @@ pub use self::{
 /// The ports that a client of the lab dials from.
 ///
 /// None of them reads the same with its bytes exchanged, and none becomes one that a NAT of the lab
-/// gives out: a test that knows which rewriting happened knows which comparison fits.
+/// gives out: a test that knows which rewriting happened knows which comparison fits. A port of a
+/// test's own choice is best taken from beyond: the system may give out any of these first.
 pub const INSIDE_PORTS: &str = "41024 41119";
 
 /// The ports that a NAT of the lab gives out when it renumbers.
