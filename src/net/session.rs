@@ -90,6 +90,9 @@ async fn get_ready(server: &mut Server<'_>, tweener: &mut Tweener<'_>) -> Result
     let mut policy = pin!(server.policy());
     let mut ready = pin!(tweener.prepare());
     tokio::select! {
+        // First come, first served: a local port that was asked for is taken before the system
+        // gives it to a Passport connection.
+        biased;
         policy = &mut policy => {
             let policy = policy?;
             ready.await?;
