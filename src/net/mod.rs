@@ -8,6 +8,8 @@
 //! into its deadline, can still tell how far it got.
 
 mod dial;
+#[doc(hidden)]
+pub mod fuzz;
 mod gateway;
 mod http;
 mod plan;

@@ -26,6 +26,8 @@ mod config;
 mod contacts;
 mod conversation;
 mod desk;
+#[doc(hidden)]
+pub mod fuzz;
 mod gateway;
 mod http;
 mod limits;

@@ -1,0 +1,10 @@
+//! A door for the fuzz targets to what has no name outside. Nothing else goes through it.
+
+use super::gateway::SessionHeader;
+
+/// Reads `X-MSN-Messenger`: the id, the host, and whether the session has ended.
+#[must_use]
+pub fn session_header(text: &str) -> (Option<&str>, Option<&str>, bool) {
+    let SessionHeader { id, host, closes } = SessionHeader::parse(text);
+    (id, host, closes)
+}
