@@ -80,17 +80,13 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "firewall goes silent in the middle of the login",
-        run: || cut_by("tcp sport 1863 quota over 600 bytes drop", 3, &[]),
+        run: || cut_at_ticket("drop", 3),
         expected: "Unknown-Connect 3 sign-in timeout",
         facts: &[("~/error/message", "203.0.113.80:1863")],
     },
     Row {
-        // What is longer than the commands before it is the one that holds the ticket.
         path: "firewall resets in the middle of the login",
-        run: || {
-            let reset = "tcp dport 1863 meta length > 200 reject with tcp reset";
-            cut_by(reset, 20, &["--lockstep"])
-        },
+        run: || cut_at_ticket("reject with tcp reset", 20),
         expected: "Unknown-Connect 5 sign-in connection-lost",
         facts: &[("~/error/message", "203.0.113.80:1863")],
     },
@@ -153,18 +149,19 @@ fn mtu_black_hole() -> Result<Run, Error> {
     in_vain(Ok(net), 3, &[])
 }
 
-/// The router, which rewrites nothing, has this rule for what passes.
-fn cut_by(rule: &str, seconds: u32, args: &[&str]) -> Result<Run, Error> {
+/// A firewall meets what holds the ticket so: of the commands, which come one at a time, the only
+/// one that makes a packet of more than 160 bytes.
+fn cut_at_ticket(statement: &str, seconds: u32) -> Result<Run, Error> {
     let net = topology::mtu_576()?;
     net.routers[0].nft(&format!(
         "table inet filter {{
             chain through {{
                 type filter hook forward priority filter;
-                {rule}
+                tcp dport 1863 meta length > 160 {statement}
             }}
         }}"
     ))?;
-    in_vain(Ok(net), seconds, args)
+    in_vain(Ok(net), seconds, &["--lockstep"])
 }
 
 /// A web server that answers for every server, as in a hotel.
