@@ -4,6 +4,7 @@
 //! that they are as they would be written.
 
 #![allow(unreachable_pub, reason = "a test is no library")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use crate::fault::Fault;
 use crate::rules::{Rule, UNREACHABLE, rule};
 use crate::support::answer::{Move, Step};
 use crate::support::authority::Authority;
+use crate::support::detour::Detour;
 use crate::support::tool;
 use crate::support::watch::{Watched, bounded, watch};
 use crate::support::world::{Route, World};
@@ -18,13 +20,13 @@ const AT_ONCE: usize = 12;
 
 /// `--timeout` where the case waits for its end. Long enough that all before the fault is done
 /// by then, on a machine with little time.
-const LATE: Duration = Duration::from_secs(4);
+const LATE: Duration = Duration::from_secs(5);
 
 /// `--timeout` of the others, which have to end long before.
 const SOON: Duration = Duration::from_secs(30);
 
 /// Beyond the deadline: to start, to sign out, to print; and all of that on a busy machine.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// The most memory that any case may use, in KiB: several times what a login needs, and much
 /// less than what would come of keeping all that a server sends.
@@ -33,12 +35,16 @@ const MEMORY: u64 = 40 * 1024;
 /// The address space a case gets, in KiB: the program, its libraries and a few stacks.
 const SPACE: u64 = 128 * 1024;
 
+/// What the profile says of whoever comes by a detour.
+const SEEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), 0);
+
 #[derive(Clone, Copy)]
 struct Case {
     step: Option<Step>,
     fault: Option<Fault>,
     referral: bool,
     redirect: bool,
+    detour: Option<Detour>,
     /// One command at a time, instead of three at once and a second try.
     lockstep: bool,
     rule: Rule,
@@ -55,12 +61,13 @@ fn cases() -> Vec<Case> {
             referral: way & 1 != 0,
             redirect: way & 2 != 0,
             lockstep: way & 4 != 0,
+            detour: None,
             rule: Rule::Succeeds("nothing is wrong"),
         });
     }
-    for step in Step::ALL {
+    for step in Step::ALL.into_iter().chain(Step::DETOURS) {
         for lockstep in [false, true] {
-            if lockstep && (step.is_http() || step.is_tls()) {
+            if lockstep && (step.is_http() || step.is_tls() || step.is_socks()) {
                 continue;
             }
             cases.extend(Fault::all().map(|fault| Case {
@@ -68,6 +75,7 @@ fn cases() -> Vec<Case> {
                 fault: Some(fault),
                 referral: step.needs_referral(),
                 redirect: step.needs_redirect(),
+                detour: step.detour(),
                 lockstep,
                 rule: rule(step, fault),
             }));
@@ -120,6 +128,9 @@ impl Case {
             referral: self.referral,
             redirect: self.redirect,
             refused,
+            detour: self.detour,
+            // Behind a proxy only another address than the proxy's tells anything.
+            seen: self.detour.map(|_| SEEN),
             ..Route::over(Some(authority.server()))
         };
         let (at, fault) = (self.step, self.fault);
@@ -134,6 +145,7 @@ impl Case {
             .args(["--timeout", &self.timeout().as_secs().to_string(), "--json"])
             .arg("--ca-file")
             .arg(authority.file())
+            .args(world.detour.iter().flatten())
             .args(self.lockstep.then_some("--lockstep"))
             .env("MSNP9_PASSWORD", "secret");
         watch(
@@ -163,7 +175,11 @@ impl Case {
         match self.rule {
             Rule::Succeeds(_) => {
                 must(run.code == 0, "exit code 0 is right");
-                must(document["label"] == "Direct-Connect", "the wrong label");
+                let right = match self.detour {
+                    Some(_) => "Unknown-NAT",
+                    None => "Direct-Connect",
+                };
+                must(document["label"] == right, "the wrong label");
                 must(document["error"].is_null(), "an error is told");
             }
             Rule::Fails(_) | Rule::FailsEither(..) | Rule::FailsLate(_) => {
@@ -223,6 +239,10 @@ impl Case {
             Some(Step::Meanwhile) => &["login", "negotiate", "sign-in"],
             Some(Step::UsrS | Step::UsrOk) => &["sign-in"],
             Some(Step::Profile) => &["profile", "verdict"],
+            // Each connection goes through the proxy, whatever it is for.
+            Some(step) if step.is_socks() => &["proxy", "nexus", "login", "negotiate"],
+            Some(Step::HttpConnect) => &["proxy", "nexus"],
+            Some(_) => &["gateway", "negotiate", "sign-in", "profile"],
             None => &[],
         }
     }
@@ -277,7 +297,7 @@ impl Tally {
         for column in &columns {
             text.push_str(&format!("{column:>8}"));
         }
-        for step in Step::ALL {
+        for step in Step::ALL.into_iter().chain(Step::DETOURS) {
             text.push_str(&format!("\n{:14}", step.name()));
             for column in &columns {
                 let field = self.fields.get(&(Some(step), *column));

@@ -35,6 +35,9 @@ pub fn rule(step: Step, fault: Fault) -> Rule {
     if let Some(why) = harmless(step, fault) {
         return Succeeds(why);
     }
+    if let Some(rule) = detoured(step, fault) {
+        return rule;
+    }
     match fault {
         // A server that says too little, or too slowly, is one that time runs out for; but one
         // that has signed us in has answered, and only the profile is missing.
@@ -64,6 +67,31 @@ pub fn rule(step: Step, fault: Fault) -> Rule {
     }
 }
 
+/// The rules of those in front of the servers, where they differ.
+fn detoured(step: Step, fault: Fault) -> Option<Rule> {
+    Some(match (step, fault) {
+        (Step::GatewayOpen | Step::GatewayProfile, fault) => match fault {
+            // The rest of the commands never comes.
+            Fault::Longer if step == Step::GatewayOpen => FailsLate(UNREACHABLE),
+            Fault::Longer => FailsLate(NO_PROFILE),
+            _ => return None,
+        },
+        (Step::Socks5Reply | Step::Socks4Reply, Fault::LongLine | Fault::TextAfter) => FailsEither(
+            [UNREACHABLE, NO_PROFILE],
+            "it is taken for what the server says: TLS or not, commands or not",
+        ),
+        (Step::HttpConnect, _) => match fault {
+            Fault::Silence | Fault::Slow => FailsLate(UNREACHABLE),
+            _ => Fails(UNREACHABLE),
+        },
+        (step, _) if step.is_socks() => match fault {
+            Fault::Silence | Fault::Slow => FailsLate(UNREACHABLE),
+            _ => Fails(UNREACHABLE),
+        },
+        _ => return None,
+    })
+}
+
 /// Whether the client has to wait for something that never comes.
 fn waits(step: Step, fault: Fault) -> bool {
     match fault {
@@ -74,22 +102,43 @@ fn waits(step: Step, fault: Fault) -> bool {
 }
 
 fn left_out(step: Step, fault: Fault) -> Option<&'static str> {
-    let opens = matches!(step, Step::Connect | Step::Again) || step.is_tls();
+    let opens = step.is_tls()
+        || matches!(
+            step,
+            Step::Connect
+                | Step::Again
+                | Step::HttpConnect
+                | Step::Socks5Method
+                | Step::Socks4Reply
+                | Step::GatewayOpen
+        );
     Some(match fault {
         Fault::Refused if !opens => "the connection stands already",
         Fault::Slow if step.is_quiet() => "nothing is said here that could be slow",
         Fault::Longer | Fault::Shorter if !has_payload(step) => "no payload is announced",
-        Fault::OtherTrid if step.is_http() || step.is_tls() => "HTTP and TLS have no transactions",
+        Fault::OtherTrid if step.is_http() || step.is_tls() || step.is_socks() => {
+            "HTTP, TLS and SOCKS have no transactions"
+        }
         Fault::OtherTrid if step.is_quiet() => "nothing is answered here",
         Fault::OtherTrid if step == Step::Profile => "a MSG has no transaction id",
         Fault::Code(_) | Fault::Out if step.is_tls() => "TLS has alerts of its own instead",
         Fault::Out if step.is_http() => "HTTP knows no OUT",
+        Fault::Code(_) | Fault::Out if step.is_socks() => "SOCKS has codes of its own instead",
         _ => return None,
     })
 }
 
 const fn has_payload(step: Step) -> bool {
-    step.is_http() || step.is_tls() || matches!(step, Step::UsrS | Step::Profile)
+    match step {
+        Step::UsrS | Step::Profile => true,
+        Step::HttpConnect => false,
+        _ => step.is_http() || step.is_tls(),
+    }
+}
+
+/// A page of Passport, of which only the headers count.
+const fn is_page(step: Step) -> bool {
+    step.is_http() && step.detour().is_none()
 }
 
 /// The combinations in spite of which the login rightly succeeds.
@@ -98,10 +147,15 @@ fn harmless(step: Step, fault: Fault) -> Option<&'static str> {
         (Step::Xfr, Fault::TextAfter) => "the connection is left at the referral",
         (Step::UsrOk, Fault::TextAfter) => "what cannot be read is skipped after the sign-in",
         (Step::Profile, Fault::TextAfter) => "nothing is read after the profile",
-        (_, Fault::TextAfter | Fault::Longer) if step.is_http() => {
+        (Step::Socks5Method | Step::Socks5Reply, Fault::Nul) => "the byte is NUL anyway",
+        (Step::Socks5Method, Fault::Slow) => "two bytes are never very slow",
+        (Step::GatewayOpen | Step::GatewayProfile, Fault::TextAfter) => {
+            "a response ends where it says; another connection goes on"
+        }
+        (_, Fault::TextAfter | Fault::Longer) if is_page(step) => {
             "a response ends where it says; only its headers count"
         }
-        (_, Fault::Shorter) if step.is_http() => {
+        (_, Fault::Shorter) if is_page(step) => {
             "only the headers count: a body that does not come is not waited for"
         }
         (Step::Cvr, Fault::HalfUtf8 | Fault::Nul) => "no client reads the parameters of CVR",

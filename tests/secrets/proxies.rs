@@ -1,12 +1,12 @@
 //! Proxies that want a user and a password.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::net::TcpStream;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use crate::support::Scripted;
+use crate::support::detour::relay;
 
 pub const USER: &str = "proxy-user";
 
@@ -99,19 +99,4 @@ fn counted(stream: &mut TcpStream, before: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::from(head[before])];
     stream.read_exact(&mut bytes)?;
     Ok(bytes)
-}
-
-fn relay(client: &TcpStream, server: TcpStream) -> io::Result<()> {
-    server.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let (mut up, mut back) = (client.try_clone()?, client.try_clone()?);
-    let mut to = server.try_clone()?;
-    let upward = std::thread::spawn(move || {
-        let _ = io::copy(&mut up, &mut to);
-        let _ = to.shutdown(Shutdown::Write);
-    });
-    let mut from = server;
-    let _ = io::copy(&mut from, &mut back);
-    let _ = back.shutdown(Shutdown::Both);
-    let _ = upward.join();
-    Ok(())
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::POLICY;
+use super::detour::Detour;
 
 /// A point at which one of the servers answers, in the order of a login over every detour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +38,17 @@ pub enum Step {
     UsrS,
     UsrOk,
     Profile,
+    /// An HTTP proxy's answer to CONNECT.
+    HttpConnect,
+    Socks5Method,
+    Socks5Reply,
+    Socks4Reply,
+    /// The gateway's first answer, with all up to the policy.
+    GatewayOpen,
+    /// Its answer to the ticket, with all from there on.
+    GatewayProfile,
+    /// Its answers to everything else.
+    GatewayPoll,
 }
 
 impl Step {
@@ -59,6 +71,16 @@ impl Step {
         Self::Profile,
     ];
 
+    /// The steps of those who stand in front of the servers.
+    pub const DETOURS: [Self; 6] = [
+        Self::HttpConnect,
+        Self::Socks5Method,
+        Self::Socks5Reply,
+        Self::Socks4Reply,
+        Self::GatewayOpen,
+        Self::GatewayProfile,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -77,6 +99,13 @@ impl Step {
             Self::UsrS => "USR S",
             Self::UsrOk => "USR OK",
             Self::Profile => "profile",
+            Self::HttpConnect => "CONNECT reply",
+            Self::Socks5Method => "SOCKS5 method",
+            Self::Socks5Reply => "SOCKS5 reply",
+            Self::Socks4Reply => "SOCKS4 reply",
+            Self::GatewayOpen => "gateway open",
+            Self::GatewayProfile => "gateway prof.",
+            Self::GatewayPoll => "gateway poll",
         }
     }
 
@@ -89,8 +118,33 @@ impl Step {
     pub const fn is_http(self) -> bool {
         matches!(
             self,
-            Self::Nexus | Self::Login | Self::Redirect | Self::Redirected
+            Self::Nexus
+                | Self::Login
+                | Self::Redirect
+                | Self::Redirected
+                | Self::HttpConnect
+                | Self::GatewayOpen
+                | Self::GatewayProfile
         )
+    }
+
+    /// Whether the answer is one of a SOCKS proxy.
+    pub const fn is_socks(self) -> bool {
+        matches!(
+            self,
+            Self::Socks5Method | Self::Socks5Reply | Self::Socks4Reply
+        )
+    }
+
+    /// What stands in front of the servers where the login meets this step.
+    pub const fn detour(self) -> Option<Detour> {
+        match self {
+            Self::HttpConnect => Some(Detour::HttpProxy),
+            Self::Socks5Method | Self::Socks5Reply => Some(Detour::Socks5),
+            Self::Socks4Reply => Some(Detour::Socks4),
+            Self::GatewayOpen | Self::GatewayProfile | Self::GatewayPoll => Some(Detour::Gateway),
+            _ => None,
+        }
     }
 
     /// Whether an honest server says nothing here.
@@ -242,6 +296,32 @@ impl Answer {
     pub fn redirect(to: &str) -> Self {
         let header = format!("Authentication-Info: Passport1.4 da-status=redir\r\nLocation: {to}");
         Self::http("302 Found", &header).about(to)
+    }
+
+    /// An HTTP proxy's answer to a CONNECT that succeeds.
+    pub fn connected() -> Self {
+        Self::new("HTTP/1.1 200 OK\r\n\r\n".to_owned()).about("200")
+    }
+
+    /// A SOCKS proxy's answer; its second byte is all that counts.
+    pub fn socks(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            word: Some(1..2),
+            ..Self::default()
+        }
+    }
+
+    /// A gateway's answer with these commands.
+    pub fn gateway(commands: &[u8]) -> Self {
+        let commands = String::from_utf8_lossy(commands);
+        let length = commands.len();
+        Self::new(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nX-MSN-Messenger: \
+             SessionID=1863.1033\r\n\r\n{commands}"
+        ))
+        .about("1863.1033")
+        .with_length(length)
     }
 
     /// A response whose status is all it says.

@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod authority;
+pub mod detour;
 pub mod noise;
 pub mod watch;
 pub mod world;

@@ -14,6 +14,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::answer::{Answer, Move, Step, Then};
+use super::detour::Detour;
 
 /// How long a server waits for a client that says nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +40,10 @@ pub struct Route {
     pub nexus: Option<Arc<ServerConfig>>,
     pub login: Option<Arc<ServerConfig>>,
     pub redirected: Option<Arc<ServerConfig>>,
+    /// What stands in front of the servers.
+    pub detour: Option<Detour>,
+    /// Where the profile says that the client is; none for where it is.
+    pub seen: Option<SocketAddr>,
     /// What the login page hands out.
     pub ticket: String,
     /// The `MSPAuth` of the profile.
@@ -55,6 +60,8 @@ impl Route {
             nexus: tls.clone(),
             login: tls.clone(),
             redirected: tls,
+            detour: None,
+            seen: None,
             ticket: "t=world-ticket&p=world".to_owned(),
             sso: "world-sso$$".to_owned(),
         }
@@ -69,6 +76,8 @@ pub struct World {
     pub nexus: String,
     /// Where the login page is.
     pub login: String,
+    /// The option and the address of what stands in front of them.
+    pub detour: Option<[String; 2]>,
     listeners: Vec<Listener>,
     /// Ports that are taken, and at which nothing listens.
     _closed: Vec<Socket>,
@@ -138,9 +147,9 @@ impl World {
         let nexus = url(&route.nexus, at, "/rdr/pprdr.asp");
 
         let serve = |greeting: Step, to: Option<SocketAddr>| -> Box<_> {
-            let (twist, sso) = (Arc::clone(&twist), route.sso.clone());
+            let (twist, sso, seen) = (Arc::clone(&twist), route.sso.clone(), route.seen);
             Box::new(move |stream| {
-                let _ = notification(stream, greeting, to, &sso, &*twist);
+                let _ = notification(stream, greeting, to, seen, &sso, &*twist);
             })
         };
         let server = if route.referral {
@@ -149,10 +158,25 @@ impl World {
         } else {
             open(Step::Connect, serve(Step::Connect, None))
         };
+        let detour = route.detour.map(|detour| {
+            let (twist, seen) = (Arc::clone(&twist), route.seen.unwrap_or(server));
+            let serve = Box::new(move |mut stream: TcpStream| {
+                let _ = detour.serve(&mut stream, seen, &*twist);
+            });
+            let step = match detour {
+                Detour::HttpProxy => Step::HttpConnect,
+                Detour::Socks5 => Step::Socks5Method,
+                Detour::Socks4 => Step::Socks4Reply,
+                Detour::Gateway => Step::GatewayOpen,
+            };
+            let at = open(step, serve);
+            [detour.option().to_owned(), detour.url(at)]
+        });
         Self {
             server,
             nexus,
             login,
+            detour,
             listeners,
             _closed: closed,
         }
@@ -199,7 +223,7 @@ fn listen(serve: Box<dyn Fn(TcpStream) + Send + Sync>) -> Listener {
 }
 
 /// A connection, below TLS or without.
-trait Wire: Read + Write {
+pub(super) trait Wire: Read + Write {
     fn tcp(&self) -> &TcpStream;
 }
 
@@ -216,7 +240,7 @@ impl Wire for StreamOwned<ServerConnection, TcpStream> {
 }
 
 /// Makes a move; an error where that was the last one.
-fn make(wire: &mut impl Wire, made: &Move) -> io::Result<()> {
+pub(super) fn make(wire: &mut impl Wire, made: &Move) -> io::Result<()> {
     match made.pause {
         None => wire.write_all(&made.bytes)?,
         Some(pause) => {
@@ -258,6 +282,7 @@ fn notification(
     mut stream: TcpStream,
     greeting: Step,
     to: Option<SocketAddr>,
+    seen: Option<SocketAddr>,
     sso: &str,
     twist: &Twist,
 ) -> io::Result<()> {
@@ -290,7 +315,7 @@ fn notification(
             (Some("USR"), Some("S"), _) => {
                 say(Step::UsrS, Answer::configuration(number))?;
                 say(Step::UsrOk, Answer::ok(trid))?;
-                let mut profile = Answer::profile(peer, sso);
+                let mut profile = Answer::profile(seen.unwrap_or(peer), sso);
                 profile.number = Some(number);
                 say(Step::Profile, profile)?;
             }
