@@ -134,6 +134,8 @@ pub struct Login {
     at: Option<Address>,
     visited: Vec<Address>,
     nudges: u8,
+    /// The transaction of the last nudge.
+    nudged: Option<u32>,
     commands: usize,
 }
 
@@ -151,6 +153,7 @@ impl Login {
             at: None,
             visited: Vec::new(),
             nudges: 0,
+            nudged: None,
             commands: 0,
         }
     }
@@ -255,6 +258,7 @@ impl Login {
         }
         self.nudges += 1;
         let trid = self.trid();
+        self.nudged = Some(trid);
         match self.nudges {
             1 if self.dialect >= Some(Dialect::MSNP10) => {
                 Some(Outgoing::new(format!("SYN {trid} 0 0\r\n"), "SYN"))
@@ -476,6 +480,13 @@ impl Login {
                 command: "error",
                 what: "no transaction id",
             });
+        }
+        // A nudge that is refused says no more than that it does not help: the next one, then.
+        if self.state == State::Profile
+            && command.trid() == self.nudged
+            && let Some(out) = self.nudge()
+        {
+            return Ok(Step::Send(out));
         }
         if code.may_be_impatience() && self.may_be_impatience() {
             return Ok(self.retry_in_lockstep());

@@ -234,12 +234,14 @@ impl Dialer<'_> {
         };
         let mut left: VecDeque<_> = addresses.iter().copied().collect();
         let mut last = None;
-        // One address, or one port that two attempts cannot share.
-        if let Some(&only) = addresses.first()
-            && (addresses.len() == 1 || bind.port != 0)
-        {
-            let done = connect_one(only, bind).await;
-            return done.map_err(|error| refused(&error, &shown(only), stage));
+        // One address, or one port that two attempts cannot share: no race.
+        if addresses.len() == 1 || bind.port != 0 {
+            for at in left.drain(..) {
+                match connect_one(at, bind).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => last = Some(refused(&error, &shown(at), stage)),
+                }
+            }
         }
         let mut attempts = JoinSet::new();
         loop {

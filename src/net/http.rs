@@ -25,8 +25,12 @@ const MAX_HEAD: usize = 32 * 1024;
 /// usable.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How long a page's body may take after its headers, which are all that we came for.
-const BODY_TIME: Duration = Duration::from_secs(1);
+/// How much is read at a time, in bytes.
+pub(super) const READ: usize = 8 * 1024;
+
+/// How long a page's body may take after its headers, which are all that we came for. What is not
+/// there by then costs us the connection.
+const BODY_TIME: Duration = Duration::from_millis(50);
 
 /// The name that clients of the time gave themselves.
 const USER_AGENT: HeaderValue = HeaderValue::from_static("MSMSGS");
@@ -208,6 +212,8 @@ where
         // Servers of that age compare header names to the letter.
         .title_case_headers(true)
         .max_header_size(MAX_HEAD)
+        // Small pieces: a peer that never stops talking must not keep the thread to itself.
+        .read_buf_exact_size(Some(READ))
         .handshake(TokioIo::new(stream))
         .await?;
     let driver = tokio::spawn(async move {

@@ -87,24 +87,31 @@ async fn attempt<'a>(
 /// Gets the policy and whatever leads to the ticket. Neither needs the other yet, so both get
 /// ready at the same time.
 async fn get_ready(server: &mut Server<'_>, tweener: &mut Tweener<'_>) -> Result<String, Failure> {
-    let mut policy = pin!(server.policy());
     let mut ready = pin!(tweener.prepare());
-    tokio::select! {
-        // First come, first served: a local port that was asked for is taken before the system
-        // gives it to a Passport connection.
-        biased;
-        policy = &mut policy => {
-            let policy = policy?;
-            ready.await?;
-            Ok(policy)
-        }
-        done = &mut ready => match done {
-            Ok(()) => policy.await,
-            // Where both servers are wrong, the notification server is the one to name.
-            Err(failure) => match timeout(SECOND_THOUGHT, policy).await {
-                Ok(Err(first)) => Err(first),
-                _ => Err(failure),
+    let policy = {
+        let mut policy = pin!(server.policy());
+        tokio::select! {
+            // First come, first served: a local port that was asked for is taken before the system
+            // gives it to a Passport connection.
+            biased;
+            policy = &mut policy => policy?,
+            done = &mut ready => return match done {
+                Ok(()) => policy.await,
+                // Where both servers are wrong, the notification server is the one to name.
+                Err(failure) => match timeout(SECOND_THOUGHT, policy).await {
+                    Ok(Err(first)) => Err(first),
+                    _ => Err(failure),
+                },
             },
+        }
+    };
+    tokio::select! {
+        biased;
+        done = &mut ready => done.map(|()| policy),
+        // Nothing is expected here; a server that hangs up is noticed.
+        step = server.step() => match step? {
+            Next::Policy(another) => ready.await.map(|()| another),
+            Next::Profile(_) => Err(server.misled("a profile before the ticket")),
         },
     }
 }
@@ -223,7 +230,10 @@ impl<'a> Server<'a> {
         loop {
             let patience = PATIENCE.min(self.until.duration_since(Instant::now()) / 3);
             match timeout(patience, self.profile()).await {
-                Ok(next) => return next,
+                Ok(Ok(Some(next))) => return Ok(next),
+                // Sent on elsewhere: all begins again.
+                Ok(Ok(None)) => return self.step().await,
+                Ok(Err(failure)) => return Err(failure),
                 Err(_) => match self.login.nudge() {
                     Some(out) => self.send(&out).await?,
                     None => return Err(no_profile(&self.at)),
@@ -232,14 +242,15 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Reads until the profile, or until the server sends us away. Safe to drop while it waits.
-    async fn profile(&mut self) -> Result<Next, Failure> {
+    /// Reads until the profile, or until the server sends us on: `None`. Safe to drop while it
+    /// waits for the server.
+    async fn profile(&mut self) -> Result<Option<Next>, Failure> {
         while self.login.stage() == LoginStage::Profile {
             if let Some(next) = self.read().await? {
-                return Ok(next);
+                return Ok(Some(next));
             }
         }
-        self.step().await
+        Ok(None)
     }
 
     /// Goes on until there is something to act on. Safe to drop while it waits for the server.

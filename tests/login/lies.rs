@@ -242,3 +242,82 @@ fn a_reset_in_the_middle_is_told() {
         (Some("Unknown-Connect"), 5)
     );
 }
+
+#[test]
+fn a_server_that_ends_it_while_the_nexus_is_silent_is_noticed_at_once() {
+    let served = Served::start(&[]);
+    let silent = Scripted::start(|stream, _| wait_for_close(stream));
+    let nexus = format!("https://{}/", silent.address);
+    for (end, exit, error) in [
+        ("", 5, "closed"),
+        ("OUT SSD\r\n", 5, "signed-out"),
+        ("911 3\r\n", 4, "credentials-refused"),
+    ] {
+        let ends = Scripted::start(move |stream, _| {
+            let mut bytes = [0; 4096];
+            let got = stream.read(&mut bytes).unwrap_or(0);
+            let text = String::from_utf8_lossy(&bytes[..got]).into_owned();
+            for line in text.lines() {
+                let _ = stream.write_all(&honest(line, b""));
+            }
+            let _ = stream.write_all(end.as_bytes());
+            if !end.is_empty() {
+                wait_for_close(stream);
+            }
+        });
+        let start = Instant::now();
+        let mut command = served.tool_for(&ends.address.to_string());
+        let run = Run::of(command.args(["--json", "--timeout", "30", "--nexus-url", &nexus]));
+        assert_eq!(
+            (run.json()["error"]["code"].as_str(), run.code),
+            (Some(error), exit)
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{error}: nobody waited"
+        );
+    }
+}
+
+#[test]
+fn a_referral_after_the_sign_in_has_the_whole_deadline() {
+    let served = Served::start(&[]);
+    let silent = Scripted::start(|stream, _| wait_for_close(stream));
+    let to = silent.address;
+    let refers = Scripted::answering(move |line| {
+        Some(honest(line, format!("XFR 0 NS {to}\r\n").as_bytes()))
+    });
+    let mut command = served.tool_for(&refers.address.to_string());
+    let run = Run::of(command.args(["--json", "--timeout", "2"]));
+    owes(&run, 3, "timeout", "negotiate");
+}
+
+#[test]
+fn a_peer_that_never_stops_talking_does_not_outlast_the_deadline() {
+    let served = Served::start(&[]);
+    let endless = Scripted::start(|stream, _| {
+        let piece = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+        while stream.write_all(&piece).is_ok() {}
+    });
+    let start = Instant::now();
+    let nexus = format!("http://{}/", endless.address);
+    let mut command = served.tool();
+    command.args([
+        "--json",
+        "--timeout",
+        "1",
+        "--insecure-http",
+        "--nexus-url",
+        &nexus,
+    ]);
+    let run = Run::of(&mut command);
+    assert_eq!(
+        (run.json()["error"]["stage"].as_str(), run.code),
+        (Some("nexus"), 3)
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        start.elapsed()
+    );
+}

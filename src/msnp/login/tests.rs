@@ -365,3 +365,15 @@ fn a_server_that_never_stops_talking_is_stopped() {
     let error = (0..=MAX_COMMANDS).find_map(|_| say(&mut login, "NLN NLN a@b.c").err());
     assert_eq!(error, Some(LoginError::TalksTooMuch));
 }
+
+#[test]
+fn a_nudge_that_is_refused_leads_to_the_next() {
+    let mut login = with_ticket();
+    say(&mut login, "USR 4 OK user@example.com Name 1 0").unwrap();
+    assert_eq!(text(&login.nudge().unwrap()), "SYN 5 0\r\n");
+    assert_eq!(sent(say(&mut login, "715 5")), "CHG 6 HDN 0\r\n");
+    assert!(matches!(
+        say(&mut login, "715 6"),
+        Err(LoginError::Refused { .. })
+    ));
+}

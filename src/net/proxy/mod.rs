@@ -17,7 +17,7 @@ use tokio_socks::{Error as SocksError, TargetAddr};
 
 use super::dial::{Connected, Dialer, Errand, words};
 use super::gateway::Ends;
-use super::http::{cause, is_no_http};
+use super::http::{READ, cause, is_no_http};
 use super::{ProxyPlan, ProxyScheme};
 use crate::address::Address;
 use crate::conntype::{PathKind, Proxy};
@@ -276,6 +276,7 @@ async fn tunnel(
     let (mut sender, connection) = http1::Builder::new()
         .title_case_headers(true)
         .max_header_size(16 * 1024)
+        .read_buf_exact_size(Some(READ))
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failed(&error))?;
