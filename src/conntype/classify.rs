@@ -103,8 +103,9 @@ pub fn settle(mut first: Verdict, second: &Verdict, destination: Destination) ->
     // Equal numbers from unequal local ports: no NAT does that while the first flow still has
     // its mapping, a server that prints a constant always does. Where either flow showed its
     // own port, the number is real.
-    let real = a.port == Sameness::Same || b.port == Sameness::Same;
-    if seen_first == seen_second && !real {
+    // Behind a proxy or gateway the port belongs to another connection, which may well stay.
+    let real = a.port != Sameness::Different || b.port != Sameness::Different;
+    if seen_first == seen_second && a.client_ip == b.client_ip && !real {
         return undetermined(first, Reason::ObservedConstant);
     }
     let disagree = Warning::LooksDisagree(second.label);

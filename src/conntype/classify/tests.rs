@@ -150,6 +150,21 @@ fn a_port_that_never_moves_is_no_observation() {
 }
 
 #[test]
+fn a_port_of_another_connection_may_stay() {
+    let look = |port: &str| {
+        let mut seen = seen(port, "203.0.113.7", "4711");
+        seen.path = PathKind::HttpGateway;
+        classify(&seen)
+    };
+    let settled = settle(
+        look("192.168.1.5:1"),
+        &look("192.168.1.5:2"),
+        Destination::Same,
+    );
+    assert_eq!(settled.label, Label::UnknownNat);
+}
+
+#[test]
 fn a_port_that_was_once_ours_is_no_constant() {
     let first = classify(&seen("203.0.113.7:51234", "203.0.113.7", "51234"));
     let second = classify(&seen("203.0.113.7:51235", "203.0.113.7", "51234"));
