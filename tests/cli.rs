@@ -225,6 +225,17 @@ fn what_is_wrong_on_the_command_line_is_2() {
 }
 
 #[test]
+fn options_of_the_output_go_before_a_command_too_but_those_of_a_login_do_not() {
+    let run = Run::of(tool().args(["--json", "-q", "demo", "--path", "direct"]));
+    assert_eq!(run.json()["label"], "Direct-Connect", "{}", run.stderr);
+    let run = Run::of(tool().args(["--server", "ns.example", "demo"]));
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""));
+    assert!(run.stderr.contains("--server"), "{}", run.stderr);
+    let list = Run::of(tool().args(["--network", "LIST", "--json"])).json();
+    assert_eq!(list["networks"][0]["name"], "escargot");
+}
+
+#[test]
 fn the_demo_gets_every_label_right() {
     let run = Run::of(tool().arg("demo"));
     assert_eq!(run.code, 0, "{}\n{}", run.stdout, run.stderr);

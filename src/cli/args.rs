@@ -22,7 +22,6 @@ use crate::net::Url;
 #[command(
     name = "msnp9-conntype",
     version,
-    args_conflicts_with_subcommands = true,
     args_override_self = true,
     after_help = crate::exit::HELP,
     max_term_width = 100

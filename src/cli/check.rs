@@ -16,8 +16,17 @@ use crate::net::{Bind, Passport, Plan, Seen, Trail, observe};
 use crate::report::{Context, Look, Report, print};
 
 pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError> {
-    if args.network.as_deref() == Some("list") {
-        print::result(&networks::list()).context("print the networks")?;
+    if args
+        .network
+        .as_deref()
+        .is_some_and(|name| name.eq_ignore_ascii_case("list"))
+    {
+        let text = if output.json {
+            networks::json()
+        } else {
+            networks::list()
+        };
+        print::result(&text).context("print the networks")?;
         return Ok(Exit::Done);
     }
     let settings = settings::settings(args)?;
@@ -65,6 +74,10 @@ pub(super) async fn report(settings: &Settings, output: &Output) -> Report {
             .await;
     }
     for _ in 1..settings.repeat {
+        if Instant::now() >= until {
+            looks.missed("the time is up; --timeout gives it longer".to_owned());
+            break;
+        }
         looks.look_again(plan, output).await;
     }
     let mut context = context();

@@ -14,9 +14,11 @@ mod settings;
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args as _, CommandFactory, FromArgMatches};
 
-use args::{Action, Args};
+use args::{Action, Args, CheckArgs};
 use output::Output;
 
 use crate::exit::Exit;
@@ -55,7 +57,7 @@ impl From<anyhow::Error> for CommandError {
 
 /// Runs the program with these words, and says how it ended.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
-    let args = match Args::try_parse_from(words) {
+    let args = match parse(words) {
         Ok(args) => args,
         Err(error) => {
             // Help and version are results and end well; clap knows which is which.
@@ -73,11 +75,30 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
             match error {
                 CommandError::Usage(_) => Exit::Usage,
                 CommandError::Serve(_) => Exit::Unexpected,
-                CommandError::Other(_) => Exit::Bug,
+                CommandError::Other(_) => output.bug(),
             }
         }
         Err(_) => output.bug(),
     }
+}
+
+/// Reads the words. What belongs to a login is refused beside another command: it would be
+/// ignored. What stands in the environment is not, since it may be meant for another run.
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+    let mut command = Args::command();
+    let matches = command.try_get_matches_from_mut(words)?;
+    if let Some(name) = matches.subcommand_name() {
+        let login = CheckArgs::augment_args(clap::Command::new("login"));
+        let said = |arg: &&clap::Arg| {
+            matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+        };
+        if let Some(arg) = login.get_arguments().find(said) {
+            let word = arg.get_long().unwrap_or_default();
+            let text = format!("--{word} belongs to a login, not to '{name}'");
+            return Err(command.error(ErrorKind::ArgumentConflict, text));
+        }
+    }
+    Args::from_arg_matches(&matches)
 }
 
 fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {

@@ -4,7 +4,7 @@
 //! before and will change again; every option overrides them.
 
 /// A network's settings.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
 pub(super) struct Network {
     /// The word for `--network`.
     pub(super) name: &'static str,
@@ -59,6 +59,16 @@ pub(super) fn list() -> String {
          have\nchanged before. Any of --server, --nexus-url and --login-url overrides them.\n",
     );
     text
+}
+
+/// The same as a JSON document.
+pub(super) fn json() -> String {
+    let document = serde_json::json!({
+        "schema_version": crate::report::SCHEMA_VERSION,
+        "networks": NETWORKS,
+        "source": "public client code",
+    });
+    format!("{document:#}\n")
 }
 
 #[cfg(test)]

@@ -77,14 +77,18 @@ impl Output {
         if std::io::stderr().is_terminal() && !self.quiet {
             print::tell("\r\x1b[2K");
         }
-        let printed = print::result(&text);
-        if !self.quiet {
+        // Made before anything is printed: nothing may go wrong between the two.
+        let story = (!self.quiet).then(|| {
             let style = human::Style {
                 colour: self.colour(),
                 verbose: self.verbose > 0,
                 width: Self::width(),
             };
-            print::tell(&human::render(report, style));
+            human::render(report, style)
+        });
+        let printed = print::result(&text);
+        if let Some(story) = story {
+            print::tell(&story);
         }
         match printed {
             Ok(()) => report.exit_code,

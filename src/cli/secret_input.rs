@@ -45,9 +45,10 @@ fn ask(account: &Account) -> Result<String> {
 fn first_line(from: impl Read) -> io::Result<String> {
     let mut text = String::new();
     from.take(MAX_FILE).read_to_string(&mut text)?;
-    let end = text.find(['\r', '\n']).unwrap_or(text.len());
-    text.truncate(end);
-    Ok(text)
+    let line = text.split('\n').next().unwrap_or_default();
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    // Some editors begin a file with a byte order mark.
+    Ok(line.strip_prefix('\u{feff}').unwrap_or(line).to_owned())
 }
 
 #[cfg(test)]
@@ -62,6 +63,8 @@ mod tests {
             ("a", "a"),
             ("\n", ""),
             ("", ""),
+            ("\u{feff}a\n", "a"),
+            ("a\rb\n", "a\rb"),
         ] {
             assert_eq!(first_line(file.as_bytes()).unwrap(), want);
         }
