@@ -26,7 +26,7 @@ pub enum Exit {
 /// The table as `--help` shows it.
 pub const HELP: &str = "Exit codes:
   0   a connection type was determined, and met --expect if given
-  1   determined, but not among --expect
+  1   determined, but not among --expect (of 'serve': it cannot listen)
   2   the command line is wrong
   3   Unknown-Connect: the server could not be reached in time (DNS, TCP, TLS, proxy, timeout)
   4   Unknown-Connect: the credentials were refused

@@ -10,13 +10,15 @@
 //!         ▼                                                             │             │
 //!    cli ──► net::Plan ──► net ◄── bytes ──► msnp ──► Observation ──► conntype ──► report
 //!                           (sockets)      (sans-IO)                  (pure)       (one model)
-//!    server = the other end of the same wire: it uses msnp's types, never net's or cli's
+//!    server = the other end of the same wire: it uses msnp's and conntype's types, never net's
+//!             or cli's
 //! ```
 //! Data goes one way. [`conntype`] and [`msnp`] know no socket, clock, terminal or randomness.
 //!
 //! - [`conntype`]: the verdict. Observation in, label and evidence out.
 //! - [`msnp`]: commands, profile, Passport headers, and the login as a state machine.
-//! - [`net`]: the one place that opens sockets: names, proxies, TLS, Passport over HTTPS.
+//! - [`net`]: the client's sockets, all of them: names, proxies, the gateway, TLS, Passport over
+//!   HTTPS. It keeps what happened in report's terms, so that a run that fails can still tell.
 //! - [`server`]: the embedded notification server with its Passport pages.
 //! - [`report`]: one model, one file a format, and the one place that prints.
 //! - [`cli`]: one file a command. [`exit`]: outcome to exit code, the only table of codes.

@@ -107,6 +107,8 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
         Some(Action::Demo(demo)) => demo::run(&demo, output),
         Some(Action::Classify(classify)) => classify::run(&classify, output),
         Some(Action::Explain(explain)) => explain::run(&explain, output),
-        Some(Action::Serve(serve)) => serve::run(*serve).map_err(CommandError::of_serve),
+        Some(Action::Serve(serve)) => {
+            serve::run(*serve, output.quiet).map_err(CommandError::of_serve)
+        }
     }
 }

@@ -45,11 +45,8 @@ pub(super) enum ServeError {
     #[error(transparent)]
     Server(#[from] ServerError),
     /// The system does not do its part.
-    #[error("{what}: {source}")]
-    System {
-        what: &'static str,
-        source: io::Error,
-    },
+    #[error("{what}: {why}")]
+    System { what: &'static str, why: io::Error },
 }
 
 impl ServeError {
@@ -67,11 +64,11 @@ impl ServeError {
 ///
 /// # Errors
 /// Always a [`ServeError`], from before anything was served.
-pub(super) fn run(args: ServeArgs) -> anyhow::Result<Exit> {
+pub(super) fn run(args: ServeArgs, quiet: bool) -> anyhow::Result<Exit> {
     let write_ca = args.write_ca.clone();
     let mut config = config(args)?;
     fit_open_files(&mut config.limits);
-    let system = |what| move |source| ServeError::System { what, source };
+    let system = |what| move |why| ServeError::System { what, why };
     // One thread is enough: what a session costs is a few system calls. It is also quieter.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -96,7 +93,9 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<Exit> {
         print::result(&line).map_err(system("cannot write to stdout"))?;
         Ok::<_, ServeError>(server.run(stop).await)
     })?;
-    print::tell(&format!("{counts}\n"));
+    if !quiet {
+        print::tell(&format!("{counts}\n"));
+    }
     Ok(Exit::Done)
 }
 
@@ -156,7 +155,9 @@ fn config(args: ServeArgs) -> Result<Config, ServeError> {
             "there is nothing to serve: every address is 'none'".to_owned(),
         ));
     }
-    let exposed = all.iter().find(|address| !address.ip().is_loopback());
+    let exposed = all
+        .iter()
+        .find(|address| !crate::conntype::normalise(address.ip()).is_loopback());
     if let (Some(address), None, false) = (exposed, &args.accounts, args.open) {
         return Err(ServeError::Usage(format!(
             "{address} can be reached from other hosts: name who may sign in with --accounts \

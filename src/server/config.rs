@@ -183,14 +183,14 @@ pub enum ServerError {
     #[error("{0}")]
     Settings(String),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address} ({what}): {source}{remedy}")]
+    #[error("cannot listen on {address} ({what}): {why}{remedy}")]
     Listen {
         /// What was to listen there.
         what: &'static str,
         /// The address.
         address: SocketAddr,
         /// The system's reason.
-        source: io::Error,
+        why: io::Error,
         /// What may help, with a separator before it; perhaps nothing.
         remedy: &'static str,
     },
@@ -209,8 +209,8 @@ impl ServerError {
         matches!(self, Self::Settings(_) | Self::Certificate(_))
     }
 
-    pub(super) fn listen(what: &'static str, address: SocketAddr, source: io::Error) -> Self {
-        let remedy = match source.kind() {
+    pub(super) fn listen(what: &'static str, address: SocketAddr, why: io::Error) -> Self {
+        let remedy = match why.kind() {
             io::ErrorKind::AddrInUse => {
                 "; stop the program that has this port, or choose another (port 0 picks a free one)"
             }
@@ -223,7 +223,7 @@ impl ServerError {
         Self::Listen {
             what,
             address,
-            source,
+            why,
             remedy,
         }
     }
