@@ -31,6 +31,9 @@ const SECOND_THOUGHT: Duration = Duration::from_millis(50);
 /// How long signing out may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long before the deadline signing out is given up; the shortest run has ten times as much.
+const MARGIN: Duration = Duration::from_millis(10);
+
 /// How much is read at a time, in bytes; a whole login fits.
 const CHUNK: usize = 4096;
 
@@ -364,8 +367,10 @@ impl<'a> Server<'a> {
             _ => PathKind::HttpGateway,
         };
         // Whether the server reads it or not, we are through. The kernel takes so few bytes at
-        // once; a gateway has to be asked.
-        let _ = timeout(GOODBYE, self.send(&Login::goodbye())).await;
+        // once; a gateway has to be asked, but not for longer than there is time: what was seen
+        // would be lost.
+        let enough = (Instant::now() + GOODBYE).min(self.until - MARGIN);
+        let _ = timeout_at(enough, self.send(&Login::goodbye())).await;
         let observation = Observation {
             local,
             client_ip: profile.client_ip,
