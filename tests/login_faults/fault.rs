@@ -58,6 +58,9 @@ pub const CODES: [(u16, bool); 45] = [
 /// A line without end is this long.
 const LONG: usize = 1 << 20;
 
+/// So many commands are more than any contact list has.
+const FLOOD: usize = 60_000;
+
 /// By how much a payload differs from what was said.
 const OFF_BY: usize = 20;
 
@@ -71,6 +74,8 @@ pub enum Fault {
     Slow,
     Garbage,
     LongLine,
+    /// One command after the other that nobody asked for.
+    Flood,
     Longer,
     Shorter,
     OtherTrid,
@@ -92,6 +97,7 @@ impl Fault {
             Self::Slow,
             Self::Garbage,
             Self::LongLine,
+            Self::Flood,
             Self::Longer,
             Self::Shorter,
             Self::OtherTrid,
@@ -114,6 +120,7 @@ impl Fault {
             Self::Slow => "slow",
             Self::Garbage => "garbage",
             Self::LongLine => "1 MiB",
+            Self::Flood => "flood",
             Self::Longer => "longer",
             Self::Shorter => "shorter",
             Self::OtherTrid => "trid",
@@ -147,6 +154,7 @@ impl Fault {
                 line.resize(line.len() + LONG, b'x');
                 Move::say(line)
             }
+            Self::Flood => Move::say(b"NLN NLN a@b.c Name 0\r\n".repeat(FLOOD)),
             Self::Longer => Move::say(with_length(step, answer, |length| length - OFF_BY)),
             Self::Shorter => Move::say(with_length(step, answer, |length| length + OFF_BY)),
             Self::OtherTrid => {

@@ -123,6 +123,9 @@ fn left_out(step: Step, fault: Fault) -> Option<&'static str> {
         Fault::OtherTrid if step == Step::Profile => "a MSG has no transaction id",
         Fault::Code(_) | Fault::Out if step.is_tls() => "TLS has alerts of its own instead",
         Fault::Out if step.is_http() => "HTTP knows no OUT",
+        Fault::Flood if step.is_http() || step.is_tls() || step.is_socks() => {
+            "commands are no more than garbage there"
+        }
         Fault::Code(_) | Fault::Out if step.is_socks() => "SOCKS has codes of its own instead",
         _ => return None,
     })

@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 12;
 
 /// The most memory, and the address space, in KiB.
-const MEMORY: u64 = 40 * 1024;
+const MEMORY: u64 = 64 * 1024;
 const SPACE: u64 = 128 * 1024;
 
 pub fn run(recorded: &Recorded) -> (usize, Vec<String>) {
