@@ -139,6 +139,9 @@ impl Trail {
                     "check the address, and whether a firewall drops the port; --timeout gives \
                      it longer"
                 }
+                Stage::Proxy => {
+                    "check the proxy's address, scheme and port; --timeout gives it longer"
+                }
                 _ => "try again later, or give it longer with --timeout",
             },
         )

@@ -150,6 +150,14 @@ fn a_port_that_never_moves_is_no_observation() {
 }
 
 #[test]
+fn what_two_servers_have_settled_is_no_disagreement() {
+    let first = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62001"));
+    let settled = settle(first.clone(), &first, OtherAddress);
+    let again = classify(&seen("192.168.1.5:51235", "203.0.113.7", "62007"));
+    assert_eq!(settle(settled.clone(), &again, Destination::Same), settled);
+}
+
+#[test]
 fn a_port_of_another_connection_may_stay() {
     let look = |port: &str| {
         let mut seen = seen(port, "203.0.113.7", "4711");
