@@ -25,7 +25,7 @@ const MAX_HEAD: usize = 32 * 1024;
 /// usable.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How much is read at a time, in bytes.
+/// How much is read at a time, in bytes; a response's head has to fit.
 pub(super) const READ: usize = 8 * 1024;
 
 /// How long a page's body may take after its headers, which are all that we came for. What is not

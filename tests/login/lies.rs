@@ -311,10 +311,11 @@ fn a_peer_that_never_stops_talking_does_not_outlast_the_deadline() {
         &nexus,
     ]);
     let run = Run::of(&mut command);
-    assert_eq!(
-        (run.json()["error"]["stage"].as_str(), run.code),
-        (Some("nexus"), 3)
-    );
+    // Whether its bytes come faster than they are read decides which of the two it is.
+    let json = run.json();
+    let ended = (json["error"]["code"].as_str(), run.code);
+    let right = [(Some("timeout"), 3), (Some("no-http"), 5)];
+    assert!(right.contains(&ended), "{json:#}");
     assert!(
         start.elapsed() < Duration::from_secs(6),
         "{:?}",
