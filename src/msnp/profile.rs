@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::MAX_PAYLOAD;
+
 /// The content type that tells the profile from every other message.
 const CONTENT_TYPE: &[u8] = b"text/x-msmsgsprofile";
 
@@ -24,17 +26,23 @@ impl Profile {
     /// Reads a message's payload; `None` where it is another message.
     ///
     /// Field names and the content type are compared without case, line ends may be LF or CR LF,
-    /// fields may come in any order and be missing, the first of a repeated field counts.
+    /// fields may come in any order and be missing, the first of a repeated field counts. The
+    /// fields end at the first empty line: what follows is a message's body.
     #[must_use]
     pub fn parse(payload: &[u8]) -> Option<Self> {
+        Self::of_fields(payload.split(|byte| *byte == b'\n'))
+    }
+
+    /// Reads the fields of a message, one a line, up to the first empty line.
+    fn of_fields<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let mut profile = Self::default();
-        let mut is_profile = false;
-        for line in payload.split(|byte| *byte == b'\n') {
+        let mut is_profile = None;
+        for line in lines.take_while(|line| !line.trim_ascii().is_empty()) {
             let Some((name, value)) = field(line) else {
                 continue;
             };
             let kept = if name.eq_ignore_ascii_case(b"Content-Type") {
-                is_profile |= is_profile_type(value);
+                is_profile.get_or_insert_with(|| is_profile_type(value));
                 continue;
             } else if name.eq_ignore_ascii_case(b"ClientIP") {
                 &mut profile.client_ip
@@ -47,7 +55,7 @@ impl Profile {
                 String::from_utf8_lossy(&value[..value.len().min(MAX_VALUE)]).into_owned()
             });
         }
-        is_profile.then_some(profile)
+        is_profile?.then_some(profile)
     }
 }
 
@@ -65,60 +73,110 @@ fn is_profile_type(value: &[u8]) -> bool {
 
 /// Finds the last profile in a saved payload or in a transcript that contains one.
 ///
+/// Only the header fields of a message count: those that follow a `MSG` command, or the first ones
+/// that there are where no command stands before them. A message's body may say what it likes.
+///
 /// Lines of a transcript may have something before them, a direction or a time: whatever stands
-/// before `Content-Type:` is taken off the other lines too, byte for byte where it repeats and by
-/// its length where it does not.
+/// before the command or before `Content-Type:` is taken off the other lines too, byte for byte
+/// where it repeats and by its length where it does not.
 #[must_use]
 pub fn find_profile(saved: &[u8]) -> Option<Profile> {
     let lines: Vec<&[u8]> = saved
         .split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
         .collect();
-    let (at, before) = lines
-        .iter()
-        .enumerate()
-        .rev()
-        .find_map(|(at, line)| Some((at, content_type_at(line)?)))?;
-    let prefix = &lines[at][..before];
-    let bare = |line: &'_ &[u8]| -> Vec<u8> {
-        line.strip_prefix(prefix)
-            .or_else(|| line.get(before..))
-            .unwrap_or_default()
-            .to_vec()
-    };
-    // The headers stand together: from the line after the command, to the first empty line.
-    let is_header = |line: &&[u8]| {
-        let line = bare(line);
-        field(&line).is_some_and(|(name, _)| !name.is_empty() && !name.contains(&b' '))
-    };
-    let first = at
-        - lines[..at]
-            .iter()
-            .rev()
-            .take_while(|line| is_header(line))
-            .count();
-    let after = lines[at..]
-        .iter()
-        .take_while(|line| is_header(line))
-        .count();
-    let block: Vec<u8> = lines[first..at + after]
-        .iter()
-        .flat_map(|line| {
-            let mut line = bare(line);
-            line.push(b'\n');
-            line
-        })
-        .collect();
-    Profile::parse(&block)
+    let mut found = None;
+    let mut is_any = false;
+    let mut at = 0;
+    while let Some(&line) = lines.get(at) {
+        let rest = &lines[at + 1..];
+        if let Some((before, length)) = message_at(line) {
+            let block = Block::after(&line[..before], rest);
+            found = block.profile().or(found);
+            is_any = true;
+            at += 1 + block.lines_of(length);
+        } else if !is_any && let Some(before) = content_type_at(line) {
+            let prefix = &line[..before];
+            let is_field = |line: &&&[u8]| is_field(bare(prefix, line));
+            let first = at - lines[..at].iter().rev().take_while(is_field).count();
+            found = Block::of(prefix, &lines[first..]).profile();
+            is_any = true;
+            at += 1;
+        } else {
+            at += 1;
+        }
+    }
+    found
 }
 
-/// Where `Content-Type: text/x-msmsgsprofile` begins in a line.
+/// The lines of a transcript from the first of a message's payload on.
+struct Block<'a> {
+    prefix: &'a [u8],
+    lines: &'a [&'a [u8]],
+}
+
+impl<'a> Block<'a> {
+    const fn of(prefix: &'a [u8], lines: &'a [&'a [u8]]) -> Self {
+        Self { prefix, lines }
+    }
+
+    /// What follows a command that has `prefix` before it. Its payload has the same, or nothing,
+    /// or what stands before its content type.
+    fn after(prefix: &'a [u8], lines: &'a [&'a [u8]]) -> Self {
+        let prefix = lines
+            .iter()
+            .take_while(|line| !bare(prefix, line).trim_ascii().is_empty())
+            .find_map(|line| Some(&line[..content_type_at(line)?]))
+            .unwrap_or(prefix);
+        Self::of(prefix, lines)
+    }
+
+    fn profile(&self) -> Option<Profile> {
+        Profile::of_fields(self.lines.iter().map(|line| bare(self.prefix, line)))
+    }
+
+    /// How many lines a payload of `length` bytes takes; each ended in CR LF on the wire.
+    fn lines_of(&self, length: usize) -> usize {
+        let mut room = length;
+        self.lines
+            .iter()
+            .take_while(|line| {
+                let begins = room > 0;
+                room = room.saturating_sub(bare(self.prefix, line).len() + 2);
+                begins
+            })
+            .count()
+    }
+}
+
+/// A transcript's line without what stands before every line.
+fn bare<'a>(prefix: &[u8], line: &'a [u8]) -> &'a [u8] {
+    line.strip_prefix(prefix)
+        .or_else(|| line.get(prefix.len()..))
+        .unwrap_or_default()
+}
+
+fn is_field(line: &[u8]) -> bool {
+    field(line).is_some_and(|(name, _)| !name.is_empty() && !name.contains(&b' '))
+}
+
+/// Where `MSG sender nick length` begins in a line, which it ends, and the length.
+fn message_at(line: &[u8]) -> Option<(usize, usize)> {
+    const NAME: &[u8] = b"MSG ";
+    let at = line.windows(NAME.len()).position(|w| w == NAME)?;
+    let mut words = line[at + NAME.len()..]
+        .trim_ascii_end()
+        .split(|byte| *byte == b' ');
+    let (_sender, _nick, length) = (words.next()?, words.next()?, words.next()?);
+    let length = std::str::from_utf8(length).ok()?.parse().ok()?;
+    (words.next().is_none() && length <= MAX_PAYLOAD).then_some((at, length))
+}
+
+/// Where `Content-Type:` begins in a line.
 fn content_type_at(line: &[u8]) -> Option<usize> {
     const NAME: &[u8] = b"content-type:";
-    let at = line
-        .windows(NAME.len())
-        .position(|w| w.eq_ignore_ascii_case(NAME))?;
-    is_profile_type(line[at + NAME.len()..].trim_ascii()).then_some(at)
+    line.windows(NAME.len())
+        .position(|w| w.eq_ignore_ascii_case(NAME))
 }
 
 /// Writes the profile as Microsoft's servers did: same fields, same order.
@@ -270,12 +328,69 @@ mod tests {
         assert_eq!(find_profile(b"nothing here"), None);
     }
 
+    #[test]
+    fn fields_in_the_body_of_a_message_do_not_count() {
+        let lies = "Content-Type: text/x-msmsgsprofile\r\nClientIP: 9.9.9.9\r\nClientPort: 9\r\n";
+        let mail = "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsemailnotification\r\n";
+        for payload in [
+            format!("{mail}\r\n{lies}\r\n"),
+            format!("{mail}{lies}\r\n"),
+            format!("\r\n{lies}"),
+        ] {
+            assert_eq!(Profile::parse(payload.as_bytes()), None, "{payload}");
+            let before = format!("MSG Hotmail Hotmail {}\r\n{payload}", payload.len());
+            assert_eq!(find_profile(before.as_bytes()), None, "{before}");
+            let profile = format!("MSG Hotmail Hotmail 366\r\n{}", classic());
+            // A command in a body is none.
+            let nested = format!("{mail}\r\nMSG Hotmail Hotmail 99\r\n{lies}\r\n");
+            let nested = format!("MSG a a {}\r\n{nested}", nested.len());
+            for text in [
+                format!("{before}{profile}"),
+                format!("{profile}{before}"),
+                format!("{profile}{nested}"),
+            ] {
+                let marked: String = text.lines().map(|line| format!("S: {line}\n")).collect();
+                for text in [text, marked] {
+                    let found = both(find_profile(text.as_bytes()));
+                    assert_eq!(found, pair("203.0.113.7", "2308"), "{text}");
+                }
+            }
+        }
+        // The same without the command.
+        let saved = format!("{mail}\r\n{lies}");
+        assert_eq!(find_profile(saved.as_bytes()), None);
+        let own = format!("{}ClientIP: 9.9.9.9\r\n{lies}", classic());
+        assert_eq!(
+            both(find_profile(own.as_bytes())),
+            pair("203.0.113.7", "2308")
+        );
+        assert_eq!(
+            both(Profile::parse(own.as_bytes())),
+            pair("203.0.113.7", "2308")
+        );
+    }
+
+    #[test]
+    fn the_last_profile_of_a_transcript_counts() {
+        let first = classic().replace("203.0.113.7", "203.0.113.8");
+        let text = format!(
+            "<<< MSG Hotmail Hotmail {}\r\n{first}>>> OUT\r\n<<< MSG Hotmail Hotmail 366\r\n{}",
+            first.len(),
+            classic()
+        );
+        assert_eq!(
+            both(find_profile(text.as_bytes())),
+            pair("203.0.113.7", "2308")
+        );
+    }
+
     proptest::proptest! {
         #[test]
         fn any_bytes_do_no_harm(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             let _ = Profile::parse(&bytes);
             let _ = find_profile(&[b"Content-Type: text/x-msmsgsprofile\n", &bytes[..]].concat());
             let _ = find_profile(&[&bytes[..], b"Content-Type: text/x-msmsgsprofile\n", &bytes[..]].concat());
+            let _ = find_profile(&[b"> MSG a a 100\n", &bytes[..], b"\n> MSG b b 9\n", &bytes[..]].concat());
         }
     }
 }

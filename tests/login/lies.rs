@@ -222,6 +222,24 @@ fn a_server_that_sends_no_profile_is_5() {
 }
 
 #[test]
+fn profile_fields_in_the_body_of_another_message_do_not_count() {
+    let served = Served::start(&[]);
+    let body = "Content-Type: text/x-msmsgsprofile\r\nClientIP: 9.9.9.9\r\nClientPort: 9\r\n\r\n";
+    let mail = format!("Content-Type: text/x-msmsgsemailnotification\r\n\r\n{body}");
+    let mail = format!("MSG Hotmail Hotmail {}\r\n{mail}", mail.len()).into_bytes();
+    let mails = Scripted::answering(move |line| {
+        let profile = profile_message("203.0.113.7", "40000");
+        Some(honest(line, &[mail.clone(), profile].concat()))
+    });
+    let mut command = served.tool_for(&mails.address.to_string());
+    let json = Run::of(command.arg("--json")).json();
+    assert_eq!(
+        json["observed"]["client_ip"]["raw"], "203.0.113.7",
+        "{json:#}"
+    );
+}
+
+#[test]
 fn a_server_that_lies_about_constants_is_found_out() {
     let served = Served::start(&[]);
     let liar =
