@@ -131,6 +131,27 @@ fn a_file_without_a_profile_is_5_with_a_document() {
 }
 
 #[test]
+fn a_profile_in_the_body_of_another_message_is_none() {
+    let body = "Content-Type: text/x-msmsgsprofile\r\nClientIP: 9.9.9.9\r\nClientPort: 9\r\n";
+    let payload =
+        format!("MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsemailnotification\r\n\r\n{body}");
+    let text = format!("MSG Hotmail Hotmail {}\r\n{payload}", payload.len());
+    for text in [&text, &payload] {
+        let words = [
+            "classify",
+            "--json",
+            "--local",
+            "192.168.1.5:51234",
+            "--profile",
+            "-",
+        ];
+        let run = with_stdin(&words, text);
+        let json = run.json();
+        assert_eq!(json["error"]["code"], "no-profile", "{json:#}");
+    }
+}
+
+#[test]
 fn expectations_decide_between_0_and_1() {
     let words = [
         "classify",
@@ -168,6 +189,24 @@ fn expectations_decide_between_0_and_1() {
         Run::of(tool().args(unknown).args(["--expect", "Direct-Connect"])).code,
         5
     );
+}
+
+#[test]
+fn a_local_end_that_no_connected_socket_has_is_a_usage_error() {
+    for local in [
+        "192.168.1.5:0",
+        "0.0.0.0:51234",
+        "[::]:51234",
+        "224.0.0.1:51234",
+        "[ff02::1]:51234",
+        "255.255.255.255:51234",
+        "[::ffff:0.0.0.0]:51234",
+    ] {
+        let words = ["classify", "--local", local, "--client-ip", "203.0.113.7"];
+        let run = Run::of(tool().args(words));
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{local}");
+        assert!(run.stderr.contains("no connected socket"), "{}", run.stderr);
+    }
 }
 
 #[test]

@@ -178,6 +178,81 @@ fn a_second_server_settles_the_corner_cell() {
 }
 
 #[test]
+fn what_a_second_server_cannot_settle_stays_open_and_says_why() {
+    let nat = ("203.0.113.7", "40000");
+    for (second, why) in [
+        (("127.0.0.1", "40001"), "second-not-translated"),
+        (("10.0.0.9", "40001"), "second-on-other-side"),
+        (("203.0.113.8", "40000"), "two-outside-addresses"),
+        (("203.0.113.8", "40001"), "two-outside-addresses"),
+        (("24.111.111.111", "60712"), "second-known-constant"),
+        (("203.0.113.7", "0x1234"), "second-port-unknown"),
+        (("nonsense", "40000"), "second-undetermined"),
+    ] {
+        let json = two_looks(nat, second);
+        assert_eq!(json["label"], "Symmetric-NAT", "{json:#}");
+        assert_eq!(json["alternatives"], json!(["Unknown-NAT"]), "{json:#}");
+        assert_eq!(json["mapping"], json!(null), "{json:#}");
+        assert!(
+            codes(&json, "warnings").contains(&why.to_owned()),
+            "{json:#}"
+        );
+    }
+}
+
+#[test]
+fn a_port_kept_toward_one_server_only_is_a_mapping_that_depends_on_it() {
+    let served = Served::start(&[]);
+    let second = Scripted::at([127, 0, 0, 2], |line| {
+        Some(honest(line, &profile_message("127.0.0.1", "40000")))
+    });
+    let second = second.address.to_string();
+    let run = Run::of(served.tool().args(["--json", "--second-server", &second]));
+    let json = run.json();
+    assert_eq!(json["looks"][0]["label"], "Direct-Connect", "{json:#}");
+    assert_eq!(json["label"], "Port-Restrict-NAT", "{json:#}");
+    assert_eq!(json["mapping"], "endpoint-dependent");
+    assert_eq!(json["reason"]["code"], "port-kept-toward-one-server");
+}
+
+/// A dispatch server that refers to `first` at the first login, and to `then` at all others.
+fn dispatch(first: &Scripted, then: &Scripted) -> Scripted {
+    let servers = [first.address, then.address];
+    Scripted::start(move |stream, number| {
+        let to = servers[number.min(1)];
+        let mut bytes = [0; 4096];
+        let got = stream.read(&mut bytes).unwrap_or(0);
+        for line in String::from_utf8_lossy(&bytes[..got]).lines() {
+            let trid = line.split(' ').nth(1).unwrap_or("0");
+            let answer = match line.contains("TWN I") {
+                true => format!("XFR {trid} NS {to} 0 {to}\r\n").into_bytes(),
+                false => honest(line, b""),
+            };
+            let _ = stream.write_all(&answer);
+        }
+        wait_for_close(stream);
+    })
+}
+
+#[test]
+fn one_port_seen_by_two_servers_is_no_constant() {
+    let served = Served::start(&[]);
+    let (a, b) = (
+        says("203.0.113.7", "4711"),
+        Scripted::at([127, 0, 0, 2], |line| {
+            Some(honest(line, &profile_message("203.0.113.7", "4711")))
+        }),
+    );
+    for (then, label) in [(&b, "Symmetric-NAT"), (&a, "Unknown-Connect")] {
+        let dispatch = dispatch(&a, then);
+        let mut command = served.tool_for(&dispatch.address.to_string());
+        let run = Run::of(command.args(["--json", "--repeat", "2"]));
+        let json = run.json();
+        assert_eq!(json["label"], label, "{json:#}");
+    }
+}
+
+#[test]
 fn a_second_server_that_is_not_there_leaves_the_alternative_open() {
     let served = Served::start(&[]);
     let first = says("203.0.113.7", "40000");
@@ -225,6 +300,7 @@ fn a_constant_nobody_has_listed_is_found_out() {
     );
     assert_eq!(json["reason"]["code"], "observed-constant");
     assert_eq!(json["looks"].as_array().map(Vec::len), Some(3));
+    assert_eq!(codes(&json, "warnings"), ["signed-out-elsewhere"]);
 
     let honest = Run::of(served.tool().args(["--json", "--repeat", "3"])).json();
     assert_eq!(honest["label"], "Direct-Connect");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::conntype::{Label, PathKind, PortOrder};
+use crate::conntype::{Label, PathKind, PortOrder, can_be_local};
 use crate::msnp::Dialect;
 use crate::net::Url;
 
@@ -195,8 +195,13 @@ pub(super) fn parse_path(word: &str) -> Result<PathKind, String> {
 
 /// `IP:PORT`, with brackets around IPv6.
 pub(super) fn parse_endpoint(word: &str) -> Result<SocketAddr, String> {
-    word.parse()
-        .map_err(|_| "an address and a port are wanted, such as 192.168.1.5:51234".to_owned())
+    let end = word
+        .parse()
+        .map_err(|_| "an address and a port are wanted, such as 192.168.1.5:51234".to_owned())?;
+    match can_be_local(end) {
+        true => Ok(end),
+        false => Err("no connected socket has this local address and port".to_owned()),
+    }
 }
 
 fn parse_seconds(word: &str) -> Result<f64, String> {

@@ -78,7 +78,7 @@ pub(super) async fn report(settings: &Settings, output: &Output) -> Report {
             looks.missed("the time is up; --timeout gives it longer".to_owned());
             break;
         }
-        looks.look_again(plan, output).await;
+        looks.look_again(plan, &first, output).await;
     }
     let mut context = context();
     if looks.seen.len() > 1 {
@@ -122,22 +122,24 @@ impl Looks {
         };
         let verdict = classify(&second);
         self.note(server, verdict.clone());
-        let Some(destination) = destination(first.observation.peer, second.peer) else {
-            return self.missed(format!(
+        match destination(first.observation.peer, second.peer) {
+            Destination::Same => self.missed(format!(
                 "{server} is the same server, seen from the same port"
-            ));
-        };
-        self.settle(&verdict, destination);
+            )),
+            destination => self.settle(&verdict, destination),
+        }
     }
 
-    /// The same server, from a port of the system's choice.
-    async fn look_again(&mut self, plan: &Plan, output: &Output) {
+    /// The same server, from a port of the system's choice. A dispatch server may refer to another
+    /// notification server each time.
+    async fn look_again(&mut self, plan: &Plan, first: &Seen<'_>, output: &Output) {
         let trail = Trail::new(output.progress());
         match observe(plan, &trail, self.until).await {
             Ok(seen) => {
                 let verdict = classify(&seen.observation);
                 self.note(&plan.server, verdict.clone());
-                self.settle(&verdict, Destination::Same);
+                let destination = destination(first.observation.peer, seen.observation.peer);
+                self.settle(&verdict, destination);
             }
             Err(failure) => self.missed(failure.to_string()),
         }
@@ -156,11 +158,11 @@ impl Looks {
     }
 }
 
-/// Where a second look went, compared with the first; `None` is the very same place.
-fn destination(first: Option<SocketAddr>, second: Option<SocketAddr>) -> Option<Destination> {
+/// Where a further login went, compared with the first.
+fn destination(first: Option<SocketAddr>, second: Option<SocketAddr>) -> Destination {
     match (first, second) {
-        (Some(a), Some(b)) if a == b => None,
-        (Some(a), Some(b)) if a.ip() == b.ip() => Some(Destination::OtherPort),
-        _ => Some(Destination::OtherAddress),
+        (Some(a), Some(b)) if a == b => Destination::Same,
+        (Some(a), Some(b)) if a.ip() == b.ip() => Destination::OtherPort,
+        _ => Destination::OtherAddress,
     }
 }

@@ -1,11 +1,12 @@
 //! The table and its rules.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::evidence::PortUnknown;
+use super::range::is_global;
 use super::{
-    Comparison, Destination, IpReading, Label, Mapping, Observation, OrderMatch, PortOrder,
-    PortReading, ProxyRelation, Reason, Sameness, Verdict, Warning, normalise, swap_port,
+    Comparison, IpReading, Label, Observation, OrderMatch, PortOrder, PortReading, ProxyRelation,
+    Reason, Sameness, Verdict, Warning, normalise, swap_port,
 };
 
 /// `ClientIP` and `ClientPort` that hobby servers and a wiki's sample print for everybody.
@@ -41,17 +42,14 @@ pub fn classify(seen: &Observation) -> Verdict {
         client_ip,
         client_port,
     };
-    let constant = is_known_constant(seen, &comparison);
-    if constant {
-        comparison.ip = Sameness::Unknown;
-        comparison.port = Sameness::Unknown;
-        comparison.order_matched = None;
-        comparison.outside_port = None;
+    let untrue = untrue(seen, &comparison);
+    if untrue.is_some() {
+        comparison.forget();
     }
 
     let why_port = ports.unknown.unwrap_or(PortUnknown::Absent);
     let (label, reason) = match (comparison.ip, comparison.port) {
-        _ if constant => (Label::UnknownConnect, Reason::KnownConstant),
+        _ if let Some(reason) = untrue => (Label::UnknownConnect, reason),
         (Sameness::Same, Sameness::Same) => (Label::DirectConnect, Reason::NothingRewritten),
         (Sameness::Same, Sameness::Different) => (Label::PortRestrictNat, Reason::PortRewritten),
         (Sameness::Different, Sameness::Same) => (Label::IpRestrictNat, Reason::AddressRewritten),
@@ -78,96 +76,6 @@ pub fn classify(seen: &Observation) -> Verdict {
         warnings: warnings(seen, &comparison, label),
         comparison,
     }
-}
-
-/// Lets a second observation speak: of the same local port toward another server it settles
-/// `Symmetric-NAT` against `Unknown-NAT`; of another local port it finds out a server that
-/// prints a constant.
-///
-/// Both observations must have been made on the same kind of path. Nothing changes where the
-/// second one says nothing new.
-#[must_use]
-pub fn settle(mut first: Verdict, second: &Verdict, destination: Destination) -> Verdict {
-    let (a, b) = (&first.comparison, &second.comparison);
-    let (PortReading::Port(seen_first), PortReading::Port(seen_second)) =
-        (a.client_port, b.client_port)
-    else {
-        return first;
-    };
-    if first.reason == Reason::KnownConstant || second.reason == Reason::KnownConstant {
-        return first;
-    }
-    if a.local.port() == b.local.port() {
-        return settle_mapping(first, second, (seen_first, seen_second), destination);
-    }
-    // Equal numbers from unequal local ports: no NAT does that while the first flow still has
-    // its mapping, a server that prints a constant always does. Where either flow showed its
-    // own port, the number is real.
-    // Behind a proxy or gateway the port belongs to another connection, which may well stay.
-    let real = a.port != Sameness::Different || b.port != Sameness::Different;
-    if seen_first == seen_second && a.client_ip == b.client_ip && !real {
-        return undetermined(first, Reason::ObservedConstant);
-    }
-    let disagree = Warning::LooksDisagree(second.label);
-    // One look alone never comes to what two servers have settled.
-    let agrees = first.label == second.label
-        || (first.mapping.is_some() && second.label == Label::SymmetricNat);
-    if !agrees && !first.warnings.contains(&disagree) {
-        first.warnings.push(disagree);
-    }
-    first
-}
-
-fn settle_mapping(
-    mut first: Verdict,
-    second: &Verdict,
-    (seen_first, seen_second): (u16, u16),
-    destination: Destination,
-) -> Verdict {
-    let looked = &second.comparison;
-    let blind = looked.ip == Sameness::Unknown || looked.port == Sameness::Unknown;
-    if first.label != Label::SymmetricNat || blind {
-        return first;
-    }
-    // Two servers may print two orders: what is the same in any reading is the same port.
-    let same = match (
-        first.comparison.outside_port,
-        second.comparison.outside_port,
-    ) {
-        (Some(a), Some(b)) => a == b,
-        _ => seen_first == seen_second || seen_first == swap_port(seen_second),
-    };
-    let same_ip = first.comparison.client_ip == second.comparison.client_ip;
-    if same && same_ip && destination != Destination::OtherAddress {
-        // The same mapping toward another port of one address: it may still depend on the
-        // address (RFC 4787 §4.1), so nothing is settled.
-        return first;
-    }
-    first.alternatives.clear();
-    if same && same_ip {
-        first.label = Label::UnknownNat;
-        first.reason = Reason::MappingIndependentOfDestination;
-        first.mapping = Some(Mapping::EndpointIndependent);
-    } else {
-        first.reason = Reason::MappingDependsOnDestination;
-        first.mapping = Some(Mapping::EndpointDependent);
-    }
-    first
-}
-
-/// Takes the verdict back: what the profile says turned out to be no observation.
-fn undetermined(mut verdict: Verdict, reason: Reason) -> Verdict {
-    verdict.label = Label::UnknownConnect;
-    verdict.alternatives.clear();
-    verdict.reason = reason;
-    verdict.mapping = None;
-    // What they warn about was drawn from the profile.
-    verdict.warnings.clear();
-    verdict.comparison.ip = Sameness::Unknown;
-    verdict.comparison.port = Sameness::Unknown;
-    verdict.comparison.order_matched = None;
-    verdict.comparison.outside_port = None;
-    verdict
 }
 
 fn compare_ips(local: IpAddr, client: &IpReading) -> Sameness {
@@ -237,6 +145,23 @@ fn compare_ports(local: u16, client: PortReading, seen: &Observation) -> Ports {
     }
 }
 
+/// Why the profile's values are no observation of this connection, where they are none.
+fn untrue(seen: &Observation, found: &Comparison) -> Option<Reason> {
+    if is_known_constant(seen, found) {
+        return Some(Reason::KnownConstant);
+    }
+    let is_loopback = found.client_ip.ip().is_some_and(|ip| ip.is_loopback());
+    (is_loopback && !server_is_here(seen)).then_some(Reason::LoopbackElsewhere)
+}
+
+/// Whether our connection ends on this very host. Where the far end is not known, only a loopback
+/// address of our own says so.
+fn server_is_here(seen: &Observation) -> bool {
+    let local = normalise(seen.local.ip());
+    let peer = seen.peer.map_or(local, |peer| normalise(peer.ip()));
+    peer.is_loopback() || (seen.peer.is_some() && peer == local)
+}
+
 fn is_known_constant(seen: &Observation, found: &Comparison) -> bool {
     let PortReading::Port(port) = found.client_port else {
         return false;
@@ -262,23 +187,36 @@ fn relate_to_proxy(seen: &Observation, found: &Comparison) -> Option<ProxyRelati
         return Some(ProxyRelation::Unknown);
     };
     let bound = proxy.bound.map(|bound| normalise(bound.ip()));
-    let own = || proxy.addresses.iter().map(|ip| normalise(*ip)).chain(bound);
-    Some(if own().any(|ip| ip == client) {
+    let mut own = proxy.addresses.iter().map(|ip| normalise(*ip)).chain(bound);
+    // A proxy with several addresses may leave from one that nobody told us. Only the address it
+    // says it leaves from, or one on the internet, is something to compare with.
+    let telling = bound.is_some_and(|ip| !ip.is_loopback())
+        || proxy
+            .addresses
+            .first()
+            .is_some_and(|ip| is_global(normalise(*ip)));
+    Some(if own.any(|ip| ip == client) {
         ProxyRelation::LastHop
-    } else if own().next().is_none() {
-        ProxyRelation::Unknown
-    } else {
+    } else if telling {
         ProxyRelation::Beyond
+    } else {
+        ProxyRelation::Unknown
     })
 }
 
 fn warnings(seen: &Observation, found: &Comparison, label: Label) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    if let (Some(client), Some(peer)) = (found.client_ip.ip(), seen.peer)
-        && is_global(normalise(peer.ip()))
-        && !is_global(client)
+    // Behind a proxy the far end of our connection is the proxy, not the server.
+    let server = seen.peer.filter(|_| seen.proxy.is_none());
+    if let (Sameness::Different, Some(client), Some(server)) =
+        (found.ip, found.client_ip.ip(), server)
     {
-        warnings.push(Warning::ClientIpNotGlobal(client));
+        let server = normalise(server.ip());
+        if client == server {
+            warnings.push(Warning::ClientIpIsServer(client));
+        } else if is_global(server) && !is_global(client) {
+            warnings.push(Warning::ClientIpNotGlobal(client));
+        }
     }
     if let (Sameness::Different, None, PortReading::Port(value)) =
         (found.port, found.outside_port, found.client_port)
@@ -292,37 +230,6 @@ fn warnings(seen: &Observation, found: &Comparison, label: Label) -> Vec<Warning
         warnings.push(Warning::TcpFlowOnly);
     }
     warnings
-}
-
-/// Whether an address can be reached from the public internet, as far as its range tells
-/// (RFC 6890 and the IANA special-purpose registries). Documentation ranges count as global, so
-/// that examples read like the real thing.
-fn is_global(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_global_v4(ip),
-        IpAddr::V6(ip) => is_global_v6(ip),
-    }
-}
-
-fn is_global_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    !(a == 0
-        || ip.is_loopback()
-        || ip.is_private()
-        || ip.is_link_local()
-        || (a == 100 && (64..128).contains(&b)) // RFC 6598: carrier-grade NAT
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (b == 18 || b == 19)) // RFC 2544: benchmarking
-        || a >= 224)
-}
-
-fn is_global_v6(ip: Ipv6Addr) -> bool {
-    let first = ip.segments()[0];
-    !(ip.is_unspecified()
-        || ip.is_loopback()
-        || (first & 0xfe00) == 0xfc00 // RFC 4193: unique local
-        || (first & 0xffc0) == 0xfe80 // link-local
-        || (first & 0xff00) == 0xff00) // multicast
 }
 
 #[cfg(test)]

@@ -131,8 +131,19 @@ pub struct Comparison {
     pub outside_port: Option<u16>,
 }
 
+impl Comparison {
+    /// Takes the outcomes back: the profile's values turned out to be no observation. The values
+    /// stay.
+    pub(super) const fn forget(&mut self) {
+        self.ip = Sameness::Unknown;
+        self.port = Sameness::Unknown;
+        self.order_matched = None;
+        self.outside_port = None;
+    }
+}
+
 /// The rule that gave the label.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
     /// Address and port are equal.
@@ -143,16 +154,22 @@ pub enum Reason {
     PortRewritten,
     /// Both differ.
     BothRewritten,
-    /// Both differ, and a second look saw another outside port toward another server.
+    /// Both differ, and another server saw another outside port from the same local port.
     MappingDependsOnDestination,
-    /// Both differ, and a second look saw the same outside port toward another server.
+    /// Both differ, and another server saw the same outside port from the same local port.
     MappingIndependentOfDestination,
+    /// The local port is kept toward one server and replaced toward another.
+    PortKeptTowardOne,
+    /// Two observations contradict each other; the label is one that both allow.
+    ObservationsDisagree,
     /// The address differs, the port cannot be compared.
     AddressRewrittenPortUnknown(PortUnknown),
     /// The address is ours, the port cannot be compared.
     AddressOursPortUnknown(PortUnknown),
     /// `ClientIP` is missing or no address.
     AddressUnknown,
+    /// `ClientIP` is a loopback address, but the server is not on this host.
+    LoopbackElsewhere,
     /// The values are ones that a server is known to print for everybody.
     KnownConstant,
     /// Another login from another local port got the very same `ClientPort`.
@@ -164,7 +181,7 @@ pub enum Reason {
 pub enum PortUnknown {
     /// The profile has no `ClientPort`.
     Absent,
-    /// It holds no number.
+    /// It is not a number.
     Unreadable,
     /// It is above 65535.
     OutOfRange,
@@ -185,9 +202,12 @@ impl Reason {
             Self::BothRewritten => "both-rewritten",
             Self::MappingDependsOnDestination => "mapping-depends-on-destination",
             Self::MappingIndependentOfDestination => "mapping-independent-of-destination",
+            Self::PortKeptTowardOne => "port-kept-toward-one-server",
+            Self::ObservationsDisagree => "observations-disagree",
             Self::AddressRewrittenPortUnknown(_) => "address-rewritten-port-unknown",
             Self::AddressOursPortUnknown(_) => "address-ours-port-unknown",
             Self::AddressUnknown => "address-unknown",
+            Self::LoopbackElsewhere => "client-ip-loopback",
             Self::KnownConstant => "known-constant",
             Self::ObservedConstant => "observed-constant",
         }
@@ -198,7 +218,7 @@ impl fmt::Display for PortUnknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Absent => "the profile has no ClientPort",
-            Self::Unreadable => "ClientPort holds no number",
+            Self::Unreadable => "ClientPort is not a number",
             Self::OutOfRange => "ClientPort is above 65535",
             Self::Zero => "ClientPort is 0, which an HTTP gateway reports",
             Self::OtherConnection => {
@@ -227,6 +247,13 @@ impl fmt::Display for Reason {
                 "the server sees another address and another port, but a second server saw the \
                  same port from the same local port",
             ),
+            Self::PortKeptTowardOne => f.write_str(
+                "from the same local port, one server sees that port and another server sees a \
+                 different one: the mapping depends on the destination",
+            ),
+            Self::ObservationsDisagree => f.write_str(
+                "two observations contradict each other, and the label is one that both allow",
+            ),
             Self::AddressRewrittenPortUnknown(why) => {
                 write!(
                     f,
@@ -240,6 +267,10 @@ impl fmt::Display for Reason {
                 )
             }
             Self::AddressUnknown => f.write_str("the profile has no ClientIP that is an address"),
+            Self::LoopbackElsewhere => f.write_str(
+                "ClientIP is a loopback address, which a server on another host sees only of a \
+                 proxy of its own: that proxy hides this connection",
+            ),
             Self::KnownConstant => f.write_str(
                 "the profile holds values that a server is known to print for everybody",
             ),
@@ -251,13 +282,83 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Why a further observation left open what it was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsettled {
+    /// One server sees this private address, our own: it is on this side of the NAT.
+    NotTranslated(IpAddr),
+    /// Only one of these two outside addresses is on the internet.
+    OtherSide(IpAddr, IpAddr),
+    /// Both servers see the connection come from the internet, but from two addresses.
+    TwoOutsideAddresses(IpAddr, IpAddr),
+    /// The same outside port, but toward the same address.
+    SameAddress,
+    /// One of the ports cannot be compared.
+    PortUnknown,
+    /// The further observation by itself tells nothing; why.
+    Undetermined(Reason),
+    /// The other server is known to print constants.
+    KnownConstant,
+}
+
+impl Unsettled {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::NotTranslated(_) => "second-not-translated",
+            Self::OtherSide(..) => "second-on-other-side",
+            Self::TwoOutsideAddresses(..) => "two-outside-addresses",
+            Self::SameAddress => "second-at-same-address",
+            Self::PortUnknown => "second-port-unknown",
+            Self::Undetermined(_) => "second-undetermined",
+            Self::KnownConstant => "second-known-constant",
+        }
+    }
+}
+
+impl fmt::Display for Unsettled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTranslated(ip) => write!(
+                f,
+                "one of the servers sees this computer's own private address {ip}: it is on this \
+                 side of the NAT, so the two observations cannot be compared"
+            ),
+            Self::OtherSide(first, second) => write!(
+                f,
+                "the servers see {first} and {second}, of which only one is a public address: one \
+                 server is inside a private network or behind a proxy of its own, so the two \
+                 observations cannot be compared"
+            ),
+            Self::TwoOutsideAddresses(first, second) => write!(
+                f,
+                "the servers see two outside addresses, {first} and {second}, as with an address \
+                 pool or two uplinks, so their ports cannot be compared"
+            ),
+            Self::SameAddress => f.write_str(
+                "the second server has the address of the first and sees the same port: toward \
+                 another address the NAT may use another port",
+            ),
+            Self::PortUnknown => f.write_str("one of the two observations has no port to compare"),
+            Self::Undetermined(reason) => {
+                write!(f, "another observation is not usable: {reason}")
+            }
+            Self::KnownConstant => f.write_str(
+                "another server sent values that it is known to print for everybody, so it adds \
+                 nothing",
+            ),
+        }
+    }
+}
+
 /// Something worth knowing that does not change the label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// `ClientIP` is not globally routable while the server's address is: the server sits behind
-    /// a proxy of its own, and saw that.
+    /// `ClientIP` is not globally routable while the server's address is: the connection came
+    /// back from a router, or a proxy stands in front of the server.
     ClientIpNotGlobal(IpAddr),
+    /// `ClientIP` is the server's own address, for the same two reasons.
+    ClientIpIsServer(IpAddr),
     /// The ports differ and the byte order was not given: the outside port has two readings.
     OutsidePortAmbiguous(u16, u16),
     /// Both byte orders make the ports equal, so the server's order stays unknown.
@@ -270,8 +371,10 @@ pub enum Warning {
     SignedInElsewhere,
     /// Another look was asked for and could not be had; why.
     LookFailed(String),
-    /// Another look, from another local port, came to another label.
+    /// Another observation by itself has this label, and contradicts the first.
     LooksDisagree(Label),
+    /// A further observation settled nothing; why.
+    Unsettled(Unsettled),
 }
 
 impl Warning {
@@ -280,6 +383,7 @@ impl Warning {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::ClientIpNotGlobal(_) => "client-ip-not-global",
+            Self::ClientIpIsServer(_) => "client-ip-is-server",
             Self::OutsidePortAmbiguous(..) => "outside-port-ambiguous",
             Self::OrderUndecided => "byte-order-undecided",
             Self::TcpFlowOnly => "tcp-flow-only",
@@ -287,6 +391,7 @@ impl Warning {
             Self::SignedInElsewhere => "signed-in-elsewhere",
             Self::LookFailed(_) => "look-failed",
             Self::LooksDisagree(_) => "looks-disagree",
+            Self::Unsettled(why) => why.code(),
         }
     }
 }
@@ -296,8 +401,15 @@ impl fmt::Display for Warning {
         match self {
             Self::ClientIpNotGlobal(ip) => write!(
                 f,
-                "ClientIP {ip} is not reachable from the internet although the server is: the \
-                 server seems to sit behind a proxy of its own, and the label describes that"
+                "ClientIP {ip} is not an internet address although the server has one: the \
+                 connection came back from a router on this network (a hairpin), or a proxy \
+                 stands in front of the server; the label describes that"
+            ),
+            Self::ClientIpIsServer(ip) => write!(
+                f,
+                "ClientIP {ip} is the server's own address: the connection came back from a \
+                 router (a hairpin), or a proxy stands in front of the server; the label \
+                 describes that"
             ),
             Self::OutsidePortAmbiguous(plain, swapped) => write!(
                 f,
@@ -325,9 +437,10 @@ impl fmt::Display for Warning {
             }
             Self::LooksDisagree(label) => write!(
                 f,
-                "another look, from another local port, came to {label}: the NAT treats \
-                 connections differently"
+                "another observation, by itself, is {label}: connections from this computer are \
+                 not all treated alike"
             ),
+            Self::Unsettled(why) => why.fmt(f),
         }
     }
 }

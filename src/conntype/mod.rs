@@ -10,13 +10,18 @@ mod classify;
 mod evidence;
 mod label;
 mod observation;
+mod range;
+mod settle;
 
-pub use classify::{classify, settle};
+pub use classify::classify;
 pub use evidence::{
     Comparison, Destination, Mapping, OrderMatch, PortUnknown, ProxyRelation, Reason, Sameness,
-    Verdict, Warning,
+    Unsettled, Verdict, Warning,
 };
 pub use label::{Label, UnknownLabel};
 pub use observation::{
-    IpReading, Observation, PathKind, PortOrder, PortReading, Proxy, normalise, swap_port,
+    IpReading, Observation, PathKind, PortOrder, PortReading, Proxy, can_be_local, normalise,
+    swap_port,
 };
+pub use range::Range;
+pub use settle::settle;

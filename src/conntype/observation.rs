@@ -165,7 +165,7 @@ fn is_no_peer(ip: IpAddr) -> bool {
 pub enum PortReading {
     /// The profile has no such field.
     Absent,
-    /// The field begins with no digit.
+    /// The field is not a number.
     Unreadable,
     /// The number is above 65535.
     OutOfRange,
@@ -178,19 +178,21 @@ pub enum PortReading {
 impl PortReading {
     /// Reads the field's text; `None` is a field that is not there.
     ///
-    /// Takes the leading digits after blanks and ignores the rest: the documentation's own
-    /// sample ends in a dot (`516.`).
+    /// Takes digits with blanks around them and dots behind them: the documentation's own sample
+    /// ends in a dot (`516.`). Anything else is no number.
     #[must_use]
     pub fn read(text: Option<&str>) -> Self {
         let Some(text) = text else {
             return Self::Absent;
         };
-        let text = text.trim_start();
-        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        if digits == 0 {
+        let is_blank = |c: char| c.is_ascii_whitespace();
+        let digits = text
+            .trim_start_matches(is_blank)
+            .trim_end_matches(|c| c == '.' || is_blank(c));
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Self::Unreadable;
         }
-        match text[..digits].parse::<u16>() {
+        match digits.parse::<u16>() {
             Ok(0) => Self::Zero,
             Ok(port) => Self::Port(port),
             // Only digits stand there, so what cannot be read is too large.
@@ -206,6 +208,12 @@ impl PortReading {
             _ => None,
         }
     }
+}
+
+/// Whether a connected socket can have this local end: a port, and a unicast address of a host.
+#[must_use]
+pub fn can_be_local(end: SocketAddr) -> bool {
+    end.port() != 0 && !is_no_peer(normalise(end.ip()))
 }
 
 /// The proxy at which our own connection ends.
@@ -274,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_its_leading_digits() {
+    fn a_port_is_digits_with_blanks_around_and_dots_behind() {
         assert_eq!(PortReading::read(None), PortReading::Absent);
         assert_eq!(PortReading::read(Some("")), PortReading::Unreadable);
         assert_eq!(PortReading::read(Some("x1")), PortReading::Unreadable);
@@ -288,7 +296,17 @@ mod tests {
         );
         assert_eq!(PortReading::read(Some("65535")), PortReading::Port(65535));
         assert_eq!(PortReading::read(Some("65536")), PortReading::OutOfRange);
-        assert_eq!(PortReading::read(Some("٣")), PortReading::Unreadable);
+        assert_eq!(PortReading::read(Some("516. ")), PortReading::Port(516));
+        assert_eq!(PortReading::read(Some("0.")), PortReading::Zero);
+        for none in [
+            "٣", ".", ".516", "51,234", "51 234", "51.234", "1e3", "0x1234", "516;",
+        ] {
+            assert_eq!(
+                PortReading::read(Some(none)),
+                PortReading::Unreadable,
+                "{none}"
+            );
+        }
     }
 
     #[test]

@@ -26,8 +26,8 @@ const SECOND_SERVER: &str = "Ask a second server in the same run, with --second-
     shows whether the router uses one outside port for everybody or a new one for each.";
 const SECURITY: &str = "Switch off for a moment what takes over connections, then run this \
     again: a VPN, a web filter, a virus scanner, a virtual machine's network.";
-const REPEAT: &str = "Look more than once, with --repeat 3: a server that gives every login the \
-    same port does not report what it sees.";
+const REPEAT: &str = "Log in twice, with --repeat 2: it rules out a server that sends every login \
+    the same port instead of the one it sees.";
 const NO_PROXY: &str = "Log in without the proxy or gateway, if the network allows it: only then \
     is the label about this computer's own connection.";
 const OTHER_SERVER: &str = "Ask another server, one that reports the address and port it sees. \
@@ -159,9 +159,9 @@ pub const fn peers(label: Label) -> &'static str {
 pub const fn try_next(label: Label) -> &'static [&'static str] {
     match label {
         Label::DirectConnect => &[FIREWALL, OTHER_PERSON],
-        Label::IpRestrictNat => &[UPNP, FORWARD, STATUS_PAGE, SECURITY, REPEAT],
-        Label::PortRestrictNat => &[SECURITY, REPEAT, OTHER_PERSON],
-        Label::SymmetricNat => &[SECOND_SERVER, UPNP, FORWARD, STATUS_PAGE, SECURITY],
+        Label::IpRestrictNat => &[UPNP, FORWARD, STATUS_PAGE, SECURITY],
+        Label::PortRestrictNat => &[REPEAT, SECURITY, OTHER_PERSON],
+        Label::SymmetricNat => &[SECOND_SERVER, REPEAT, UPNP, FORWARD, STATUS_PAGE],
         Label::UnknownNat => &[NO_PROXY, UPNP, FORWARD, STATUS_PAGE],
         Label::UnknownConnect => &[OTHER_SERVER, NO_PROXY, DEMO],
     }
@@ -182,6 +182,12 @@ pub const fn remedy(reason: &Reason) -> &'static str {
         Reason::KnownConstant | Reason::ObservedConstant => {
             "ask a server that reports what it sees; your own (msnp9-conntype serve) does"
         }
+        Reason::LoopbackElsewhere => {
+            "ask a server that no proxy stands in front of; your own (msnp9-conntype serve) has none"
+        }
+        Reason::ObservationsDisagree => {
+            "leave out the second observation for a label of the first alone, or run it again"
+        }
         Reason::AddressUnknown => {
             "ask a server that reports the address; your own (msnp9-conntype serve) does"
         }
@@ -190,7 +196,8 @@ pub const fn remedy(reason: &Reason) -> &'static str {
         | Reason::PortRewritten
         | Reason::BothRewritten
         | Reason::MappingDependsOnDestination
-        | Reason::MappingIndependentOfDestination => "nothing needs mending for a label",
+        | Reason::MappingIndependentOfDestination
+        | Reason::PortKeptTowardOne => "nothing needs mending for a label",
     }
 }
 

@@ -86,13 +86,16 @@ fn verdict(page: &mut Page, report: &Report) {
     page.text(2, &sentence(&report.reason.text));
     if !report.alternatives.is_empty() {
         let others: Vec<_> = report.alternatives.iter().map(|l| l.as_str()).collect();
+        let others = join(&others, "or");
         page.text(
             2,
-            &format!(
-                "It may be {} as well. A second look settles that: --second-server HOST asks \
-                 another server from the same local port.",
-                join(&others, "or")
-            ),
+            &match report.looks.is_empty() {
+                true => format!(
+                    "It may also be {others}: --second-server HOST asks another server from the \
+                     same local port, which settles that."
+                ),
+                false => format!("It may also be {others}; the observations do not settle that."),
+            },
         );
     }
 

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::conntype::Destination::{self, OtherAddress, OtherPort};
 use crate::conntype::{PathKind, Proxy};
 
 fn seen(local: &str, ip: &str, port: &str) -> Observation {
@@ -65,181 +64,120 @@ fn the_corner_cell_names_its_alternative() {
 }
 
 #[test]
-fn a_second_server_that_sees_the_same_port_makes_it_unknown_nat() {
-    let first = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62001"));
-    let settled = settle(first.clone(), &first, OtherAddress);
-    assert_eq!(settled.label, Label::UnknownNat);
-    assert_eq!(settled.mapping, Some(Mapping::EndpointIndependent));
-    assert!(settled.alternatives.is_empty());
-
-    let swapped = classify(&seen(
-        "192.168.1.5:51234",
-        "203.0.113.7",
-        &swap_port(62001).to_string(),
-    ));
-    assert_eq!(
-        settle(first, &swapped, OtherAddress).label,
-        Label::UnknownNat
-    );
-}
-
-#[test]
-fn a_second_server_that_sees_another_port_or_address_confirms_symmetric_nat() {
-    let first = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62001"));
-    for (ip, port) in [
-        ("203.0.113.7", "62002"),
-        ("203.0.113.8", "62001"),
-        ("203.0.113.7", "51234"),
-    ] {
-        let second = classify(&seen("192.168.1.5:51234", ip, port));
-        let settled = settle(first.clone(), &second, OtherAddress);
-        assert_eq!(settled.label, Label::SymmetricNat);
-        assert_eq!(settled.mapping, Some(Mapping::EndpointDependent));
-        assert!(settled.alternatives.is_empty());
-    }
-}
-
-#[test]
-fn another_port_of_the_same_server_can_only_tell_a_dependent_mapping() {
-    let first = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62001"));
-    assert_eq!(settle(first.clone(), &first, OtherPort), first);
-    let other = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62002"));
-    let settled = settle(first, &other, OtherPort);
-    assert_eq!(settled.mapping, Some(Mapping::EndpointDependent));
-}
-
-#[test]
-fn looks_that_disagree_are_told() {
-    let first = classify(&seen("192.168.1.5:51234", "203.0.113.7", "51234"));
-    let second = classify(&seen("192.168.1.5:51235", "203.0.113.7", "62001"));
-    let settled = settle(first, &second, Destination::Same);
-    assert_eq!(settled.label, Label::IpRestrictNat);
-    assert!(
-        settled
-            .warnings
-            .contains(&Warning::LooksDisagree(Label::SymmetricNat))
-    );
-}
-
-#[test]
-fn a_second_look_that_says_nothing_changes_nothing() {
-    let first = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62001"));
-    for blind in [
-        ("host", "62001"),
-        ("203.0.113.7", "0"),
-        ("203.0.113.7", ""),
-        ("1.2.3.4", "516"),
-    ] {
-        let second = classify(&seen("192.168.1.5:51234", blind.0, blind.1));
-        assert_eq!(settle(first.clone(), &second, OtherAddress), first);
-    }
-}
-
-#[test]
-fn a_port_that_never_moves_is_no_observation() {
-    let first = classify(&seen("192.168.1.5:51234", "198.51.100.9", "4711"));
-    let second = classify(&seen("192.168.1.5:51235", "198.51.100.9", "4711"));
-    let settled = settle(first.clone(), &second, Destination::Same);
-    assert_eq!(
-        (settled.label, settled.reason),
-        (Label::UnknownConnect, Reason::ObservedConstant)
-    );
-
-    let moves = classify(&seen("192.168.1.5:51235", "198.51.100.9", "4712"));
-    assert_eq!(settle(first.clone(), &moves, Destination::Same), first);
-}
-
-#[test]
-fn what_two_servers_have_settled_is_no_disagreement() {
-    let first = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62001"));
-    let settled = settle(first.clone(), &first, OtherAddress);
-    let again = classify(&seen("192.168.1.5:51235", "203.0.113.7", "62007"));
-    assert_eq!(settle(settled.clone(), &again, Destination::Same), settled);
-}
-
-#[test]
-fn a_port_of_another_connection_may_stay() {
-    let look = |port: &str| {
-        let mut seen = seen(port, "203.0.113.7", "4711");
-        seen.path = PathKind::HttpGateway;
-        classify(&seen)
-    };
-    let settled = settle(
-        look("192.168.1.5:1"),
-        &look("192.168.1.5:2"),
-        Destination::Same,
-    );
-    assert_eq!(settled.label, Label::UnknownNat);
-}
-
-#[test]
-fn a_port_that_was_once_ours_is_no_constant() {
-    let first = classify(&seen("203.0.113.7:51234", "203.0.113.7", "51234"));
-    let second = classify(&seen("203.0.113.7:51235", "203.0.113.7", "51234"));
-    let settled = settle(first, &second, Destination::Same);
-    assert_eq!(settled.label, Label::DirectConnect);
-}
-
-#[test]
 fn behind_a_proxy_the_relation_is_told() {
-    let relation = |v: Verdict| v.proxy;
-    assert_eq!(
-        relation(proxied("198.51.100.20", &["198.51.100.20"], None)),
-        Some(ProxyRelation::LastHop)
-    );
-    assert_eq!(
-        relation(proxied(
+    use ProxyRelation::{Beyond, LastHop, Unknown};
+    for (client_ip, addresses, bound, relation) in [
+        // The proxy's own address, or the one it leaves from.
+        ("198.51.100.20", &["198.51.100.20"][..], None, LastHop),
+        (
             "198.51.100.20",
             &["10.0.0.1"],
-            Some("198.51.100.20:33000")
-        )),
-        Some(ProxyRelation::LastHop)
-    );
-    assert_eq!(
-        relation(proxied("203.0.113.9", &["198.51.100.20"], None)),
-        Some(ProxyRelation::Beyond)
-    );
-    assert_eq!(
-        relation(proxied("nonsense", &["198.51.100.20"], None)),
-        Some(ProxyRelation::Unknown)
-    );
-    assert_eq!(
-        relation(proxied("203.0.113.9", &[], None)),
-        Some(ProxyRelation::Unknown)
-    );
-    assert_eq!(
-        relation(classify(&seen("192.168.1.5:1", "203.0.113.7", "1"))),
-        None
-    );
+            Some("198.51.100.20:33000"),
+            LastHop,
+        ),
+        ("127.0.0.1", &["127.0.0.1"], None, LastHop),
+        // Another address than the one it leaves from, or than its own on the internet.
+        ("203.0.113.9", &["10.0.0.1"], Some("10.0.0.2:33000"), Beyond),
+        ("203.0.113.9", &["198.51.100.20"], None, Beyond),
+        // A proxy with several addresses, and one on this host (ssh -D), may leave from any.
+        ("203.0.113.9", &["10.0.0.1"], None, Unknown),
+        ("203.0.113.9", &["127.0.0.1"], None, Unknown),
+        (
+            "203.0.113.9",
+            &["127.0.0.1"],
+            Some("127.0.0.1:33000"),
+            Unknown,
+        ),
+        ("203.0.113.9", &[], None, Unknown),
+        ("nonsense", &["198.51.100.20"], None, Unknown),
+    ] {
+        assert_eq!(
+            proxied(client_ip, addresses, bound).proxy,
+            Some(relation),
+            "{client_ip} {addresses:?} {bound:?}"
+        );
+    }
+    let direct = classify(&seen("192.168.1.5:1", "203.0.113.7", "1"));
+    assert_eq!(direct.proxy, None);
+}
+
+fn from_peer(local: &str, client_ip: &str, peer: &str) -> Verdict {
+    classify(&Observation {
+        peer: Some(SocketAddr::new(peer.parse().unwrap(), 1863)),
+        ..seen(local, client_ip, "51234")
+    })
 }
 
 #[test]
-fn a_private_client_ip_from_a_public_server_is_flagged() {
-    let with_peer = |client_ip: &str, peer: &str| {
-        let verdict = classify(&Observation {
-            peer: Some(SocketAddr::new(peer.parse().unwrap(), 1863)),
-            ..seen("192.168.1.5:51234", client_ip, "51234")
-        });
-        verdict
-            .warnings
-            .iter()
-            .any(|w| matches!(w, Warning::ClientIpNotGlobal(_)))
-    };
-    for private in [
-        "10.0.0.1",
-        "100.64.0.1",
-        "127.0.0.1",
-        "169.254.1.1",
-        "fd00::1",
-        "fe80::1",
-    ] {
-        assert!(with_peer(private, "198.51.100.1"), "{private}");
-        assert!(
-            !with_peer(private, "192.168.1.1"),
-            "{private} on a private network"
-        );
+fn a_private_client_ip_from_a_server_on_the_internet_keeps_the_label_and_is_told() {
+    for private in ["10.0.0.1", "100.64.0.1", "169.254.1.1", "fd00::1"] {
+        let ip = private.parse().unwrap();
+        let verdict = from_peer("192.168.1.5:51234", private, "198.51.100.1");
+        assert_eq!(verdict.label, Label::IpRestrictNat, "{private}");
+        let warning = Warning::ClientIpNotGlobal(ip);
+        assert!(verdict.warnings.contains(&warning), "{private}");
+        let near = from_peer("192.168.1.5:51234", private, "192.168.1.1");
+        assert!(!near.warnings.contains(&warning), "{private}");
     }
-    assert!(!with_peer("203.0.113.7", "198.51.100.1"));
+    let usual = from_peer("192.168.1.5:51234", "203.0.113.7", "198.51.100.1");
+    assert_eq!(usual.warnings, [Warning::TcpFlowOnly]);
+}
+
+#[test]
+fn the_servers_own_address_as_client_ip_is_told_on_every_network() {
+    for server in ["198.51.100.1", "192.168.1.1", "fd00::1"] {
+        let ip = server.parse().unwrap();
+        let verdict = from_peer("192.168.1.5:51234", server, server);
+        assert_eq!(verdict.label, Label::IpRestrictNat, "{server}");
+        assert!(verdict.warnings.contains(&Warning::ClientIpIsServer(ip)));
+    }
+    // A server on this very host has our address.
+    let here = from_peer("192.168.1.5:51234", "192.168.1.5", "192.168.1.5");
+    assert_eq!(here.label, Label::DirectConnect);
+    assert_eq!(here.warnings, [Warning::TcpFlowOnly]);
+}
+
+#[test]
+fn behind_a_proxy_nothing_is_said_of_the_servers_address() {
+    let verdict = classify(&Observation {
+        path: PathKind::Socks5,
+        proxy: Some(Proxy {
+            name: "proxy.example:1080".into(),
+            addresses: vec!["198.51.100.20".parse().unwrap()],
+            bound: None,
+        }),
+        peer: Some("198.51.100.20:1080".parse().unwrap()),
+        ..seen("192.168.1.5:51234", "10.0.0.5", "33000")
+    });
+    assert_eq!(verdict.warnings, [Warning::TcpFlowOnly]);
+}
+
+#[test]
+fn a_loopback_client_ip_from_another_host_is_no_observation() {
+    for (local, client_ip, peer) in [
+        ("203.0.113.7:51234", "127.0.0.1", "203.0.113.80"),
+        ("192.168.1.5:51234", "127.0.0.1", "192.168.1.80"),
+        ("[2001:db8::5]:51234", "::1", "2001:db8::80"),
+        ("192.168.1.5:51234", "::ffff:127.0.0.1", "203.0.113.80"),
+    ] {
+        let verdict = from_peer(local, client_ip, peer);
+        let found = (verdict.label, verdict.reason);
+        let wanted = (Label::UnknownConnect, Reason::LoopbackElsewhere);
+        assert_eq!(found, wanted, "{local} {client_ip} {peer}");
+        assert_eq!(verdict.comparison.ip, Sameness::Unknown);
+        assert_eq!(verdict.comparison.port, Sameness::Unknown);
+    }
+    // Where the server's address is not known, only a loopback socket reaches this host.
+    let offline = classify(&seen("192.168.1.5:51234", "127.0.0.1", "51234"));
+    assert_eq!(offline.reason, Reason::LoopbackElsewhere);
+    for (local, peer) in [
+        ("127.0.0.1:51234", "127.0.0.1"),
+        ("192.168.1.5:51234", "192.168.1.5"),
+        ("[::ffff:192.168.1.5]:51234", "192.168.1.5"),
+    ] {
+        let here = from_peer(local, "127.0.0.2", peer);
+        assert_eq!(here.label, Label::IpRestrictNat, "{local} {peer}");
+    }
 }
 
 fn any_ip() -> impl Strategy<Value = IpAddr> {
@@ -303,7 +241,7 @@ proptest! {
     #[test]
     fn a_flow_nobody_rewrites_is_direct_in_every_spelling(v4: [u8; 4], port in 1u16.., swap: bool) {
         let ip = IpAddr::from(v4);
-        prop_assume!(!is_special(ip));
+        prop_assume!(!is_special(ip) && !ip.is_loopback());
         let value = if swap { swap_port(port) } else { port };
         for local in [ip, IpAddr::from(Ipv4Addr::from(v4).to_ipv6_mapped())] {
             for text in [ip.to_string(), format!("::ffff:{ip}"), format!("[::ffff:{ip}]")] {

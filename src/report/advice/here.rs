@@ -6,7 +6,7 @@ use super::{
     FIREWALL, FORWARD, NO_PROXY, OTHER_PERSON, OTHER_SERVER, REPEAT, SECOND_SERVER, SECURITY,
     STATUS_PAGE, UPNP, file_transfer, meaning, try_next, voice,
 };
-use crate::conntype::{Label, swap_port};
+use crate::conntype::{Label, Range, swap_port};
 use crate::report::text::sentence;
 use crate::report::{Compared, Report};
 
@@ -18,9 +18,10 @@ const MOST: usize = 4;
 pub fn meaning_here(report: &Report) -> &'static str {
     match (report.label, report.reason.code) {
         _ if shows_servers_proxy(report) => {
-            "The server sees an address that cannot come over the internet, so a proxy of its \
-             own must stand in front of it, and the label describes that one. What happens to \
-             this computer's address on the way is not known."
+            "The address that the server sees did not come from this computer over the internet: \
+             either the server is on this network and the router sent the connection back (a \
+             hairpin), or a proxy stands in front of the server. The label describes that one. \
+             What happens to this computer's address on the way to others is not known."
         }
         (Label::DirectConnect, _) if reach(report) == Some(Range::Loopback) => {
             "This look went to this very computer, so nothing was on the way. What stands \
@@ -30,6 +31,15 @@ pub fn meaning_here(report: &Report) -> &'static str {
             "Nothing between this computer and the server changes the address or the port. But \
              the address is one that the internet cannot call, so this server is close by, and \
              what stands between here and the internet did not show."
+        }
+        (Label::SymmetricNat, "port-kept-toward-one-server") => {
+            "Something on the way, most often a router, replaces the address, and replaces the \
+             port too toward some destinations. Nobody but the server knows the port that was \
+             opened toward it, so nobody else can call it."
+        }
+        (_, "observations-disagree") => {
+            "Connections from this computer are not all treated alike: the observations above \
+             contradict each other, and the label says only what they have in common."
         }
         (Label::SymmetricNat, "mapping-depends-on-destination") => {
             "Something on the way, most often a router, replaces both the address and the port, \
@@ -99,20 +109,15 @@ fn reach(report: &Report) -> Option<Range> {
 
 /// Whether the local address is none that the internet could call.
 fn is_close_by(report: &Report) -> bool {
-    reach(report).is_some_and(|range| range != Range::Public)
+    reach(report).is_some_and(|range| range != Range::Global)
 }
 
-/// Whether the address that the server saw is that of a proxy on the server's side.
+/// Whether the server saw a hairpin's address, or that of a proxy on its own side.
 fn shows_servers_proxy(report: &Report) -> bool {
-    let differs = report
-        .comparison
-        .as_ref()
-        .is_some_and(|c| c.ip == "different");
-    differs
-        && report
-            .warnings
-            .iter()
-            .any(|w| w.code == "client-ip-not-global")
+    report
+        .warnings
+        .iter()
+        .any(|w| matches!(w.code, "client-ip-not-global" | "client-ip-is-server"))
 }
 
 /// What to try after this run: what its addresses and its reason suggest, then what goes for the
@@ -152,9 +157,10 @@ fn fits(line: &str, report: &Report) -> bool {
         // Only a router of one's own opens ports, and it gives private addresses.
         UPNP | FORWARD => ours == Some(Range::Private),
         STATUS_PAGE => report.path.kind == "tcp" && ours == Some(Range::Private),
-        REPEAT => report.looks.is_empty(),
+        // Without a server nobody can log in again.
+        REPEAT => report.looks.is_empty() && report.server.is_some(),
         SECURITY if report.label == Label::PortRestrictNat => true,
-        SECURITY => matches!(ours, Some(Range::Public | Range::Shared)),
+        SECURITY => matches!(ours, Some(Range::Global | Range::Shared)),
         FIREWALL | OTHER_PERSON => ours != Some(Range::Loopback),
         _ => true,
     }
@@ -215,13 +221,13 @@ fn about_addresses(local: IpAddr, seen: Option<IpAddr>, different: bool) -> Opti
             "Ask a server on the internet: {seen} is no internet address either, so what stands \
              further on did not show."
         )),
-        (Range::Public, _) if local.is_ipv6() != seen.is_ipv6() => Some(
+        (Range::Global, _) if local.is_ipv6() != seen.is_ipv6() => Some(
             "Find out who translates: this computer speaks one kind of internet address (IPv6 \
              or IPv4) and the server sees the other, so a translator of the provider's (NAT64) \
              or a proxy stands between."
                 .to_owned(),
         ),
-        (Range::Public, _) if different => Some(format!(
+        (Range::Global, _) if different => Some(format!(
             "Look for a VPN or a proxy: {local} is an internet address of its own, and yet the \
              server sees another one."
         )),
@@ -239,57 +245,9 @@ fn other_order_fits(compared: &Compared, number: u16, local: u16) -> bool {
         }
 }
 
-/// What kind of network an address belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Range {
-    /// This computer alone.
-    Loopback,
-    /// A provider's shared address (RFC 6598).
-    Shared,
-    /// A private network (RFC 1918, RFC 4193) or a single link.
-    Private,
-    /// The internet, as far as the range tells.
-    Public,
-}
-
-impl Range {
-    fn of(ip: IpAddr) -> Self {
-        match ip {
-            IpAddr::V4(ip) if ip.is_loopback() => Self::Loopback,
-            IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => Self::Private,
-            IpAddr::V4(ip) => match ip.octets() {
-                [100, 64..128, ..] => Self::Shared,
-                _ => Self::Public,
-            },
-            IpAddr::V6(ip) if ip.is_loopback() => Self::Loopback,
-            IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => Self::Private,
-            IpAddr::V6(_) => Self::Public,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_ranges_end_where_the_registries_say() {
-        for (ip, range) in [
-            ("127.0.0.1", Range::Loopback),
-            ("::1", Range::Loopback),
-            ("100.63.255.255", Range::Public),
-            ("100.64.0.0", Range::Shared),
-            ("100.127.255.255", Range::Shared),
-            ("100.128.0.0", Range::Public),
-            ("172.31.0.1", Range::Private),
-            ("172.32.0.1", Range::Public),
-            ("fd00::1", Range::Private),
-            ("fe80::1", Range::Private),
-            ("2001:db8::1", Range::Public),
-        ] {
-            assert_eq!(Range::of(ip.parse().unwrap()), range, "{ip}");
-        }
-    }
 
     #[test]
     fn an_order_that_was_not_asked_for_is_noticed() {

@@ -177,7 +177,7 @@ fn a_gateway_and_a_proxy_stand_in_their_order() {
         roles(&proxied(
             PathKind::HttpGateway,
             "203.0.113.7",
-            &["192.168.1.1"],
+            &["198.51.100.20"],
             None
         )),
         ["this-host", "proxy", "rewriter", "gateway", "server"]

@@ -272,6 +272,38 @@ pub(super) fn verdicts() -> Vec<(&'static str, Report)> {
                 &seen("192.168.1.5:51236", "203.0.113.7", "40321"),
             ),
         ),
+        (
+            "symmetric-second-inside",
+            two_looks(&symmetric, &seen(home, "192.168.1.5", "51234")),
+        ),
+        (
+            "symmetric-two-addresses",
+            two_looks(&symmetric, &seen(home, "203.0.113.8", "40321")),
+        ),
+        (
+            "symmetric-port-kept-once",
+            two_looks(&seen(home, "203.0.113.7", "51234"), &symmetric),
+        ),
+        (
+            "unknown-connect-disagree",
+            two_looks(
+                &seen(public, "203.0.113.7", "51234"),
+                &seen(public, "198.51.100.80", "51234"),
+            ),
+        ),
+        (
+            "unknown-connect-loopback",
+            of(&seen(home, "127.0.0.1", "40321")),
+        ),
+        ("ip-restrict-servers-address", {
+            with(
+                &Observation {
+                    peer: Some(peer("192.168.1.2")),
+                    ..seen(home, "192.168.1.2", "51234")
+                },
+                at("192.168.1.2:1863"),
+            )
+        }),
         ("offline", {
             let seen = Observation::new(home.parse().unwrap(), Some("203.0.113.7"), Some("51234"));
             with(&seen, Context::default())
@@ -301,7 +333,16 @@ pub(super) fn verdicts() -> Vec<(&'static str, Report)> {
         ),
         (
             "unknown-nat-proxy-beyond",
-            proxied(PathKind::HttpConnect, "203.0.113.7", &["192.168.1.1"], None),
+            proxied(
+                PathKind::HttpConnect,
+                "203.0.113.7",
+                &["198.51.100.20"],
+                None,
+            ),
+        ),
+        (
+            "unknown-nat-proxy-dual-homed",
+            proxied(PathKind::Socks5, "203.0.113.7", &["192.168.1.1"], None),
         ),
         (
             "unknown-nat-proxy-unknown",
