@@ -48,7 +48,30 @@ fn every_path_is_told_as_it_is() -> Result<(), Error> {
     let wanted: Vec<&str> = wanted.lines().filter(|words| !words.is_empty()).collect();
     let is_wanted =
         |row: &&Row| wanted.is_empty() || wanted.iter().any(|words| row.path.contains(words));
-    let rows: Vec<&Row> = [
+    let asked: Vec<&Row> = rows().filter(is_wanted).collect();
+    table::run(&asked, std::env::var_os("NAT_LAB_SHOW").is_some())?;
+    if std::env::var_os("NAT_LAB_WRITE").is_some() {
+        std::fs::write(PAGE, table::page(rows()))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_page_has_every_path() -> Result<(), Error> {
+    let written = std::fs::read_to_string(PAGE)?;
+    assert!(
+        written == table::page(rows()),
+        "{PAGE} is not up to date: scripts/nat-lab --write"
+    );
+    Ok(())
+}
+
+/// The table for readers, written by the lab itself.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/paths.md");
+
+/// Every path there is.
+fn rows() -> impl Iterator<Item = &'static Row> {
+    [
         nats::ROWS,
         looks::ROWS,
         firewalls::ROWS,
@@ -59,9 +82,6 @@ fn every_path_is_told_as_it_is() -> Result<(), Error> {
     ]
     .into_iter()
     .flatten()
-    .filter(is_wanted)
-    .collect();
-    table::run(&rows, std::env::var_os("NAT_LAB_SHOW").is_some())
 }
 
 /// Lets the tests of this file run one after the other: some look at the clock.

@@ -1,5 +1,6 @@
 //! The two ends of a path, both the built binary: `serve`, and the tool itself.
 
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,11 @@ impl Server {
     /// With options, which may take the place of those in [`LISTENS`]. Who may sign in is among them.
     pub(crate) fn start_with(net: &Topology, options: &[&str]) -> Result<Self, Error> {
         Self::start_on(&net.server, net, options)
+    }
+
+    /// The authority's certificate.
+    pub(crate) fn ca(&self) -> PathBuf {
+        ca(&self.folder)
     }
 
     /// On another host, but in the name of this network's server.
@@ -68,7 +74,7 @@ impl Tool {
             .args(["--user", "user@example.com"])
             .args(["--server", &net.servers[0].to_string()])
             .arg("--ca-file")
-            .arg(ca(&server.folder))
+            .arg(server.ca())
             .env("MSNP9_PASSWORD", PASSWORD);
         // The tool's own default.
         let timeout = Duration::from_secs(20);
@@ -147,6 +153,6 @@ fn binary(host: &Host) -> Command {
     command
 }
 
-fn ca(folder: &TempDir) -> std::path::PathBuf {
+fn ca(folder: &TempDir) -> PathBuf {
     folder.path().join("ca.pem")
 }

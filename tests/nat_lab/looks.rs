@@ -1,7 +1,10 @@
 //! More looks than one: at a second server, and at the same one again.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use crate::ends::{Server, Tool, login};
-use crate::lab::{Error, topology};
+use crate::lab::topology::{self, Port, Topology};
+use crate::lab::{Error, proxies};
 use crate::run::Run;
 use crate::table::Row;
 
@@ -26,6 +29,61 @@ pub(crate) const ROWS: &[Row] = &[
             ("/mapping", "endpoint-dependent"),
             ("/reason/code", "mapping-depends-on-destination"),
             ("/alternatives", "[]"),
+        ],
+    },
+    Row {
+        path: "one mapping, second server inside the NAT",
+        run: second_inside,
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            ("/alternatives", r#"["Unknown-NAT"]"#),
+            ("/mapping", "null"),
+            ("/looks/1/label", "Direct-Connect"),
+            ("~/warnings", "second-not-translated"),
+        ],
+    },
+    Row {
+        path: "one mapping, second server behind a proxy of its own",
+        run: second_behind_relay,
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            ("/alternatives", r#"["Unknown-NAT"]"#),
+            ("/mapping", "null"),
+            ("/looks/1/label", "Unknown-Connect"),
+            ("~/warnings", "second-undetermined"),
+        ],
+    },
+    Row {
+        path: "another address toward each server",
+        run: || login(address_pool(), SECOND),
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            ("/alternatives", r#"["Unknown-NAT"]"#),
+            ("/mapping", "null"),
+            ("/looks/1/client_ip", "203.0.113.8"),
+            ("~/warnings", "two-outside-addresses"),
+        ],
+    },
+    Row {
+        path: "port kept toward the first server only",
+        run: || login(kept_toward("203.0.113.80"), SECOND),
+        expected: "Symmetric-NAT different/same 0",
+        facts: KEPT_ONCE,
+    },
+    Row {
+        path: "port kept toward the second server only",
+        run: || login(kept_toward("203.0.113.81"), SECOND),
+        expected: "Symmetric-NAT different/different 0",
+        facts: KEPT_ONCE,
+    },
+    Row {
+        path: "one port, two logins by way of a dispatch server that takes turns",
+        run: dispatch_takes_turns,
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            ("/alternatives", r#"["Unknown-NAT"]"#),
+            ("/looks/0/client_port", "12785"),
+            ("/looks/1/client_port", "12785"),
         ],
     },
     Row {
@@ -145,6 +203,101 @@ const LEFT_OPEN: &[crate::table::Fact] = &[
     ("/mapping", "null"),
     ("~/warnings", "look-failed"),
 ];
+
+/// The mapping depends on the destination, whichever server is asked first.
+const KEPT_ONCE: &[crate::table::Fact] = &[
+    ("/alternatives", "[]"),
+    ("/mapping", "endpoint-dependent"),
+    ("/reason/code", "port-kept-toward-one-server"),
+];
+
+/// The second server is on the router, at its inside address.
+fn second_inside() -> Result<Run, Error> {
+    let net = topology::endpoint_independent()?;
+    let first = Server::start(&net)?;
+    let name = ["--open", "--tls-name", "192.168.1.1"];
+    let second = Server::start_on(&net.routers[0], &net, &name)?;
+    let folder = tempfile::tempdir()?;
+    let both = folder.path().join("both.pem");
+    let read = |server: &Server| std::fs::read(server.ca());
+    std::fs::write(&both, [read(&first)?, read(&second)?].concat())?;
+    let ca_file = both.to_string_lossy();
+    let args = ["--ca-file", &ca_file, "--second-server", "192.168.1.1"];
+    Ok(Tool::new(&net, &first).args(&args).run()?.seen_as(&net))
+}
+
+/// The second server's address is that of a relay on the server's host.
+fn second_behind_relay() -> Result<Run, Error> {
+    let net = topology::endpoint_independent()?;
+    let behind = SocketAddr::from((Ipv4Addr::LOCALHOST, 1863));
+    let listen = format!("{},{behind}", net.dial(1863));
+    let server = Server::start_with(&net, &["--open", "--listen", &listen])?;
+    let _relay = proxies::relay(&net.server, net.dial_all(1863)[1], Some(behind))?;
+    Ok(Tool::new(&net, &server).args(SECOND).run()?.seen_as(&net))
+}
+
+/// A NAT with two public addresses, one for each server.
+fn address_pool() -> Result<Topology, Error> {
+    let rules = "ip daddr 203.0.113.80 meta l4proto tcp snat to 203.0.113.7:61000-62999
+        meta l4proto tcp snat to 203.0.113.8:63000-65535";
+    let net = topology::behind_nat("pool", "address pool", rules, Port::ChangedPerServer)?;
+    net.routers[0].add_address(&net.links[1].a.1, "203.0.113.8/24")?;
+    Ok(net)
+}
+
+/// A NAT that keeps the port toward one server and replaces it toward all others. The kernel uses
+/// an outside port again that fits both rules, so the ranges are apart.
+fn kept_toward(server: &str) -> Result<Topology, Error> {
+    let rules = format!(
+        "ip daddr {server} meta l4proto tcp masquerade to :41024-41119
+        meta l4proto tcp masquerade to :61000-65535 fully-random"
+    );
+    let port = match server {
+        "203.0.113.80" => Port::Kept,
+        _ => Port::Changed,
+    };
+    topology::behind_nat("keptonce", "port kept toward one server", &rules, port)
+}
+
+/// Two dispatch servers that take turns at one address, each of which refers to another
+/// notification server. The NAT gives every connection to those the same outside port, which it
+/// can: their destinations differ.
+fn dispatch_takes_turns() -> Result<Run, Error> {
+    let rules = "meta l4proto tcp tcp dport 1863 snat to 203.0.113.7:61745
+        meta l4proto tcp masquerade";
+    let net = topology::behind_nat("turns", "one outside port", rules, Port::Changed)?;
+    let one = [
+        "--dispatch-listen",
+        "203.0.113.80:1865",
+        "--advertise",
+        "203.0.113.80",
+    ];
+    let server = Server::start_with(&net, &[&["--open"], &one[..]].concat())?;
+    let other = [
+        "--listen",
+        "127.0.0.1:1866",
+        "--dispatch-listen",
+        "203.0.113.80:1867",
+        "--advertise",
+        "203.0.113.81:1863",
+        "--passport-listen",
+        "127.0.0.1:8443",
+        "--gateway-listen",
+        "127.0.0.1:8080",
+    ];
+    let _other = Server::start_with(&net, &[&["--open"], &other[..]].concat())?;
+    net.server.nft(
+        "table ip turns {
+            chain in {
+                type nat hook prerouting priority dstnat;
+                tcp dport 1864 redirect to :numgen inc mod 2 map { 0 : 1865, 1 : 1867 }
+            }
+        }",
+    )?;
+    Tool::new(&net, &server)
+        .args(&["--server", "203.0.113.80:1864", "--repeat", "2"])
+        .run()
+}
 
 fn second_refuses() -> Result<Run, Error> {
     let net = topology::endpoint_dependent()?;

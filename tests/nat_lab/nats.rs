@@ -140,11 +140,20 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "relay in front of the server",
-        run: relay_before_server,
-        expected: "Symmetric-NAT different/different 0",
+        run: || relay_before_server(Ipv4Addr::LOCALHOST),
+        expected: "Unknown-Connect unknown/unknown 5",
         facts: &[
             ("/observed/client_ip/ip", "127.0.0.1"),
-            ("~/warnings", "client-ip-not-global"),
+            ("/error/code", "client-ip-loopback"),
+        ],
+    },
+    Row {
+        path: "relay in front of the server, at its own address",
+        run: || relay_before_server(Ipv4Addr::new(203, 0, 113, 80)),
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            ("/observed/client_ip/ip", "203.0.113.80"),
+            ("~/warnings", "client-ip-is-server"),
         ],
     },
     Row {
@@ -183,11 +192,11 @@ fn redirected() -> Result<topology::Topology, Error> {
     topology::transparent_redirect(1863, |router, at, _| proxies::relay(router, at, None))
 }
 
-/// As with a reverse proxy that nobody told the server about.
-fn relay_before_server() -> Result<Run, Error> {
+/// As with a reverse proxy that nobody told the server about; the server listens at `ip`.
+fn relay_before_server(ip: Ipv4Addr) -> Result<Run, Error> {
     let net = topology::direct()?;
-    let server = Server::start_with(&net, &["--open", "--listen", "127.0.0.1:1863"])?;
-    let behind = SocketAddr::from((Ipv4Addr::LOCALHOST, 1863));
+    let behind = SocketAddr::from((ip, 1865));
+    let server = Server::start_with(&net, &["--open", "--listen", &behind.to_string()])?;
     let _relay = proxies::relay(&net.server, net.dial(1863), Some(behind))?;
     Tool::new(&net, &server).run()
 }

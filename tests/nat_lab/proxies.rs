@@ -129,8 +129,16 @@ pub(crate) const ROWS: &[Row] = &[
         expected: "Unknown-NAT different/unknown 0",
         facts: &[
             ("/path/proxy/bound", "null"),
+            ("/path/proxy/relation", "unknown"),
+            ("/path/hops/2/role", "server"),
             ("/observed/client_ip/ip", "203.0.113.20"),
         ],
+    },
+    Row {
+        path: "SOCKS5 on this host, behind a NAT (microsocks)",
+        run: on_this_host,
+        expected: "Unknown-NAT different/unknown 0",
+        facts: UNKNOWN_RELATION,
     },
     Row {
         path: "SOCKS5, A and AAAA, the proxy has IPv4 only (microsocks)",
@@ -163,7 +171,7 @@ pub(crate) const ROWS: &[Row] = &[
         path: "CONNECT, proxy behind a NAT (tinyproxy)",
         run: || behind_nat(open_tinyproxy, "http"),
         expected: "Unknown-NAT different/unknown 0",
-        facts: BEYOND,
+        facts: UNKNOWN_RELATION,
     },
     Row {
         path: "ALL_PROXY with --proxy env",
@@ -224,7 +232,15 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
-/// What rewrites the address again stands beyond the proxy.
+/// Neither the proxy's inside address nor one of loopback tells where it leaves from.
+const UNKNOWN_RELATION: &[crate::table::Fact] = &[
+    ("/path/proxy/relation", "unknown"),
+    ("/path/proxy/bound", "null"),
+    ("/observed/client_ip/ip", "203.0.113.7"),
+    ("/path/hops/2/role", "server"),
+];
+
+/// The proxy says where it leaves from, and what rewrites the address again stands beyond it.
 const BEYOND: &[crate::table::Fact] = &[
     ("/path/proxy/relation", "beyond"),
     ("/observed/client_ip/ip", "203.0.113.7"),
@@ -358,6 +374,17 @@ fn behind_nat(start: Start, scheme: &str) -> Result<Run, Error> {
     let _proxy = start(&net.routers[0], INSIDE)?;
     Tool::new(&net, &server)
         .args(&["--proxy", &format!("{scheme}://{INSIDE}")])
+        .run()
+}
+
+/// As with `ssh -D`: a proxy at loopback, and the router rewrites what it sends.
+fn on_this_host() -> Result<Run, Error> {
+    let net = topology::masquerade()?;
+    let server = Server::start(&net)?;
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 1080));
+    let _proxy = open_microsocks(&net.client, at)?;
+    Tool::new(&net, &server)
+        .args(&["--proxy", &format!("socks5://{at}")])
         .run()
 }
 

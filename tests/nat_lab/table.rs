@@ -87,6 +87,29 @@ pub(crate) fn run(rows: &[&Row], show: bool) -> Result<(), Error> {
     Ok(())
 }
 
+/// The rows as a page of Markdown.
+pub(crate) fn page(rows: impl Iterator<Item = &'static Row>) -> String {
+    let mut page = PAGE_HEAD.to_owned();
+    for row in rows {
+        let _ = writeln!(page, "| {} | `{}` |", row.path, row.expected);
+    }
+    page
+}
+
+const PAGE_HEAD: &str = "\
+# Tested paths
+
+`scripts/nat-lab` runs the tool against its own server on each of these paths, through real network
+namespaces, nftables, TUN devices and Debian's proxies. *Result* is the label, the two comparisons
+(address/port) and the exit code, or, for a failure, the exit code, the stage and the error code. The
+lab also checks the JSON of each run for more than the table has room for.
+
+`scripts/nat-lab --write` writes this page after all paths have passed.
+
+| path | result |
+|---|---|
+";
+
 /// All that is wrong with a run, and what the tool printed, in lines; `None` if all is right.
 fn mistakes(row: &Row, run: &Run, got: &str) -> Option<String> {
     let mut text = String::new();
