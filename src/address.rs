@@ -24,6 +24,11 @@ pub enum BadAddress {
     /// What stands after the colon is no port.
     #[error("'{0}': the port must be a number from 1 to 65535")]
     BadPort(String),
+    /// A web address.
+    #[error(
+        "'{0}' is a web address: leave out the scheme and the path, HOST or HOST:PORT is wanted"
+    )]
+    Scheme(String),
     /// It holds characters that no host name has.
     #[error("'{0}' is no host name or address")]
     BadHost(String),
@@ -42,13 +47,11 @@ impl Address {
                 .take(80)
                 .collect::<String>()
         };
-        // A web address is a common mistake; its "port" would be a confusing thing to name.
-        let parts = if text.contains("//") {
-            None
-        } else {
-            split(text)
-        };
-        let (host, port) = parts.ok_or_else(|| BadAddress::BadHost(shown()))?;
+        // A common mistake; its "port" would be a confusing thing to name.
+        if text.contains("://") {
+            return Err(BadAddress::Scheme(shown()));
+        }
+        let (host, port) = split(text).ok_or_else(|| BadAddress::BadHost(shown()))?;
         if host.is_empty() {
             return Err(BadAddress::NoHost(shown()));
         }

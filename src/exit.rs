@@ -21,6 +21,10 @@ pub enum Exit {
     NoProfile = 5,
     /// A bug of ours.
     Bug = 70,
+    /// SIGINT ended the run: 128 and the signal's number, as shells have it.
+    Interrupted = 130,
+    /// SIGTERM ended the run.
+    Terminated = 143,
 }
 
 /// The table as `--help` shows it.
@@ -31,22 +35,26 @@ pub const HELP: &str = "Exit codes:
   3   Unknown-Connect: the server could not be reached in time (DNS, TCP, TLS, proxy, timeout)
   4   Unknown-Connect: the credentials were refused
   5   Unknown-Connect: the server answered, but not with a usable profile
-  70  a bug in this program";
+  70  a bug in this program
+  130 Unknown-Connect: interrupted by SIGINT (Ctrl-C); 143: by SIGTERM";
 
 impl Exit {
     /// The exit code of a verdict. `failure` is what kept us from one, if something did;
     /// `expected` is empty where nothing was expected.
     #[must_use]
     pub fn of(label: Label, failure: Option<Class>, expected: &[Label]) -> Self {
-        if expected.contains(&label) {
-            return Self::Done;
+        match failure {
+            Some(Class::Interrupted) => return Self::Interrupted,
+            Some(Class::Terminated) => return Self::Terminated,
+            _ if expected.contains(&label) => return Self::Done,
+            _ => {}
         }
         match (label.determined(), failure) {
             (true, _) if expected.is_empty() => Self::Done,
             (true, _) => Self::Unexpected,
             (false, Some(Class::Unreachable)) => Self::Unreachable,
             (false, Some(Class::Credentials)) => Self::Credentials,
-            (false, Some(Class::NoProfile) | None) => Self::NoProfile,
+            (false, _) => Self::NoProfile,
         }
     }
 
@@ -86,5 +94,8 @@ mod tests {
             code(UnknownConnect, Some(Class::Unreachable), &[UnknownConnect]),
             0
         );
+        for (class, number) in [(Class::Interrupted, 130), (Class::Terminated, 143)] {
+            assert_eq!(code(UnknownConnect, Some(class), &[UnknownConnect]), number);
+        }
     }
 }

@@ -61,6 +61,10 @@ pub enum Class {
     Credentials,
     /// The server answered, but not with a usable profile.
     NoProfile,
+    /// SIGINT, Ctrl-C on a terminal, ended the run.
+    Interrupted,
+    /// SIGTERM ended the run.
+    Terminated,
 }
 
 /// Why there is no verdict: one line for a person, one word for a program.
@@ -120,6 +124,12 @@ impl Failure {
         remedy: impl Into<String>,
     ) -> Self {
         Self::new(Class::NoProfile, stage, code, message.into(), remedy.into())
+    }
+
+    /// A signal ended the run; `class` says which.
+    pub fn interrupted(class: Class, stage: Stage, message: impl Into<String>) -> Self {
+        let remedy = "run it again and let it finish".to_owned();
+        Self::new(class, stage, "interrupted", message.into(), remedy)
     }
 
     fn new(

@@ -221,7 +221,7 @@ fn what_is_wrong_on_the_command_line_is_2() {
         (&["--server", "ns.example:0", "--user", "a@b.c"], "port"),
         (
             &["--server", "http://ns.example", "--user", "a@b.c"],
-            "no host name",
+            "web address",
         ),
         (&["--network", "msn", "--user", "a@b.c"], "--network list"),
         (&login, "--password-file"),

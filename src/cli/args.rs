@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Parser, Subcommand};
 
+use super::environment::Origins;
 use crate::conntype::{Label, PathKind, PortOrder, can_be_local};
 use crate::msnp::Dialect;
 use crate::net::Url;
@@ -157,6 +158,9 @@ pub(super) struct CheckArgs {
     /// Time for the whole run, in seconds
     #[arg(long, env = "MSNP9_TIMEOUT", value_name = "SECONDS", default_value_t = 20.0, value_parser = parse_seconds)]
     pub(super) timeout: f64,
+
+    #[arg(skip)]
+    pub(super) origins: Origins,
 }
 
 /// How the result is shown; every command takes these.

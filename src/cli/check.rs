@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::args::CheckArgs;
 use super::output::Output;
 use super::settings::{self, Settings};
-use super::{CommandError, networks};
+use super::{CommandError, networks, signals};
 use crate::address::Address;
 use crate::conntype::{Destination, Verdict, Warning, classify, settle};
 use crate::exit::Exit;
@@ -29,17 +30,29 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
         print::result(&text).context("print the networks")?;
         return Ok(Exit::Done);
     }
-    let settings = settings::settings(args)?;
     let runtime = runtime()?;
-    let report = runtime.block_on(report(&settings, output));
-    let exit = output.finish(&report);
-    // A name look-up may still hang in the system; nobody waits for it.
+    let exit = log_in(args, output, &runtime);
+    // A name look-up or a password may still be waited for; nobody else waits for it.
     runtime.shutdown_background();
-    Ok(exit)
+    exit
+}
+
+fn log_in(args: CheckArgs, output: &Output, runtime: &Runtime) -> Result<Exit, CommandError> {
+    let settings = settings::settings(args, runtime)?;
+    let trail = Trail::new(output.progress());
+    let work = report(&settings, &trail, output);
+    let report = signals::until_signal(runtime, work).unwrap_or_else(|class| {
+        let context = Context {
+            expected: output.expected.clone(),
+            ..trail.context(&settings.plan.server)
+        };
+        Report::of_failure(&trail.interrupted(class), context)
+    });
+    Ok(output.finish(&report))
 }
 
 /// One thread is all that one login needs, and it starts in no time.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+pub(super) fn runtime() -> Result<Runtime, CommandError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -48,11 +61,10 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
 }
 
 /// Carries the settings out and says what came of it.
-pub(super) async fn report(settings: &Settings, output: &Output) -> Report {
+pub(super) async fn report(settings: &Settings, trail: &Trail, output: &Output) -> Report {
     let plan = &settings.plan;
-    let trail = Trail::new(output.progress());
     let until = Instant::now() + plan.timeout;
-    let seen = observe(plan, &trail, until).await;
+    let seen = observe(plan, trail, until).await;
     let context = || Context {
         expected: output.expected.clone(),
         ..trail.context(&plan.server)

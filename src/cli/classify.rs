@@ -1,14 +1,15 @@
 //! The verdict on values that were seen elsewhere; no network.
 
+use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
-use super::CommandError;
 use super::args::{parse_endpoint, parse_order, parse_path};
 use super::output::Output;
+use super::{CommandError, check, signals};
 use crate::conntype::{Observation, PathKind, PortOrder, classify};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
@@ -87,15 +88,22 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
-    let mut bytes = Vec::new();
-    let done = if path == Path::new("-") {
-        std::io::stdin()
-            .lock()
-            .take(MAX_FILE)
-            .read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+    let is_stdin = path == Path::new("-");
+    let file = path.to_owned();
+    let read = move || {
+        let mut bytes = Vec::new();
+        match is_stdin {
+            true => std::io::stdin()
+                .lock()
+                .take(MAX_FILE)
+                .read_to_end(&mut bytes),
+            false => File::open(file).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes)),
+        }
+        .map(|_| bytes)
     };
-    done.with_context(|| format!("read --profile {}", path.display()))?;
-    Ok(bytes)
+    // Somebody types, or a pipe is slow: a signal ends that like any other run.
+    let runtime = check::runtime()?;
+    let done = signals::blocking(&runtime, read);
+    runtime.shutdown_background();
+    Ok(done?.with_context(|| format!("read --profile {}", path.display()))?)
 }

@@ -15,10 +15,12 @@ use super::CommandError;
 use super::check;
 use super::output::Output;
 use super::settings::Settings;
+use super::signals;
 use crate::address::Address;
 use crate::conntype::{Label, PortOrder, Warning};
 use crate::exit::Exit;
-use crate::net::{Bind, Family, Passport, Plan, Proxies, Url, read_certificates};
+use crate::net::{Bind, Family, Passport, Plan, Proxies, Trail, Url, read_certificates};
+use crate::report::text::wrap;
 use crate::report::{Report, SCHEMA_VERSION, print};
 use crate::secret::SecretString;
 use crate::server::{Config, PortField, Server};
@@ -118,25 +120,24 @@ struct Row {
 
 pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError> {
     let runtime = check::runtime()?;
+    let show = |kind| {
+        signals::until_signal(&runtime, show(kind, output))
+            .map_err(CommandError::Interrupted)?
+            .map_err(CommandError::Other)
+    };
     if let Some(kind) = args.path {
-        let report = runtime
-            .block_on(show(kind, output))
-            .map_err(CommandError::Other)?;
-        return Ok(output.finish(&report));
+        return Ok(output.finish(&show(kind)?));
     }
     let mut rows = Vec::new();
     for kind in Kind::ALL {
-        let report = runtime
-            .block_on(show(kind, output))
-            .map_err(CommandError::Other)?;
-        rows.push((kind, report));
+        rows.push((kind, show(kind)?));
     }
     let as_it_must_be = rows
         .iter()
         .all(|(kind, report)| report.label == kind.label());
     let text = match output.json {
         true => document(rows)?,
-        false => table(&rows),
+        false => table(&rows, print::width_of(&std::io::stdout())),
     };
     print::result(&text)
         .context("print the table")
@@ -205,7 +206,8 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
         second: None,
         repeat: 1,
     };
-    let mut report = check::report(&settings, output).await;
+    let trail = Trail::new(output.progress());
+    let mut report = check::report(&settings, &trail, output).await;
     // Nobody else is signed in at a server that was made a moment ago.
     report
         .warnings
@@ -242,7 +244,7 @@ fn document(rows: Vec<(Kind, Report)>) -> Result<String, CommandError> {
         .map_err(CommandError::Other)
 }
 
-fn table(rows: &[(Kind, Report)]) -> String {
+fn table(rows: &[(Kind, Report)], width: usize) -> String {
     let head = ["path", "this host", "ClientIP", "ClientPort", "label"].map(str::to_owned);
     let mut lines = vec![head];
     lines.extend(rows.iter().map(|(kind, report)| {
@@ -258,31 +260,42 @@ fn table(rows: &[(Kind, Report)]) -> String {
             report.label.to_string(),
         ]
     }));
-    let width = |column: usize| {
+    let widest = |column: usize| {
         lines
             .iter()
             .map(|line| line[column].len())
             .max()
             .unwrap_or(0)
     };
-    let widths: [usize; 4] = std::array::from_fn(width);
-    let mut text: String = lines
-        .iter()
-        .map(|[path, local, ip, port, label]| {
-            let [a, b, c, d] = widths;
-            format!("{path:a$}  {local:b$}  {ip:c$}  {port:>d$}  {label}\n")
-        })
-        .collect();
+    let widths: [usize; 5] = std::array::from_fn(widest);
+    let [a, b, c, d, _] = widths;
+    let is_narrow = widths.iter().sum::<usize>() + 4 * 2 > width;
+    let mut text: String = match is_narrow {
+        false => lines
+            .iter()
+            .map(|[path, local, ip, port, label]| {
+                format!("{path:a$}  {local:b$}  {ip:c$}  {port:>d$}  {label}\n")
+            })
+            .collect(),
+        // One value below the other.
+        true => lines[1..]
+            .iter()
+            .map(|[path, local, ip, port, label]| {
+                format!(
+                    "{path:a$}  {label}\n  this host   {local}\n  ClientIP    {ip}\n  ClientPort  {port}\n"
+                )
+            })
+            .collect(),
+    };
     for (kind, report) in rows {
         if let Some(error) = &report.error {
-            text.push_str(&format!(
-                "\n{}: {}; {}\n",
-                kind.as_str(),
-                error.message,
-                error.remedy
-            ));
+            let line = format!("{}: {}; {}", kind.as_str(), error.message, error.remedy);
+            text.push('\n');
+            text.extend(wrap(&line, width).iter().map(|line| format!("{line}\n")));
         }
     }
-    text.push_str("\nClientPort is printed as Microsoft's servers did, its two bytes exchanged.\n");
+    text.push('\n');
+    let note = "ClientPort is printed as Microsoft's servers did, its two bytes exchanged.";
+    text.extend(wrap(note, width).iter().map(|line| format!("{line}\n")));
     text
 }

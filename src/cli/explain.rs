@@ -11,9 +11,6 @@ use crate::exit::Exit;
 use crate::report::text::wrap;
 use crate::report::{advice, print};
 
-/// The columns of a page.
-const WIDTH: usize = 80;
-
 /// Where the text beside a heading begins.
 const INDENT: usize = 20;
 
@@ -27,6 +24,24 @@ the client's own address and port, that gives the connection type:
   the same port      │ Direct-Connect      │ IP-Restrict-NAT
   another port       │ Port-Restrict-NAT   │ Symmetric-NAT or Unknown-NAT
   no port to compare │ Unknown-Connect     │ Unknown-NAT
+";
+
+/// The columns that [`TABLE`] needs.
+const TABLE_WIDTH: usize = 79;
+
+/// The same for narrower terminals.
+const LIST: &str = "\
+The server tells each client the address and port
+it sees. Compared with the client's own:
+
+  same address
+    same port         Direct-Connect
+    another port      Port-Restrict-NAT
+    no port           Unknown-Connect
+  another address
+    same port         IP-Restrict-NAT
+    another port      Symmetric-NAT or Unknown-NAT
+    no port           Unknown-NAT
 ";
 
 /// What the table cannot say.
@@ -59,7 +74,10 @@ pub(super) struct ExplainArgs {
 pub(super) fn run(args: &ExplainArgs, output: &Output) -> Result<Exit, CommandError> {
     let page = match output.json {
         true => format!("{:#}\n", json(args.label)),
-        false => text(args.label),
+        false => text(
+            args.label,
+            print::width_of(&std::io::stdout()).clamp(40, 100),
+        ),
     };
     print::result(&page)
         .context("print the page")
@@ -68,21 +86,24 @@ pub(super) fn run(args: &ExplainArgs, output: &Output) -> Result<Exit, CommandEr
 }
 
 /// The page for one label, or for all of them with the table first.
-fn text(label: Option<Label>) -> String {
+fn text(label: Option<Label>, width: usize) -> String {
     if let Some(label) = label {
-        return section(label);
+        return section(label, width);
     }
-    let mut page = TABLE.to_owned();
+    let mut page = match width < TABLE_WIDTH {
+        true => LIST.to_owned(),
+        false => TABLE.to_owned(),
+    };
     for limit in LIMITS {
         page.push('\n');
-        for line in wrap(limit, WIDTH) {
+        for line in wrap(limit, width) {
             page.push_str(&line);
             page.push('\n');
         }
     }
     for label in Label::ALL {
         page.push_str("\n\n");
-        page.push_str(&section(label));
+        page.push_str(&section(label, width));
     }
     page
 }
@@ -124,16 +145,21 @@ const fn seen_when(label: Label) -> &'static str {
     }
 }
 
-fn section(label: Label) -> String {
+fn section(label: Label, width: usize) -> String {
     let mut page = format!("{label}\n");
-    hang(&mut page, "  Seen when", seen_when(label));
-    hang(&mut page, "  Meaning", advice::meaning(label));
-    hang(&mut page, "  File transfer", advice::file_transfer(label));
-    hang(&mut page, "  Voice and webcam", advice::voice(label));
-    hang(&mut page, "  Other programs", advice::peers(label));
+    hang(&mut page, width, "  Seen when", seen_when(label));
+    hang(&mut page, width, "  Meaning", advice::meaning(label));
+    hang(
+        &mut page,
+        width,
+        "  File transfer",
+        advice::file_transfer(label),
+    );
+    hang(&mut page, width, "  Voice and webcam", advice::voice(label));
+    hang(&mut page, width, "  Other programs", advice::peers(label));
     for (at, line) in advice::try_next(label).iter().enumerate() {
         let heading = if at == 0 { "  What to try" } else { "" };
-        for (at, line) in wrap(line, WIDTH - INDENT - 2).iter().enumerate() {
+        for (at, line) in wrap(line, width - INDENT - 2).iter().enumerate() {
             let (heading, bullet) = if at == 0 { (heading, '-') } else { ("", ' ') };
             page.push_str(&format!("{heading:INDENT$}{bullet} {line}\n"));
         }
@@ -142,8 +168,8 @@ fn section(label: Label) -> String {
 }
 
 /// A heading, and a text that hangs beside it.
-fn hang(page: &mut String, heading: &str, text: &str) {
-    for (at, line) in wrap(text, WIDTH - INDENT).iter().enumerate() {
+fn hang(page: &mut String, width: usize, heading: &str, text: &str) {
+    for (at, line) in wrap(text, width - INDENT).iter().enumerate() {
         let heading = if at == 0 { heading } else { "" };
         page.push_str(&format!("{heading:INDENT$}{line}\n"));
     }
@@ -188,20 +214,22 @@ mod tests {
 
     #[test]
     fn the_pages_read_well() {
-        snapshot("explain", &text(None));
+        snapshot("explain", &text(None, 80));
         for label in Label::ALL {
             snapshot(
                 &format!("explain-{}", label.as_str().to_lowercase()),
-                &text(Some(label)),
+                &text(Some(label), 80),
             );
         }
     }
 
     #[test]
     fn no_line_is_wider_than_a_terminal() {
-        for line in text(None).lines() {
-            assert!(line.chars().count() <= WIDTH, "{line}");
-            assert_eq!(line.trim_end(), line);
+        for width in [50, 78, 79, 80, 100] {
+            for line in text(None, width).lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+                assert_eq!(line.trim_end(), line);
+            }
         }
     }
 

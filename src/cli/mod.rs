@@ -4,12 +4,14 @@ mod args;
 mod check;
 mod classify;
 mod demo;
+mod environment;
 mod explain;
 mod networks;
 mod output;
 mod secret_input;
 mod serve;
 mod settings;
+mod signals;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,10 +20,11 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args as _, CommandFactory, FromArgMatches};
 
-use args::{Action, Args, CheckArgs};
+use args::{Action, Args, CheckArgs, OutputArgs};
 use output::Output;
 
 use crate::exit::Exit;
+use crate::failure::Class;
 use crate::report::print;
 
 /// Why a command could not even begin.
@@ -33,6 +36,9 @@ enum CommandError {
     /// The server cannot do what it was told to.
     #[error("{0:#}")]
     Serve(anyhow::Error),
+    /// A signal ended the run before there was anything to report.
+    #[error("interrupted")]
+    Interrupted(Class),
     /// Something that must not happen.
     #[error("{0:#}")]
     Other(anyhow::Error),
@@ -70,35 +76,70 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
     // A bug of ours must not leave a program that reads our JSON without a document.
     match catch_unwind(AssertUnwindSafe(|| act(args, &output))) {
         Ok(Ok(exit)) => exit,
+        Ok(Err(CommandError::Interrupted(class))) => output.interrupted(class),
         Ok(Err(error)) => {
             print::tell(&format!("msnp9-conntype: {error}\n"));
             match error {
                 CommandError::Usage(_) => Exit::Usage,
                 CommandError::Serve(_) => Exit::Unexpected,
-                CommandError::Other(_) => output.bug(),
+                CommandError::Other(_) | CommandError::Interrupted(_) => output.bug(),
             }
         }
         Err(_) => output.bug(),
     }
 }
 
-/// Reads the words. What belongs to a login is refused beside another command: it would be
-/// ignored. What stands in the environment is not, since it may be meant for another run.
+/// Reads the words. What has no effect on a command is refused beside it. What stands in the
+/// environment is not, since it may be meant for another run.
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
-    let mut command = Args::command();
-    let matches = command.try_get_matches_from_mut(words)?;
-    if let Some(name) = matches.subcommand_name() {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let mut command = environment::without_empty(Args::command());
+    let matches = command
+        .try_get_matches_from_mut(&words)
+        .map_err(|error| environment::named(&mut command, error, &words))?;
+    if let Some((name, inner)) = matches.subcommand() {
         let login = CheckArgs::augment_args(clap::Command::new("login"));
-        let said = |arg: &&clap::Arg| {
-            matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+        let on_command_line = |arg: &clap::Arg, matches: &clap::ArgMatches| {
+            let id = arg.get_id().as_str();
+            let known = matches.try_contains_id(id).is_ok();
+            known && matches.value_source(id) == Some(ValueSource::CommandLine)
         };
-        if let Some(arg) = login.get_arguments().find(said) {
-            let word = arg.get_long().unwrap_or_default();
-            let text = format!("--{word} belongs to a login, not to '{name}'");
-            return Err(command.error(ErrorKind::ArgumentConflict, text));
-        }
+        let has_path = name == "demo" && inner.contains_id("path");
+        let output = OutputArgs::augment_args(clap::Command::new("output"));
+        let idle = output
+            .get_arguments()
+            .filter(|arg| !takes(name, arg.get_id().as_str(), has_path))
+            .find(|arg| on_command_line(arg, inner));
+        let foreign = login
+            .get_arguments()
+            .find(|arg| on_command_line(arg, &matches));
+        let text = match (foreign, idle) {
+            (Some(arg), _) => format!(
+                "--{} belongs to a login, not to '{name}'",
+                arg.get_long().unwrap_or_default()
+            ),
+            (None, Some(arg)) => format!(
+                "--{} has no effect on '{name}'",
+                arg.get_long().unwrap_or_default()
+            ),
+            (None, None) => return Args::from_arg_matches(&matches),
+        };
+        return Err(command.error(ErrorKind::ArgumentConflict, text));
     }
-    Args::from_arg_matches(&matches)
+    let mut args = Args::from_arg_matches(&matches)?;
+    args.check.origins = environment::origins(&command, &matches);
+    Ok(args)
+}
+
+/// Whether an option of the output has an effect on a command.
+fn takes(command: &str, option: &str, has_path: bool) -> bool {
+    match (command, option) {
+        ("explain", option) => option == "json",
+        ("serve", option) => option != "expect",
+        ("classify", option) => option != "verbose",
+        ("demo", "expect") => has_path,
+        _ => true,
+    }
 }
 
 fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {

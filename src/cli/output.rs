@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use super::args::OutputArgs;
 use crate::conntype::Label;
 use crate::exit::Exit;
+use crate::failure::{Class, Failure, Stage};
 use crate::net::Progress;
-use crate::report::{BUG_REMEDY, Report, human, json, print};
+use crate::report::{BUG_REMEDY, Context, Report, human, json, print};
 
 /// What was asked for.
 #[derive(Clone, Debug)]
@@ -41,7 +42,6 @@ impl Output {
         let _ = tracing_subscriber::fmt()
             .with_max_level(level)
             .with_writer(std::io::stderr)
-            .with_ansi(self.colour())
             .without_time()
             .with_target(false)
             .try_init();
@@ -52,19 +52,13 @@ impl Output {
         anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
     }
 
-    /// The columns of the terminal, where stderr is one.
-    fn width() -> usize {
-        match terminal_size::terminal_size_of(std::io::stderr()) {
-            Some((width, _)) => usize::from(width.0),
-            None => human::Style::default().width,
-        }
-    }
-
     /// What tells a waiting person what is waited for; only on a terminal.
     pub(super) fn progress(&self) -> Option<Progress> {
-        let watched = std::io::stderr().is_terminal() && !self.quiet && self.verbose == 0;
+        let watched = print::takes_status() && !self.quiet && self.verbose == 0;
         watched.then(|| -> Progress {
-            Box::new(|what| print::tell(&format!("\r\x1b[2Kwaiting for {what} …")))
+            Box::new(|what, since| {
+                print::status(&format!("waiting for {what} … {} s", since.as_secs()));
+            })
         })
     }
 
@@ -74,15 +68,16 @@ impl Output {
             true => json::render(report),
             false => format!("{}\n", report.label),
         };
-        if std::io::stderr().is_terminal() && !self.quiet {
-            print::tell("\r\x1b[2K");
-        }
         // Made before anything is printed: nothing may go wrong between the two.
         let story = (!self.quiet).then(|| {
             let style = human::Style {
                 colour: self.colour(),
                 verbose: self.verbose > 0,
-                width: Self::width(),
+                width: print::width_of(&std::io::stderr()),
+                // On one terminal, stdout's label stands right above.
+                label_shown: !self.json
+                    && std::io::stdout().is_terminal()
+                    && std::io::stderr().is_terminal(),
             };
             human::render(report, style)
         });
@@ -99,6 +94,16 @@ impl Output {
                 Exit::Bug
             }
         }
+    }
+
+    /// The result of a run that a signal ended before there was anything to report.
+    pub(super) fn interrupted(&self, class: Class) -> Exit {
+        let failure = Failure::interrupted(class, Stage::Connect, "interrupted before the login");
+        let context = Context {
+            expected: self.expected.clone(),
+            ..Context::default()
+        };
+        self.finish(&Report::of_failure(&failure, context))
     }
 
     /// The result of a run that met a bug of ours; the panic's own line is on stderr already.

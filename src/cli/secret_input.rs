@@ -1,51 +1,132 @@
 //! Where the password comes from; never from the command line itself.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, anyhow};
+use tokio::runtime::Runtime;
 
+use super::{CommandError, signals};
+use crate::failure::Class;
 use crate::msnp::Account;
+use crate::report::print;
 use crate::secret::{self, SecretString};
 
-/// The longest file that is read, in bytes.
+/// The longest first line that is read, in bytes.
 const MAX_FILE: u64 = 4096;
 
 /// The password: from the file, from `MSNP9_PASSWORD`, or from whoever sits at the terminal.
-pub(super) fn password(file: Option<&Path>, account: &Account) -> Result<SecretString> {
+///
+/// A pipe has until `timeout` to give its first line; a person has all the time there is.
+pub(super) fn password(
+    file: Option<&Path>,
+    account: &Account,
+    timeout: Duration,
+    runtime: &Runtime,
+) -> Result<SecretString, CommandError> {
     let text = match file {
-        Some(path) if path == Path::new("-") => {
-            first_line(io::stdin().lock()).context("read the password from stdin")?
-        }
-        Some(path) => File::open(path)
-            .and_then(first_line)
-            .with_context(|| format!("read the password from {}", path.display()))?,
+        Some(path) if path == Path::new("-") && io::stdin().is_terminal() => ask(account, runtime)?,
+        Some(path) => from_file(path.to_owned(), timeout, runtime)?,
         None => match std::env::var("MSNP9_PASSWORD") {
-            Ok(text) => text,
+            Ok(text) if !text.is_empty() => text,
             Err(std::env::VarError::NotUnicode(_)) => {
-                return Err(anyhow!("MSNP9_PASSWORD is no UTF-8"));
+                return Err(anyhow!("MSNP9_PASSWORD is not UTF-8").into());
             }
-            Err(std::env::VarError::NotPresent) => ask(account)?,
+            _ if io::stdin().is_terminal() => ask(account, runtime)?,
+            _ => {
+                return Err(anyhow!(
+                    "no password: give --password-file FILE (or '-' for stdin), or set \
+                     MSNP9_PASSWORD"
+                )
+                .into());
+            }
         },
     };
-    secret::password(text).context("the password cannot be used")
+    Ok(secret::password(text).context("the password cannot be used")?)
 }
 
-fn ask(account: &Account) -> Result<String> {
-    if !io::stdin().is_terminal() {
-        return Err(anyhow!(
-            "no password: give --password-file FILE (or '-' for stdin), or set MSNP9_PASSWORD"
-        ));
+/// Asks on the terminal. Whatever ends the question, the terminal is left as it was found.
+fn ask(account: &Account, runtime: &Runtime) -> Result<String, CommandError> {
+    let _terminal = Terminal::keep();
+    let prompt = format!("Password of {account}: ");
+    let typed = signals::blocking(runtime, move || rpassword::prompt_password(prompt))?;
+    typed.map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => CommandError::Interrupted(Class::Interrupted),
+        io::ErrorKind::UnexpectedEof => {
+            print::tell("\n");
+            CommandError::Usage(anyhow!("no password was typed"))
+        }
+        _ => CommandError::Usage(anyhow!(error).context("ask for the password")),
+    })
+}
+
+fn from_file(path: PathBuf, timeout: Duration, runtime: &Runtime) -> Result<String, CommandError> {
+    let name = match path == Path::new("-") {
+        true => "stdin".to_owned(),
+        false => path.display().to_string(),
+    };
+    // Opening a named pipe waits, too.
+    let read = move || match path == Path::new("-") {
+        true => first_line(io::stdin().lock()),
+        false => File::open(path).and_then(first_line),
+    };
+    let read = async { tokio::time::timeout(timeout, tokio::task::spawn_blocking(read)).await };
+    let line = match signals::until_signal(runtime, read).map_err(CommandError::Interrupted)? {
+        Ok(line) => line.map_err(|error| CommandError::Other(error.into()))?,
+        Err(_) => {
+            let seconds = timeout.as_secs_f64();
+            return Err(anyhow!(
+                "no password from {name} within {seconds} s; --timeout gives it longer"
+            )
+            .into());
+        }
+    };
+    Ok(line.with_context(|| format!("read the password from {name}"))?)
+}
+
+/// The terminal's modes, put back on drop: a signal may end the run while they are changed.
+#[cfg(unix)]
+struct Terminal(Option<rustix::termios::Termios>);
+
+#[cfg(unix)]
+impl Terminal {
+    fn keep() -> Self {
+        Self(rustix::termios::tcgetattr(io::stdin()).ok())
     }
-    rpassword::prompt_password(format!("Password of {account}: ")).context("ask for the password")
 }
 
-/// The first line; a file with more than that is taken at its word only up to there.
+#[cfg(unix)]
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+        let Some(before) = &self.0 else { return };
+        let is_changed =
+            tcgetattr(io::stdin()).is_ok_and(|now| now.local_modes != before.local_modes);
+        if is_changed {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+            // The prompt still stands on the line.
+            print::tell("\n");
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Terminal;
+
+#[cfg(not(unix))]
+impl Terminal {
+    const fn keep() -> Self {
+        Self
+    }
+}
+
+/// The first line, as soon as it is there.
 fn first_line(from: impl Read) -> io::Result<String> {
-    let mut text = String::new();
-    from.take(MAX_FILE).read_to_string(&mut text)?;
-    let line = text.split('\n').next().unwrap_or_default();
+    let mut line = String::new();
+    BufReader::new(from.take(MAX_FILE)).read_line(&mut line)?;
+    let line = line.strip_suffix('\n').unwrap_or(&line);
     let line = line.strip_suffix('\r').unwrap_or(line);
     // Some editors begin a file with a byte order mark.
     Ok(line.strip_prefix('\u{feff}').unwrap_or(line).to_owned())

@@ -13,6 +13,7 @@ use args::{GatewayPortWord, Listen, NexusFormWord, PortOrderWord};
 
 pub(super) use args::ServeArgs;
 
+use super::signals;
 use crate::exit::Exit;
 use crate::msnp::passport::NexusForm;
 use crate::report::print;
@@ -76,7 +77,7 @@ pub(super) fn run(args: ServeArgs, quiet: bool) -> anyhow::Result<Exit> {
         .map_err(system("cannot start the runtime"))?;
     let counts = runtime.block_on(async {
         // Before the line on stdout: whoever reads it may send a signal at once.
-        let stop = signals().map_err(system("cannot wait for signals"))?;
+        let stop = signals::listen().map_err(system("cannot wait for signals"))?;
         let server = Server::bind(config)?;
         if let Some(path) = write_ca {
             write_authority(&path, &server)?;
@@ -91,7 +92,13 @@ pub(super) fn run(args: ServeArgs, quiet: bool) -> anyhow::Result<Exit> {
             .map_err(system("cannot write the addresses"))?;
         line.push('\n');
         print::result(&line).map_err(system("cannot write to stdout"))?;
-        Ok::<_, ServeError>(server.run(stop).await)
+        Ok::<_, ServeError>(
+            server
+                .run(async {
+                    let _ = stop.await;
+                })
+                .await,
+        )
     })?;
     if !quiet {
         print::tell(&format!("{counts}\n"));
@@ -233,30 +240,6 @@ fn open_files() -> Option<usize> {
         .lines()
         .find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-/// What completes when the program is asked to stop.
-#[cfg(unix)]
-fn signals() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// What completes when the program is asked to stop.
-#[cfg(not(unix))]
-fn signals() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
 }
 
 #[cfg(test)]

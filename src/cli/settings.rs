@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use tokio::runtime::Runtime;
 
 use super::args::CheckArgs;
+use super::environment::Origins;
 use super::networks::{self, Network};
-use super::secret_input;
+use super::{CommandError, secret_input};
 use crate::address::{Address, MSNP_PORT};
 use crate::msnp::Account;
 use crate::net::{Bind, Family, Passport, Plan, Proxies, ProxyPlan, Url, read_certificates};
@@ -30,10 +32,11 @@ pub(super) struct Settings {
 ///
 /// # Errors
 /// One line that says which word is wrong, and what would be right.
-pub(super) fn settings(args: CheckArgs) -> Result<Settings> {
+pub(super) fn settings(args: CheckArgs, runtime: &Runtime) -> Result<Settings, CommandError> {
     let second = match &args.second_server {
         Some(text) => {
-            let server = Address::parse(text, MSNP_PORT).context("--second-server")?;
+            let server = Address::parse(text, MSNP_PORT)
+                .with_context(|| args.origins.name("--second-server"))?;
             let network = args.network.as_deref().and_then(networks::find);
             let passport = passport(&args, network, &server)?;
             Some((server, passport))
@@ -41,12 +44,16 @@ pub(super) fn settings(args: CheckArgs) -> Result<Settings> {
         None => None,
     };
     let repeat = args.repeat;
-    let mut plan = plan(args)?;
-    if repeat > 1 && plan.bind.port != 0 {
-        return Err(anyhow!(
-            "--repeat looks from another local port each time; --bind names one"
-        ));
+    let is_bound = |args: &CheckArgs| {
+        let bind = args.bind.as_deref().map(bind).transpose();
+        bind.is_ok_and(|bind| bind.is_some_and(|bind| bind.port != 0))
+    };
+    if repeat > 1 && is_bound(&args) {
+        return Err(
+            anyhow!("--repeat takes another local port each time; --bind names one").into(),
+        );
     }
+    let mut plan = plan(args, runtime)?;
     plan.bind.share = second.is_some();
     Ok(Settings {
         plan,
@@ -55,29 +62,31 @@ pub(super) fn settings(args: CheckArgs) -> Result<Settings> {
     })
 }
 
-fn plan(args: CheckArgs) -> Result<Plan> {
+fn plan(args: CheckArgs, runtime: &Runtime) -> Result<Plan, CommandError> {
     let network = match &args.network {
         Some(name) => Some(networks::find(name).ok_or_else(|| {
-            anyhow!("--network {name} is not known; '--network list' shows those that are")
+            let option = args.origins.name("--network");
+            anyhow!("{option}: '{name}' is not known; '--network list' shows those that are")
         })?),
         None => None,
     };
     let server = match (&args.server, network) {
-        (Some(text), _) => Address::parse(text, MSNP_PORT).context("--server")?,
-        (None, Some(network)) => Address::parse(network.server, MSNP_PORT)?,
+        (Some(text), _) => {
+            Address::parse(text, MSNP_PORT).with_context(|| args.origins.name("--server"))?
+        }
+        (None, Some(network)) => Address::parse(network.server, MSNP_PORT).context("--network")?,
         (None, None) => {
             return Err(anyhow!(
                 "no server: give --server HOST[:PORT] or --network NAME (the 'demo' command needs \
                  neither)"
-            ));
+            )
+            .into());
         }
     };
     let account: Account = match &args.user {
-        Some(text) => text.parse().context("--user")?,
+        Some(text) => text.parse().with_context(|| args.origins.name("--user"))?,
         None => {
-            return Err(anyhow!(
-                "no account: give --user ACCOUNT, or set MSNP9_USER"
-            ));
+            return Err(anyhow!("no account: give --user ACCOUNT, or set MSNP9_USER").into());
         }
     };
     let (passport, insecure) = (passport(&args, network, &server)?, args.insecure_http);
@@ -86,27 +95,35 @@ fn plan(args: CheckArgs) -> Result<Plan> {
         return Err(anyhow!(
             "{url} would carry the password without encryption: use https://, or add \
              --insecure-http if that is what you want"
-        ));
+        )
+        .into());
     }
     let family = match (args.ipv4, args.ipv6) {
         (true, _) => Family::V4,
         (false, true) => Family::V6,
         (false, false) => Family::Any,
     };
-    let proxies = proxies(args.proxy.as_deref())?;
+    let proxies = proxies(args.proxy.as_deref(), &args.origins)?;
+    let timeout = Duration::from_secs_f64(args.timeout);
     Ok(Plan {
         bind: args
             .bind
             .as_deref()
             .map(bind)
-            .transpose()?
+            .transpose()
+            .with_context(|| args.origins.name("--bind"))?
             .unwrap_or_default(),
         extra_roots: match &args.ca_file {
-            Some(path) => certificates(path)?,
+            Some(path) => certificates(path, &args.origins.name("--ca-file"))?,
             None => Vec::new(),
         },
         // Last, so that nobody types a password for a command line that is wrong.
-        password: secret_input::password(args.password_file.as_deref(), &account)?,
+        password: secret_input::password(
+            args.password_file.as_deref(),
+            &account,
+            timeout,
+            runtime,
+        )?,
         server,
         account,
         passport,
@@ -117,7 +134,7 @@ fn plan(args: CheckArgs) -> Result<Plan> {
         proxies,
         gateway: args.http_gateway.map(gateway),
         insecure_http: insecure,
-        timeout: Duration::from_secs_f64(args.timeout),
+        timeout,
     })
 }
 
@@ -145,12 +162,15 @@ fn passport(args: &CheckArgs, network: Option<&Network>, server: &Address) -> Re
     }))
 }
 
-fn proxies(text: Option<&str>) -> Result<Proxies> {
+fn proxies(text: Option<&str>, origins: &Origins) -> Result<Proxies> {
     match text {
         None => Ok(Proxies::default()),
         Some("env") => Proxies::from_environment(|name| std::env::var(name).ok())
             .context("the proxy that the environment names"),
-        Some(text) => Ok(Proxies::always(ProxyPlan::parse(text).context("--proxy")?)),
+        Some(text) => {
+            let proxy = ProxyPlan::parse(text).with_context(|| origins.name("--proxy"))?;
+            Ok(Proxies::always(proxy))
+        }
     }
 }
 
@@ -164,7 +184,7 @@ fn gateway(mut url: Url) -> Url {
 
 /// `ADDR`, `ADDR:PORT`, `[v6]:PORT`, a bare v6 address, or `:PORT`.
 fn bind(text: &str) -> Result<Bind> {
-    let wrong = || anyhow!("--bind {text}: an address of this host is wanted, perhaps with a port");
+    let wrong = || anyhow!("'{text}' is not an address of this host, with or without a port");
     if let Some(port) = text.strip_prefix(':').filter(|rest| !rest.contains(':')) {
         let port = port.parse().map_err(|_| wrong())?;
         return Ok(Bind {
@@ -192,7 +212,10 @@ fn bind(text: &str) -> Result<Bind> {
     })
 }
 
-fn certificates(path: &Path) -> Result<Vec<rustls::pki_types::CertificateDer<'static>>> {
+fn certificates(
+    path: &Path,
+    option: &str,
+) -> Result<Vec<rustls::pki_types::CertificateDer<'static>>> {
     let read = || -> std::io::Result<Vec<u8>> {
         use std::io::Read;
         let mut bytes = Vec::new();
@@ -202,8 +225,8 @@ fn certificates(path: &Path) -> Result<Vec<rustls::pki_types::CertificateDer<'st
         Ok(bytes)
     };
     let shown = path.display();
-    let bytes = read().with_context(|| format!("read --ca-file {shown}"))?;
-    read_certificates(&bytes).with_context(|| format!("--ca-file {shown}"))
+    let bytes = read().with_context(|| format!("{option}: read {shown}"))?;
+    read_certificates(&bytes).with_context(|| format!("{option}: {shown}"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::dial::{Connected, Dialer, Errand, words};
 use super::gateway::{Ends, Gateway};
@@ -31,6 +31,12 @@ const SECOND_THOUGHT: Duration = Duration::from_millis(50);
 /// How long signing out may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long a run goes on without a word of what it waits for; most are through by then.
+const FIRST_NEWS: Duration = Duration::from_millis(400);
+
+/// How often it is told after that.
+const NEWS: Duration = Duration::from_secs(1);
+
 /// How long before the deadline signing out is given up; the shortest run has ten times as much.
 const MARGIN: Duration = Duration::from_millis(10);
 
@@ -48,9 +54,17 @@ pub async fn observe<'a>(
 ) -> Result<Seen<'a>, Failure> {
     // Kept beyond its deadline: what it waits for is told only while it waits.
     let mut attempt = pin!(attempt(plan, trail, until));
-    match timeout_at(until, attempt.as_mut()).await {
-        Ok(done) => done,
-        Err(_) => Err(trail.timed_out()),
+    let mut news = Instant::now() + FIRST_NEWS;
+    loop {
+        tokio::select! {
+            biased;
+            done = attempt.as_mut() => return done,
+            () = sleep_until(until) => return Err(trail.timed_out()),
+            () = sleep_until(news), if trail.is_watched() => {
+                trail.tell_progress();
+                news += NEWS;
+            }
+        }
     }
 }
 

@@ -2,17 +2,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::address::Address;
 use crate::conntype::{PathKind, Proxy, Warning};
-use crate::failure::{Failure, Stage};
+use crate::failure::{Class, Failure, Stage};
 use crate::msnp::Dialect;
 use crate::report::{Context, Server, Timing};
 
-/// Is told what is being waited for, as it changes.
-pub type Progress = Box<dyn Fn(&str)>;
+/// Is told every second what is being waited for, and how long the run has taken.
+pub type Progress = Box<dyn Fn(&str, Duration)>;
 
 /// The trail of one run.
 pub struct Trail {
@@ -72,9 +73,6 @@ impl Trail {
     pub(super) fn enter(&self, stage: Stage, what: impl Into<String>) -> Open<'_> {
         let what = what.into();
         tracing::debug!(stage = stage.as_str(), "{what}");
-        if let Some(progress) = &self.progress {
-            progress(&what);
-        }
         let mut spans = self.spans.borrow_mut();
         spans.push(Span {
             stage,
@@ -116,9 +114,8 @@ impl Trail {
         *self.proxy.borrow_mut() = proxy.cloned();
     }
 
-    /// The failure of a run whose time is up.
-    #[must_use]
-    pub fn timed_out(&self) -> Failure {
+    /// What the run waits for right now, and in which stage.
+    fn waiting(&self) -> (Stage, String) {
         let spans = self.spans.borrow();
         // Of two servers that are both waited for, the notification server is the one in front.
         let passport = |span: &&Span| matches!(span.stage, Stage::Nexus | Stage::Login);
@@ -126,9 +123,39 @@ impl Trail {
         let waiting = open()
             .find(|span| !passport(span))
             .or_else(|| open().next());
-        let (stage, what) = waiting.map_or((Stage::Connect, "the first connection"), |span| {
-            (span.stage, &span.what)
-        });
+        waiting.map_or_else(
+            || (Stage::Connect, "the first connection".to_owned()),
+            |span| (span.stage, span.what.clone()),
+        )
+    }
+
+    /// Whether somebody wants to be told what is waited for.
+    pub(super) const fn is_watched(&self) -> bool {
+        self.progress.is_some()
+    }
+
+    /// Tells what is waited for.
+    pub(super) fn tell_progress(&self) {
+        if let Some(progress) = &self.progress {
+            progress(&self.waiting().1, self.started.elapsed());
+        }
+    }
+
+    /// The failure of a run that a signal ended.
+    #[must_use]
+    pub fn interrupted(&self, class: Class) -> Failure {
+        let (stage, what) = self.waiting();
+        Failure::interrupted(
+            class,
+            stage,
+            format!("interrupted while waiting for {what}"),
+        )
+    }
+
+    /// The failure of a run whose time is up.
+    #[must_use]
+    pub fn timed_out(&self) -> Failure {
+        let (stage, what) = self.waiting();
         let seconds = self.started.elapsed().as_secs_f64();
         Failure::unreachable(
             stage,

@@ -24,6 +24,8 @@ pub struct Style {
     pub width: usize,
     /// Whether to tell how long it took as well.
     pub verbose: bool,
+    /// Whether the label stands on the same screen already.
+    pub label_shown: bool,
 }
 
 impl Default for Style {
@@ -32,6 +34,7 @@ impl Default for Style {
             colour: false,
             width: 80,
             verbose: false,
+            label_shown: false,
         }
     }
 }
@@ -47,25 +50,25 @@ const LONGEST_VALUE: usize = 60;
 pub fn render(report: &Report, style: Style) -> String {
     let mut page = Page::new(style);
     match &report.error {
-        Some(error) if report.observed.is_none() => failure(&mut page, report, error),
-        _ => verdict(&mut page, report),
+        Some(error) if report.observed.is_none() => failure(&mut page, report, error, style),
+        _ => verdict(&mut page, report, style),
     }
     notes(&mut page, report, style);
     page.finish()
 }
 
 /// A run that ended before there was anything to compare.
-fn failure(page: &mut Page, report: &Report, error: &ErrorReport) {
+fn failure(page: &mut Page, report: &Report, error: &ErrorReport, style: Style) {
     let stage = format!("{}:", error.stage);
     let indent = stage.len().max(7) + 1;
     page.item(&stage, BAD, indent, &error.message);
     page.item("remedy:", HEADING, indent, &error.remedy);
     page.blank();
-    page.heading(report.label.as_str(), look(report.label));
+    label(page, report.label, style, "What it means");
     page.text(2, advice::meaning(report.label));
 }
 
-fn verdict(page: &mut Page, report: &Report) {
+fn verdict(page: &mut Page, report: &Report, style: Style) {
     page.heading("The way to the server", HEADING);
     path::draw(page, report);
     if let (Some(observed), Some(compared)) = (&report.observed, &report.comparison) {
@@ -82,7 +85,7 @@ fn verdict(page: &mut Page, report: &Report) {
     }
 
     page.blank();
-    page.heading(report.label.as_str(), look(report.label));
+    label(page, report.label, style, "Why");
     page.text(2, &sentence(&report.reason.text));
     if !report.alternatives.is_empty() {
         let others: Vec<_> = report.alternatives.iter().map(|l| l.as_str()).collect();
@@ -120,6 +123,14 @@ fn verdict(page: &mut Page, report: &Report) {
     page.heading("What to try", HEADING);
     for line in advice::to_try(report) {
         page.item("  -", QUIET, 4, &line);
+    }
+}
+
+/// The label as a heading, or another heading where the label stands on the screen already.
+fn label(page: &mut Page, label: Label, style: Style, otherwise: &str) {
+    match style.label_shown {
+        true => page.heading(otherwise, look(label)),
+        false => page.heading(label.as_str(), look(label)),
     }
 }
 

@@ -1,6 +1,12 @@
 //! The one place that writes to stdout and stderr.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::text::clean;
+
+/// Whether a status line stands on the terminal. What is printed next takes its place.
+static STATUS: AtomicBool = AtomicBool::new(false);
 
 /// Writes the result, whole, and flushes it. A reader that has gone away is no error: nobody is
 /// left who wants the rest.
@@ -8,6 +14,7 @@ use std::io::{self, Write};
 /// # Errors
 /// Whatever else keeps stdout from taking it, a full disk say.
 pub fn result(text: &str) -> io::Result<()> {
+    clear_status();
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -17,5 +24,38 @@ pub fn result(text: &str) -> io::Result<()> {
 
 /// Tells a person something on stderr. Where stderr is closed there is nobody to tell.
 pub fn tell(text: &str) {
+    clear_status();
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Shows a line on stderr that the next one replaces. Only for terminals, see [`takes_status`].
+pub fn status(text: &str) {
+    let line = clean(text, width_of(&io::stderr()).saturating_sub(1));
+    let _ = write!(io::stderr().lock(), "\r\x1b[2K{line}");
+    STATUS.store(true, Ordering::Relaxed);
+}
+
+/// Whether stderr is a terminal that can erase a line. Colour has nothing to do with it.
+#[must_use]
+pub fn takes_status() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stderr().is_terminal() && !(cfg!(unix) && is_dumb)
+}
+
+fn clear_status() {
+    if STATUS.swap(false, Ordering::Relaxed) {
+        let _ = io::stderr().lock().write_all(b"\r\x1b[2K");
+    }
+}
+
+/// The columns of the terminal that a stream is; 80 where it is none.
+#[cfg(unix)]
+pub fn width_of(stream: &impl std::os::fd::AsFd) -> usize {
+    terminal_size::terminal_size_of(stream).map_or(80, |(width, _)| usize::from(width.0))
+}
+
+/// The columns of the terminal that a stream is; 80 where it is none.
+#[cfg(windows)]
+pub fn width_of(stream: &impl std::os::windows::io::AsHandle) -> usize {
+    terminal_size::terminal_size_of(stream).map_or(80, |(width, _)| usize::from(width.0))
 }

@@ -87,7 +87,7 @@ fn a_transcript_is_read_for_the_profile_alone() {
         for json in [false, true] {
             let mut command = full_of_secrets(&markers);
             command
-                .args(["classify", "--local", "192.0.2.1:1033", "-vvv", "--profile"])
+                .args(["classify", "--local", "192.0.2.1:1033", "--profile"])
                 .arg(&path)
                 .args(json.then_some("--json"));
             let run = keeps_quiet(&mut command, &markers.all(), "classify").run;

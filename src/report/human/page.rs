@@ -9,7 +9,8 @@ pub(super) const PLAIN: Look = Look::new();
 pub(super) const HEADING: Look = Look::new().bold();
 pub(super) const QUIET: Look = Look::new().dimmed();
 pub(super) const GOOD: Look = AnsiColor::Green.on_default();
-pub(super) const ODD: Look = AnsiColor::Yellow.on_default();
+// Readable on light and dark backgrounds, which yellow is not.
+pub(super) const ODD: Look = AnsiColor::Magenta.on_default();
 pub(super) const BAD: Look = AnsiColor::Red.on_default().bold();
 pub(super) const NOTE: Look = AnsiColor::Cyan.on_default();
 

@@ -1,0 +1,68 @@
+//! SIGINT and SIGTERM.
+
+use std::future::Future;
+use std::io;
+
+use tokio::runtime::Runtime;
+
+use super::CommandError;
+use crate::failure::Class;
+
+/// What completes when the program is asked to stop, with what asked it.
+///
+/// From here on the signal does not end the program by itself any more.
+#[cfg(unix)]
+pub(super) fn listen() -> io::Result<impl Future<Output = Class>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => Class::Interrupted,
+            _ = terminate.recv() => Class::Terminated,
+        }
+    })
+}
+
+/// What completes when the program is asked to stop.
+#[cfg(not(unix))]
+pub(super) fn listen() -> io::Result<impl Future<Output = Class>> {
+    Ok(async {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Class::Interrupted,
+            Err(_) => std::future::pending().await,
+        }
+    })
+}
+
+/// Runs `work` to its end, or until a signal comes: then what asked for the end is the error.
+pub(super) fn until_signal<T>(
+    runtime: &Runtime,
+    work: impl Future<Output = T>,
+) -> Result<T, Class> {
+    runtime.block_on(async {
+        // Where signals cannot be waited for, they end the program as they always did.
+        let signal = listen().ok();
+        let signal = async {
+            match signal {
+                Some(signal) => signal.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            class = signal => Err(class),
+        }
+    })
+}
+
+/// Runs what cannot be interrupted beside the wait for a signal.
+pub(super) fn blocking<T: Send + 'static>(
+    runtime: &Runtime,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CommandError> {
+    until_signal(runtime, async { tokio::task::spawn_blocking(work).await })
+        .map_err(CommandError::Interrupted)?
+        .map_err(|error| CommandError::Other(error.into()))
+}
