@@ -93,15 +93,146 @@ fn certificates_that_are_wrong_are_told_apart() {
     }
 }
 
+/// A certificate that signs itself, as `openssl req -x509` makes them.
+fn self_signed(name: &str, years: std::ops::Range<i32>, is_ca: bool) -> Shown {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    if is_ca {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+    let certificate = params.self_signed(&key).unwrap();
+    Shown {
+        dir: tempfile::tempdir().unwrap(),
+        authority: certificate.pem(),
+        certificate,
+        key,
+    }
+}
+
+#[test]
+fn the_very_certificate_given_is_trusted_under_its_name_while_it_is_valid() {
+    let wrong = Some("certificate-wrong-name");
+    for (name, years, is_ca, error) in [
+        ("127.0.0.1", 2020..2100, true, None),
+        ("127.0.0.1", 2020..2100, false, None),
+        ("other.example", 2020..2100, true, wrong),
+        ("other.example", 2020..2100, false, wrong),
+        ("127.0.0.1", 2001..2002, true, Some("certificate-expired")),
+        (
+            "127.0.0.1",
+            2090..2100,
+            true,
+            Some("certificate-not-yet-valid"),
+        ),
+    ] {
+        let run = self_signed(name, years.clone(), is_ca).tried();
+        let json = run.json();
+        let found = json["error"]["code"].as_str();
+        assert_eq!(found, error, "{name} {years:?} {is_ca}: {json:#}");
+    }
+    // A leaf of an authority that nobody gave.
+    let mut leaf = Shown::new("127.0.0.1", 2020..2100);
+    leaf.authority = leaf.certificate.pem();
+    assert_eq!(leaf.tried().json()["label"], "Direct-Connect");
+}
+
+#[test]
+fn another_certificate_of_the_same_name_is_not_trusted() {
+    let mut shown = self_signed("127.0.0.1", 2020..2100, true);
+    shown.authority = self_signed("127.0.0.1", 2020..2100, true).authority;
+    let json = shown.tried().json();
+    let code = json["error"]["code"].as_str().unwrap();
+    assert!(code.starts_with("certificate-"), "{json:#}");
+    let text = json["error"].to_string();
+    assert!(!text.contains("Other("), "{text}");
+    assert!(text.contains("--ca-file"), "{text}");
+}
+
+/// The tool against a nexus that says these bytes to a `ClientHello`, and closes.
+fn said(served: &Served, bytes: &'static [u8]) -> serde_json::Value {
+    let nexus = Scripted::start(move |stream, _| {
+        let mut buffer = [0; 4096];
+        let _ = stream.read(&mut buffer);
+        let _ = stream.write_all(bytes);
+    });
+    let url = format!("https://{}/", nexus.address);
+    let run = Run::of(
+        served
+            .tool_without_ca()
+            .args(["--json", "--nexus-url", &url]),
+    );
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    run.json()["error"].clone()
+}
+
+#[test]
+fn what_ends_a_handshake_is_named() {
+    let served = Served::start(&[]);
+    // ServerHello of TLS 1.0: version, random, no session, a cipher suite, no compression.
+    const TLS_1_0: &[u8] = b"\x16\x03\x01\0\x2a\x02\0\0\x26\x03\x01\
+        01234567890123456789012345678901\0\xc0\x13\0";
+    for (bytes, code) in [
+        (&b"\x15\x03\x01\0\x02\x02\x46"[..], "tls-too-old"), // protocol_version
+        (TLS_1_0, "tls-too-old"),
+        (b"\x15\x03\x01\0\x02\x02\x28", "tls-no-common-cipher"), // handshake_failure
+        (b"\x15\x03\x01\0\x02\x02\x50", "tls-refused"),          // internal_error
+        (b"\x15\x03\x01\0\x02\x02\x31", "tls-refused"),          // access_denied
+        (b"\x15\x03\x01\0\x02\x02\x70", "tls-unknown-name"),     // unrecognized_name
+        (b"\x15\x03\x01\0\x02\x02\x74", "tls-client-certificate"), // certificate_required
+        (b"\x15\x03\x01\0\x02\x02\x00", "tls-failed"),           // close_notify
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no-tls"),
+        (b"", "tls-failed"),
+    ] {
+        let error = said(&served, bytes);
+        assert_eq!(error["code"], code, "{bytes:?}: {error:#}");
+        let old = error.to_string().contains("1.0 or 1.1");
+        assert_eq!(old, code == "tls-too-old", "{error:#}");
+    }
+}
+
+#[test]
+fn a_server_that_wants_a_client_certificate_is_named() {
+    let shown = Shown::new("127.0.0.1", 2020..2100);
+    let (ca, ..) = shown.files();
+    let served = Served::start(&[]);
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(shown.certificate.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let clients =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let nexus = nexus(&shown, version, Some(clients.build().unwrap()));
+        let mut command = served.tool_without_ca();
+        let url = format!("https://{}/", nexus.address);
+        command
+            .args(["--json", "--nexus-url", &url])
+            .arg("--ca-file");
+        let run = Run::of(command.arg(&ca));
+        let json = run.json();
+        let code = &json["error"]["code"];
+        assert_eq!(code, "tls-client-certificate", "{version:?}: {json:#}");
+    }
+}
+
 /// A nexus over TLS of one version only, which hands out no login page: it is enough that the
 /// tool reads its header.
-fn nexus(shown: &Shown, version: &'static rustls::SupportedProtocolVersion) -> Scripted {
+fn nexus(
+    shown: &Shown,
+    version: &'static rustls::SupportedProtocolVersion,
+    clients: Option<Arc<dyn rustls::server::danger::ClientCertVerifier>>,
+) -> Scripted {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(shown.key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
-        .unwrap()
-        .with_no_client_auth()
+        .unwrap();
+    let config = match clients {
+        Some(verifier) => config.with_client_cert_verifier(verifier),
+        None => config.with_no_client_auth(),
+    };
+    let config = config
         .with_single_cert(vec![shown.certificate.der().clone()], key)
         .unwrap();
     let config = Arc::new(config);
@@ -125,7 +256,7 @@ fn tls_1_3_and_1_2_both_work() {
     let (ca, ..) = shown.files();
     let served = Served::start(&[]);
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
-        let nexus = nexus(&shown, version);
+        let nexus = nexus(&shown, version, None);
         let mut command = served.tool_without_ca();
         command.args([
             "--json",

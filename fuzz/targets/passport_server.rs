@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
 
     let (account, password) = text.split_once('\n').unwrap_or((&text, "x"));
     let secret = SecretString::from(password);
-    for sign_in in [SignIn::Encoded, SignIn::RawAt] {
+    for sign_in in SignIn::ALL {
         let header = authorization(account, &secret, "lc=1033,id=507", sign_in);
         assert!(!header.expose_secret().contains(['\r', '\n', '\0']));
         let got = credentials(header.expose_secret());

@@ -77,6 +77,7 @@ pub(super) async fn report(settings: &Settings, trail: &Trail, output: &Output) 
     let mut looks = Looks {
         verdict: classify(seen),
         seen: Vec::new(),
+        credentials: Credentials::default(),
         until,
     };
     looks.note(&plan.server, looks.verdict.clone());
@@ -93,6 +94,7 @@ pub(super) async fn report(settings: &Settings, trail: &Trail, output: &Output) 
         looks.look_again(plan, &first, output).await;
     }
     let mut context = context();
+    looks.credentials.merge_into(&mut context);
     if looks.seen.len() > 1 {
         context.looks = looks.seen;
     }
@@ -103,7 +105,37 @@ pub(super) async fn report(settings: &Settings, trail: &Trail, output: &Output) 
 struct Looks {
     verdict: Verdict,
     seen: Vec<Look>,
+    credentials: Credentials,
     until: Instant,
+}
+
+/// Where the credentials of further logins went.
+#[derive(Default)]
+struct Credentials {
+    sent_to: Vec<String>,
+    warnings: Vec<Warning>,
+}
+
+impl Credentials {
+    fn note(&mut self, trail: &Trail, server: &Address) {
+        let context = trail.context(server);
+        self.sent_to.extend(context.credentials_to);
+        let elsewhere = |warning: &Warning| matches!(warning, Warning::CredentialsElsewhere(_));
+        self.warnings
+            .extend(context.warnings.into_iter().filter(elsewhere));
+    }
+
+    fn merge_into(&mut self, context: &mut Context) {
+        fn merge<T: PartialEq>(more: &mut Vec<T>, into: &mut Vec<T>) {
+            for one in more.drain(..) {
+                if !into.contains(&one) {
+                    into.push(one);
+                }
+            }
+        }
+        merge(&mut self.sent_to, &mut context.credentials_to);
+        merge(&mut self.warnings, &mut context.warnings);
+    }
 }
 
 impl Looks {
@@ -117,7 +149,10 @@ impl Looks {
         output: &Output,
     ) {
         let local = first.observation.local;
+        let (Passport::Nexus(page) | Passport::Login(page)) = passport;
+        let named = vec![server.host.clone(), page.address.host.clone()];
         let plan = Plan {
+            credential_hosts: [plan.credential_hosts.clone(), named].concat(),
             server: server.clone(),
             passport: passport.clone(),
             bind: Bind {
@@ -128,7 +163,9 @@ impl Looks {
             ..plan.clone()
         };
         let trail = Trail::new(output.progress());
-        let second = match observe(&plan, &trail, self.until).await {
+        let seen = observe(&plan, &trail, self.until).await;
+        self.credentials.note(&trail, server);
+        let second = match seen {
             Ok(seen) => seen.observation,
             Err(failure) => return self.missed(failure.to_string()),
         };
@@ -146,7 +183,9 @@ impl Looks {
     /// notification server each time.
     async fn look_again(&mut self, plan: &Plan, first: &Seen<'_>, output: &Output) {
         let trail = Trail::new(output.progress());
-        match observe(plan, &trail, self.until).await {
+        let seen = observe(plan, &trail, self.until).await;
+        self.credentials.note(&trail, &plan.server);
+        match seen {
             Ok(seen) => {
                 let verdict = classify(&seen.observation);
                 self.note(&plan.server, verdict.clone());

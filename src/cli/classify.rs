@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::msnp::{Profile, find_profile};
 use crate::report::{Context, Report};
+use crate::secret::{self, ExposeSecret};
 
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -64,6 +65,7 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
         None => Some(Profile {
             client_ip: args.client_ip.clone(),
             client_port: args.client_port.clone(),
+            sso: None,
         }),
     };
     let Some(profile) = profile else {
@@ -75,6 +77,9 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
         );
         return Ok(output.finish(&Report::of_failure(&failure, context)));
     };
+    if let Some(sso) = &profile.sso {
+        secret::remember(sso.expose_secret());
+    }
     let seen = Observation {
         order: args.port_order,
         path: args.path,

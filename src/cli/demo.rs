@@ -185,6 +185,8 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
             address: address(passport),
             path: "/rdr/pprdr.asp".to_owned(),
         }),
+        decodes_sign_in: true,
+        credential_hosts: vec![Ipv4Addr::LOCALHOST.to_string()],
         dialects: Vec::new(),
         lockstep: false,
         order: PortOrder::Auto,

@@ -14,6 +14,16 @@ pub(super) struct Network {
     pub(super) nexus: &'static str,
     /// The Passport login page, where it is known: it saves a round trip.
     pub(super) login: Option<&'static str>,
+    /// Whether its login server decodes the account, so that a refusal is about the password.
+    #[serde(skip)]
+    pub(super) decodes: bool,
+}
+
+impl Network {
+    /// Its Passport addresses.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &'static str> + use<> {
+        [self.nexus].into_iter().chain(self.login)
+    }
 }
 
 /// Every network that is known.
@@ -23,12 +33,14 @@ pub(super) const NETWORKS: [Network; 2] = [
         server: "msnmsgr.escargot.chat:1863",
         nexus: "https://msnmsgr.escargot.chat/rdr/pprdr.asp",
         login: Some("https://msnmsgr.escargot.chat/login"),
+        decodes: true,
     },
     Network {
         name: "crosstalk",
         server: "ms.msgrsvcs.ctsrv.gay:1863",
         nexus: "https://pp.login.ugnet.gay/rdr/pprdr.asp",
         login: None,
+        decodes: false,
     },
 ];
 
@@ -47,6 +59,7 @@ pub(super) fn list() -> String {
         server,
         nexus,
         login,
+        ..
     } in &NETWORKS
     {
         text.push_str(&format!("{name}\n  server  {server}\n  nexus   {nexus}\n"));

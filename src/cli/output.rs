@@ -41,7 +41,7 @@ impl Output {
         };
         let _ = tracing_subscriber::fmt()
             .with_max_level(level)
-            .with_writer(std::io::stderr)
+            .with_writer(print::Log::default)
             .without_time()
             .with_target(false)
             .try_init();

@@ -98,6 +98,13 @@ fn plan(args: CheckArgs, runtime: &Runtime) -> Result<Plan, CommandError> {
         )
         .into());
     }
+    let presets = network.into_iter().flat_map(Network::urls);
+    let credential_hosts = presets
+        .filter_map(|url| Some(url.parse::<Url>().ok()?.address.host))
+        .chain([server.host.clone(), url.address.host.clone()])
+        .collect();
+    let by_hand = args.login_url.is_some() || args.nexus_url.is_some();
+    let decodes_sign_in = !by_hand && network.is_some_and(|network| network.decodes);
     let family = match (args.ipv4, args.ipv6) {
         (true, _) => Family::V4,
         (false, true) => Family::V6,
@@ -127,6 +134,8 @@ fn plan(args: CheckArgs, runtime: &Runtime) -> Result<Plan, CommandError> {
         server,
         account,
         passport,
+        decodes_sign_in,
+        credential_hosts,
         dialects: args.dialect,
         lockstep: args.lockstep,
         order: args.port_order,

@@ -369,6 +369,9 @@ pub enum Warning {
     SignedOutElsewhere,
     /// The account was signed in elsewhere while we looked.
     SignedInElsewhere,
+    /// The account and the password went to this host, which neither the server is nor an option or
+    /// a preset names: a nexus or a redirect did.
+    CredentialsElsewhere(String),
     /// Another look was asked for and could not be had; why.
     LookFailed(String),
     /// Another observation by itself has this label, and contradicts the first.
@@ -389,6 +392,7 @@ impl Warning {
             Self::TcpFlowOnly => "tcp-flow-only",
             Self::SignedOutElsewhere => "signed-out-elsewhere",
             Self::SignedInElsewhere => "signed-in-elsewhere",
+            Self::CredentialsElsewhere(_) => "credentials-elsewhere",
             Self::LookFailed(_) => "look-failed",
             Self::LooksDisagree(_) => "looks-disagree",
             Self::Unsettled(why) => why.code(),
@@ -429,6 +433,11 @@ impl fmt::Display for Warning {
             Self::SignedInElsewhere => {
                 f.write_str("the account was signed in elsewhere while we looked (OUT OTH)")
             }
+            Self::CredentialsElsewhere(host) => write!(
+                f,
+                "the account and the password went to {host}, which is neither the server nor \
+                 named by an option: the nexus or a redirect named it"
+            ),
             Self::LookFailed(why) => {
                 write!(
                     f,

@@ -10,6 +10,15 @@ pub fn percent_encode(text: &str) -> String {
     encode(text, |byte| byte.is_ascii_alphanumeric())
 }
 
+/// Encodes only what would break a header's `key=value` pieces: commas, `%`, quotes, blanks, control
+/// characters and everything that is not ASCII.
+#[must_use]
+pub fn encode_header_piece(text: &str) -> String {
+    encode(text, |byte| {
+        byte.is_ascii_graphic() && !matches!(byte, b',' | b'%' | b'"' | b'\'')
+    })
+}
+
 /// Encodes what would break a command's parameter: blanks, control characters and `%`. Other
 /// bytes, raw UTF-8 included, stay as they are.
 #[must_use]

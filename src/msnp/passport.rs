@@ -3,7 +3,7 @@
 //! Text in, values out; who carries the headers over HTTPS is somebody else's affair.
 //! Sources: [MS-PASS] 2.2; hypothetic.org, notification/authentication.
 
-use super::{percent_decode, percent_encode};
+use super::{encode_header_piece, percent_decode, percent_encode};
 use crate::secret::{ExposeSecret, SecretString};
 
 /// The word every one of these headers begins with.
@@ -33,13 +33,41 @@ pub fn login_url(passport_urls: &str) -> Option<String> {
     })
 }
 
-/// How the account is written into the `Authorization` header.
+/// How account and password are written into the `Authorization` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignIn {
     /// Percent-encoded, as [MS-PASS] has it.
     Encoded,
-    /// With a raw `@`, which one of today's servers insists on.
-    RawAt,
+    /// As typed, for servers that decode nothing; only what would break the header is encoded.
+    AsTyped,
+}
+
+impl SignIn {
+    /// Both forms, in the order in which they are tried.
+    pub const ALL: [Self; 2] = [Self::Encoded, Self::AsTyped];
+
+    /// The text in this form.
+    #[must_use]
+    pub fn write(self, text: &str) -> String {
+        match self {
+            Self::Encoded => percent_encode(text),
+            Self::AsTyped => encode_header_piece(text),
+        }
+    }
+}
+
+/// Whether a server is known to decode the account, so that a refusal is about the password.
+///
+/// That is Escargot, which sends this policy and names its login page as its only key, and us.
+/// `passport_urls` is the nexus' header, where a nexus was asked.
+#[must_use]
+pub fn decodes(policy: &str, passport_urls: Option<&str>) -> bool {
+    let escargot = policy == "ct=1,rver=1,wp=FS_40SEC_0_COMPACT,lc=1,id=1";
+    let named = passport_urls.is_some_and(|urls| {
+        let page = urls.trim().strip_prefix("DALogin=https://");
+        page.is_some_and(|page| !page.contains(',') && page.ends_with("/login"))
+    });
+    escargot && named
 }
 
 /// The `Authorization` header's value.
@@ -52,15 +80,8 @@ pub fn authorization(
     policy: &str,
     sign_in: SignIn,
 ) -> SecretString {
-    let account = match sign_in {
-        SignIn::Encoded => percent_encode(account),
-        SignIn::RawAt => account
-            .split('@')
-            .map(percent_encode)
-            .collect::<Vec<_>>()
-            .join("@"),
-    };
-    let password = SecretString::from(percent_encode(password.expose_secret()));
+    let account = sign_in.write(account);
+    let password = SecretString::from(sign_in.write(password.expose_secret()));
     SecretString::from(format!(
         "{SCHEME} OrgVerb=GET,OrgURL=http%3A%2F%2Fmessenger%2Emsn%2Ecom,sign-in={account},pwd={},{policy}",
         password.expose_secret()
@@ -119,8 +140,11 @@ fn find_ignoring_case(text: &str, word: &str) -> Option<usize> {
 pub struct Refusal {
     /// The status word, such as `failed`.
     pub status: Option<String>,
-    /// The server's text for a person, decoded (`cbtxt`), at most 200 characters.
+    /// The server's text for a person, decoded (`cbtxt`), at most 2000 characters.
     pub text: Option<String>,
+    /// Whether it says more than that it failed, as Microsoft's did (`srealm`, `ts`, `cbtxt`): then
+    /// it has understood what it refuses.
+    pub is_explicit: bool,
 }
 
 /// Reads a `WWW-Authenticate` header.
@@ -132,13 +156,19 @@ pub fn refusal(value: &str) -> Refusal {
         .map(|text| {
             text.chars()
                 .filter(|c| !c.is_control())
-                .take(200)
+                .take(2000)
                 .collect::<String>()
         })
         .filter(|text| !text.trim().is_empty());
+    let explains = |key: &str| {
+        ["srealm", "ts", "cbtxt"]
+            .iter()
+            .any(|known| key.eq_ignore_ascii_case(known))
+    };
     Refusal {
         status: status(value),
         text,
+        is_explicit: pairs(value).any(|(key, _)| explains(key)),
     }
 }
 
@@ -340,11 +370,11 @@ mod tests {
     #[test]
     fn credentials_read_back_whatever_they_hold() {
         let password = SecretString::from("p,w=%+ ü");
-        for sign_in in [SignIn::Encoded, SignIn::RawAt] {
+        for sign_in in SignIn::ALL {
             let header = authorization("a+b@example.com", &password, "lc=1033,id=507", sign_in);
             assert_eq!(
                 header.expose_secret().contains("b@"),
-                sign_in == SignIn::RawAt
+                sign_in == SignIn::AsTyped
             );
             let got = credentials(header.expose_secret()).unwrap();
             assert_eq!(got.account, "a+b@example.com");

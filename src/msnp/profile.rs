@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::MAX_PAYLOAD;
+use crate::secret::SecretString;
 
 /// The content type that tells the profile from every other message.
 const CONTENT_TYPE: &[u8] = b"text/x-msmsgsprofile";
@@ -12,15 +13,27 @@ const MAX_VALUE: usize = 128;
 
 /// The two fields of the initial profile that say what the server sees.
 ///
-/// The profile holds single sign-on secrets too (`MSPAuth`); they are not even read.
+/// The profile holds single sign-on secrets too. `MSPAuth` is kept so that it can be hidden where
+/// the server repeats it; nothing else is read.
 /// Source: hypothetic.org, notification/messages ("Initial profile").
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Profile {
     /// `ClientIP`, trimmed; `None` where the profile has no such field.
     pub client_ip: Option<String>,
     /// `ClientPort`, trimmed; `None` where the profile has no such field.
     pub client_port: Option<String>,
+    /// `MSPAuth`, trimmed; `None` where the profile has no such field.
+    pub sso: Option<SecretString>,
 }
+
+impl PartialEq for Profile {
+    /// What the server sees is the same; secrets are not compared.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.client_ip, &self.client_port) == (&other.client_ip, &other.client_port)
+    }
+}
+
+impl Eq for Profile {}
 
 impl Profile {
     /// Reads a message's payload; `None` where it is another message.
@@ -37,12 +50,16 @@ impl Profile {
     fn of_fields<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let mut profile = Self::default();
         let mut is_profile = None;
-        for line in lines.take_while(|line| !line.trim_ascii().is_empty()) {
-            let Some((name, value)) = field(line) else {
+        for line in unfolded(lines.take_while(|line| !line.trim_ascii().is_empty())) {
+            let Some((name, value)) = field(&line) else {
                 continue;
             };
             let kept = if name.eq_ignore_ascii_case(b"Content-Type") {
                 is_profile.get_or_insert_with(|| is_profile_type(value));
+                continue;
+            } else if name.eq_ignore_ascii_case(b"MSPAuth") {
+                let text = || SecretString::from(String::from_utf8_lossy(value).into_owned());
+                profile.sso.get_or_insert_with(text);
                 continue;
             } else if name.eq_ignore_ascii_case(b"ClientIP") {
                 &mut profile.client_ip
@@ -57,6 +74,23 @@ impl Profile {
         }
         is_profile?.then_some(profile)
     }
+}
+
+/// The fields, each on one line: a line that begins with a blank goes on with the one before it
+/// (RFC 5322 §2.2.3).
+fn unfolded<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let mut fields: Vec<Vec<u8>> = Vec::new();
+    for line in lines {
+        match fields.last_mut() {
+            Some(field) if line.starts_with(b" ") || line.starts_with(b"\t") => {
+                field.truncate(field.trim_ascii_end().len());
+                field.push(b' ');
+                field.extend_from_slice(line.trim_ascii());
+            }
+            _ => fields.push(line.to_vec()),
+        }
+    }
+    fields
 }
 
 /// `name: value`, both trimmed.
@@ -81,6 +115,8 @@ fn is_profile_type(value: &[u8]) -> bool {
 /// where it repeats and by its length where it does not.
 #[must_use]
 pub fn find_profile(saved: &[u8]) -> Option<Profile> {
+    // Some editors begin a file with a byte order mark.
+    let saved = saved.strip_prefix(b"\xef\xbb\xbf").unwrap_or(saved);
     let lines: Vec<&[u8]> = saved
         .split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
@@ -157,7 +193,8 @@ fn bare<'a>(prefix: &[u8], line: &'a [u8]) -> &'a [u8] {
 }
 
 fn is_field(line: &[u8]) -> bool {
-    field(line).is_some_and(|(name, _)| !name.is_empty() && !name.contains(&b' '))
+    let is_folded = line.starts_with(b" ") || line.starts_with(b"\t");
+    is_folded || field(line).is_some_and(|(name, _)| !name.is_empty() && !name.contains(&b' '))
 }
 
 /// Where `MSG sender nick length` begins in a line, which it ends, and the length.
@@ -282,7 +319,8 @@ mod tests {
             profile,
             Profile {
                 client_ip: None,
-                client_port: Some(String::new())
+                client_port: Some(String::new()),
+                sso: None,
             }
         );
     }
@@ -366,6 +404,28 @@ mod tests {
         );
         assert_eq!(
             both(Profile::parse(own.as_bytes())),
+            pair("203.0.113.7", "2308")
+        );
+    }
+
+    #[test]
+    fn byte_order_marks_and_folded_fields_are_read() {
+        let folded = "Content-Type:\r\n text/x-msmsgsprofile;\r\n\tcharset=UTF-8\r\nClientIP:\r\n \
+                      203.0.113.7\r\nClientPort: \r\n\t2308\r\n\r\n";
+        assert_eq!(
+            both(Profile::parse(folded.as_bytes())),
+            pair("203.0.113.7", "2308")
+        );
+        for text in [classic(), folded.to_owned()] {
+            let marked = format!("\u{feff}{text}");
+            assert_eq!(
+                both(find_profile(marked.as_bytes())),
+                pair("203.0.113.7", "2308")
+            );
+        }
+        let late = format!("MIME-Version:\r\n 1.0\r\n{folded}");
+        assert_eq!(
+            both(find_profile(late.as_bytes())),
             pair("203.0.113.7", "2308")
         );
     }

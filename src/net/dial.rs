@@ -12,6 +12,7 @@ use super::{Bind, Family, Plan, Trail, proxy};
 use crate::address::Address;
 use crate::conntype::{PathKind, Proxy};
 use crate::failure::{Failure, Stage};
+use crate::secret::{self, ExposeSecret};
 
 /// How long one address may keep the next one waiting (RFC 8305 §8 recommends 250 ms).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -66,6 +67,9 @@ impl Dialer<'_> {
     /// Connects to `to`, through the proxy where there is one.
     pub(super) async fn connect(&self, to: &Address, errand: Errand) -> Result<Connected, Failure> {
         if let Some(plan) = self.plan.proxies.toward(to) {
+            if let Some((_, password)) = &plan.credentials {
+                secret::remember(password.expose_secret());
+            }
             return proxy::connect(self, plan, to, errand).await;
         }
         let addresses = self.resolve(to, errand).await?;

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
-use tokio_rustls::TlsConnector;
 
 use super::dial::{Dialer, Errand};
 use super::http::{Connection, Request, Response};
@@ -62,7 +61,7 @@ type UnderWay<'a> = Pin<Box<dyn Future<Output = (Line<'a>, Result<Bytes, Failure
 /// The HTTP side of the session.
 struct Line<'a> {
     dialer: Dialer<'a>,
-    connector: TlsConnector,
+    connector: tls::Connector,
     url: Url,
     target: Address,
     connection: Option<Connection>,

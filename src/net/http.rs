@@ -11,7 +11,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::dial::{Connected, Dialer, Errand, words};
 use super::gateway::Ends;
@@ -42,6 +41,8 @@ pub(super) struct Connection {
     driver: Option<Driver>,
     origin: Url,
     ends: Ends,
+    /// Whether the server asked for a certificate of ours: then that is why it does not answer.
+    wants_certificate: bool,
 }
 
 /// What is asked, besides the address.
@@ -74,7 +75,7 @@ impl Connection {
     /// Connects to the server of `url`, over TLS where it says `https`.
     pub(super) async fn open(
         dialer: &Dialer<'_>,
-        connector: &TlsConnector,
+        connector: &tls::Connector,
         url: &Url,
         errand: Errand,
     ) -> Result<Self, Failure> {
@@ -89,8 +90,10 @@ impl Connection {
         if !url.https {
             return Self::over(stream, ends, url, errand).await;
         }
-        let stream = tls::handshake(connector, stream, &url.address, errand).await?;
-        Self::over(stream, ends, url, errand).await
+        let stream = connector.handshake(stream, &url.address, errand).await?;
+        let mut connection = Self::over(stream, ends, url, errand).await?;
+        connection.wants_certificate = connector.was_asked();
+        Ok(connection)
     }
 
     /// Speaks HTTP over a stream that stands.
@@ -111,6 +114,7 @@ impl Connection {
             driver: Some(driver),
             origin: url.clone(),
             ends,
+            wants_certificate: false,
         })
     }
 
@@ -173,7 +177,10 @@ impl Connection {
             Err(error) => {
                 let stale = stale(&error);
                 let error = cause(error, self.driver.take()).await;
-                let failure = broken(&error, url, stage);
+                let failure = match self.wants_certificate {
+                    true => tls::client_certificate(&url.address, stage),
+                    false => broken(&error, url, stage),
+                };
                 return Err(Unanswered { failure, stale });
             }
         };
@@ -230,10 +237,14 @@ where
 /// reason was told to the connection's driver.
 pub(super) async fn cause(error: hyper::Error, driver: Option<Driver>) -> hyper::Error {
     match driver {
-        Some(driver) if error.is_canceled() || error.is_closed() => match driver.await {
-            Ok(Err(reason)) => reason,
-            _ => error,
-        },
+        Some(driver)
+            if error.is_canceled() || error.is_closed() || error.is_incomplete_message() =>
+        {
+            match driver.await {
+                Ok(Err(reason)) => reason,
+                _ => error,
+            }
+        }
         _ => error,
     }
 }
@@ -266,6 +277,11 @@ fn broken(error: &hyper::Error, url: &Url, stage: Stage) -> Failure {
         );
     }
     let io = std::error::Error::source(error).and_then(|inner| inner.downcast_ref());
+    // With TLS 1.3 a server says only after the handshake what it dislikes of the client.
+    if let Some(tls) = io.and_then(tls::tls_error) {
+        let (code, why, remedy) = tls::explain(tls);
+        return Failure::unreachable(stage, code, format!("{at}: {why}"), remedy);
+    }
     let why = match io {
         Some(error) => words(error),
         None if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => {

@@ -22,6 +22,10 @@ pub struct Plan {
     pub password: SecretString,
     /// Where the ticket comes from.
     pub passport: Passport,
+    /// Whether the login server is known to decode the account: a refusal is about the password.
+    pub decodes_sign_in: bool,
+    /// The hosts that may get the credentials: the server, and what options or a preset name.
+    pub credential_hosts: Vec<String>,
     /// What to offer, best first; empty leaves it to the login.
     pub dialects: Vec<Dialect>,
     /// One command at a time.

@@ -18,7 +18,7 @@ use crate::msnp::{
     CodecError, Decoder, ErrorClass, Login, LoginError, LoginStage, LooksLike, Options, Outgoing,
     Profile, Side, Step,
 };
-use crate::secret::SecretString;
+use crate::secret::{self, ExposeSecret, SecretString};
 
 /// How long a server that has signed us in may keep the profile back before it is asked another
 /// way. Every server that sends one unasked does so at once; a slow line needs some of it.
@@ -385,6 +385,9 @@ impl<'a> Server<'a> {
         // would be lost.
         let enough = (Instant::now() + GOODBYE).min(self.until - MARGIN);
         let _ = timeout_at(enough, self.send(&Login::goodbye())).await;
+        if let Some(sso) = &profile.sso {
+            secret::remember(sso.expose_secret());
+        }
         let observation = Observation {
             local,
             client_ip: profile.client_ip,

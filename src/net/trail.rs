@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Plan;
 use crate::address::Address;
 use crate::conntype::{PathKind, Proxy, Warning};
 use crate::failure::{Class, Failure, Stage};
@@ -22,6 +23,7 @@ pub struct Trail {
     spans: RefCell<Vec<Span>>,
     warnings: RefCell<Vec<Warning>>,
     referrals: RefCell<Vec<Address>>,
+    credentials_to: RefCell<Vec<Address>>,
     dialect: Cell<Option<Dialect>>,
     local: Cell<Option<SocketAddr>>,
     peer: Cell<Option<SocketAddr>>,
@@ -61,6 +63,7 @@ impl Trail {
             spans: RefCell::default(),
             warnings: RefCell::default(),
             referrals: RefCell::default(),
+            credentials_to: RefCell::default(),
             dialect: Cell::default(),
             local: Cell::default(),
             peer: Cell::default(),
@@ -92,6 +95,22 @@ impl Trail {
 
     pub(super) fn agreed_on(&self, dialect: Option<Dialect>) {
         self.dialect.set(dialect);
+    }
+
+    /// The account and the password are about to go to this server.
+    pub(super) fn credentials_to(&self, to: &Address, plan: &Plan) {
+        let mut sent = self.credentials_to.borrow_mut();
+        if sent.contains(to) {
+            return;
+        }
+        sent.push(to.clone());
+        let is_known = plan
+            .credential_hosts
+            .iter()
+            .any(|host| host.eq_ignore_ascii_case(&to.host));
+        if !is_known {
+            self.warn(Warning::CredentialsElsewhere(to.to_string()));
+        }
     }
 
     pub(super) fn warn(&self, warning: Warning) {
@@ -207,6 +226,12 @@ impl Trail {
                 })
                 .collect(),
             warnings: self.warnings.borrow().clone(),
+            credentials_to: self
+                .credentials_to
+                .borrow()
+                .iter()
+                .map(Address::to_string)
+                .collect(),
             ..Context::default()
         }
     }

@@ -2,18 +2,22 @@
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use hyper::header::{HeaderName as Name, WWW_AUTHENTICATE};
-use tokio_rustls::TlsConnector;
 
 use super::dial::{Dialer, Errand};
 use super::http::{Connection, Request, Response};
 use super::{Passport, Url, tls};
 use crate::failure::{Failure, Stage};
 use crate::msnp::passport::{self, AuthenticationInfo, SignIn};
-use crate::msnp::percent_encode;
-use crate::secret::{ExposeSecret, SecretString};
+use crate::secret::{self, ExposeSecret, SecretString};
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 5;
+
+/// How much of a server's own words is shown, in characters.
+const MAX_TEXT: usize = 200;
+
+/// Shorter parts of a ticket (`t=…&p=…`) are its keys.
+const TICKET_PART: usize = 8;
 
 const PASSPORT_URLS: Name = HeaderName::from_static("passporturls");
 const AUTHENTICATION_INFO: Name = HeaderName::from_static("authentication-info");
@@ -21,11 +25,13 @@ const AUTHENTICATION_INFO: Name = HeaderName::from_static("authentication-info")
 /// Gets a ticket, and whatever can be had of it beforehand.
 pub(super) struct Tweener<'a> {
     dialer: Dialer<'a>,
-    connector: Option<TlsConnector>,
+    connector: Option<tls::Connector>,
     /// The connection that was used last, or was opened ahead.
     kept: Option<Connection>,
     /// The login page, once it is known.
     login: Option<Url>,
+    /// The nexus' header, where a nexus was asked.
+    passport_urls: Option<SecretString>,
 }
 
 impl<'a> Tweener<'a> {
@@ -35,6 +41,7 @@ impl<'a> Tweener<'a> {
             connector: None,
             kept: None,
             login: None,
+            passport_urls: None,
         }
     }
 
@@ -64,17 +71,20 @@ impl<'a> Tweener<'a> {
             .dialer
             .trail
             .enter(Stage::Login, format!("the ticket from {}", login.address));
-        match self.sign_in(login.clone(), policy, SignIn::Encoded).await? {
+        let (failure, is_final) = match self.sign_in(&login, policy, SignIn::Encoded).await? {
+            Answer::Ticket(ticket) => return Ok(ticket),
+            Answer::Refused { failure, is_final } => (failure, is_final),
+        };
+        // Some servers decode nothing: they know the account only as it is typed. Where that may
+        // be so, it is worth one more try; where the server has understood what it refuses, a
+        // second wrong try would only bring the account nearer to being locked.
+        let urls = self.passport_urls.as_ref().map(|urls| urls.expose_secret());
+        if is_final || self.dialer.plan.decodes_sign_in || passport::decodes(policy, urls) {
+            return Err(failure);
+        }
+        match self.sign_in(&login, policy, SignIn::AsTyped).await? {
             Answer::Ticket(ticket) => Ok(ticket),
-            // One of today's servers knows the account only with a raw '@'. That is worth one
-            // more try and no third one: wrong tries can lock an account.
-            Answer::Refused(_) if self.dialer.plan.account.as_str().contains('@') => {
-                match self.sign_in(login, policy, SignIn::RawAt).await? {
-                    Answer::Ticket(ticket) => Ok(ticket),
-                    Answer::Refused(failure) => Err(failure),
-                }
-            }
-            Answer::Refused(failure) => Err(failure),
+            Answer::Refused { failure, .. } => Err(failure),
         }
     }
 
@@ -88,7 +98,7 @@ impl<'a> Tweener<'a> {
             let response = self.get(&nexus, None, Errand::Nexus).await?;
             // Whatever the status: the header is all that counts.
             if let Some(urls) = text_of(&response.headers, &PASSPORT_URLS) {
-                return login_page(&urls, &nexus);
+                return login_page(self.passport_urls.insert(urls), &nexus);
             }
             match redirect(&nexus, &response, Stage::Nexus)? {
                 Some(next) => nexus = next,
@@ -112,11 +122,12 @@ impl<'a> Tweener<'a> {
     /// that is how Passport redirects work ([MS-PASS] 3.1.5.4).
     async fn sign_in(
         &mut self,
-        mut login: Url,
+        login: &Url,
         policy: &str,
         sign_in: SignIn,
     ) -> Result<Answer, Failure> {
         let plan = self.dialer.plan;
+        let mut login = login.clone();
         let header =
             passport::authorization(plan.account.as_str(), &plan.password, policy, sign_in);
         let mut header = HeaderValue::from_str(header.expose_secret()).map_err(|_| {
@@ -128,18 +139,32 @@ impl<'a> Tweener<'a> {
             )
         })?;
         header.set_sensitive(true);
+        for text in [
+            plan.password.expose_secret(),
+            &sign_in.write(plan.password.expose_secret()),
+        ] {
+            secret::remember(text);
+        }
         for _ in 0..=MAX_REDIRECTS {
             self.allow(&login, Stage::Login)?;
             let extra = Some((AUTHORIZATION, header.clone()));
+            self.dialer.trail.credentials_to(&login.address, plan);
             let response = self.get(&login, extra, Errand::Login).await?;
             let info = text_of(&response.headers, &AUTHENTICATION_INFO)
                 .map(|value| passport::authentication_info(value.expose_secret()));
             if let Some(AuthenticationInfo::Ticket(ticket)) = info {
+                secret::remember(ticket.expose_secret());
+                // Its parts are as good as the whole.
+                for part in ticket.expose_secret().split(['&', '=']) {
+                    if part.len() >= TICKET_PART {
+                        secret::remember(part);
+                    }
+                }
                 return Ok(Answer::Ticket(ticket));
             }
             match redirect(&login, &response, Stage::Login)? {
                 Some(next) => login = next,
-                None => return judge(&login, &response, info, &plan.password),
+                None => return judge(&login, &response, info),
             }
         }
         Err(too_many_redirects(&login, Stage::Login))
@@ -213,7 +238,11 @@ impl<'a> Tweener<'a> {
 /// What a login page says.
 enum Answer {
     Ticket(SecretString),
-    Refused(Failure),
+    Refused {
+        failure: Failure,
+        /// Whether the server has understood what it refuses.
+        is_final: bool,
+    },
 }
 
 /// A response that is neither a ticket nor a redirect.
@@ -221,17 +250,11 @@ fn judge(
     login: &Url,
     response: &Response,
     info: Option<AuthenticationInfo>,
-    password: &SecretString,
 ) -> Result<Answer, Failure> {
     let at = &login.address;
-    let mut refusal = text_of(&response.headers, &WWW_AUTHENTICATE)
+    let refusal = text_of(&response.headers, &WWW_AUTHENTICATE)
         .map(|value| passport::refusal(value.expose_secret()))
         .unwrap_or_default();
-    // A careless server repeats what it refuses, as it came or decoded.
-    let sent = SecretString::from(percent_encode(password.expose_secret()));
-    refusal.text = refusal.text.filter(|text| {
-        !text.contains(password.expose_secret()) && !text.contains(sent.expose_secret())
-    });
     let says_failed = |status: &Option<String>| {
         status
             .as_deref()
@@ -242,14 +265,20 @@ fn judge(
     if response.status == 401 || failed {
         let text = refusal
             .text
-            .map(|text| format!(": {text}"))
+            .map(|text| {
+                // Hidden before it is cut: half of a secret would stand there.
+                let text: String = secret::redact(&text).chars().take(MAX_TEXT).collect();
+                format!(": {text}")
+            })
             .unwrap_or_default();
-        return Ok(Answer::Refused(Failure::credentials(
+        let failure = Failure::credentials(
             Stage::Login,
             "wrong-password",
             format!("{at} refused the account or the password{text}"),
             "check the account's spelling and its password",
-        )));
+        );
+        let is_final = refusal.is_explicit;
+        return Ok(Answer::Refused { failure, is_final });
     }
     let (code, message) = match response.status {
         200..=299 => (

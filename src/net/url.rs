@@ -32,19 +32,39 @@ impl Url {
         self.https == other.https && self.address == other.address
     }
 
-    /// Where a `Location` header leads to, seen from here.
+    /// Where a `Location` header leads to, seen from here: a whole address, one without the scheme
+    /// (`//host/path`), a path from the root, or one relative to this page (RFC 3986 §5.2).
     ///
     /// # Errors
     /// [`BadUrl`] where it leads to something that is not HTTP.
     pub fn join(&self, location: &str) -> Result<Self, BadUrl> {
-        if location.starts_with('/') && !location.starts_with("//") {
-            let uri = location.parse::<Uri>().map_err(|_| bad(location))?;
-            return Ok(Self {
-                path: path_of(&uri).ok_or_else(|| bad(location))?,
-                ..self.clone()
-            });
+        let location = location.trim();
+        let scheme = if self.https { "https" } else { "http" };
+        if location.starts_with("//") {
+            return format!("{scheme}:{location}").parse();
         }
-        location.parse()
+        let before_query = |text: &str| text.find(['?', '#']).unwrap_or(text.len());
+        let (reference, _fragment) = location.split_once('#').unwrap_or((location, ""));
+        if reference[..before_query(reference)].contains(':') {
+            return reference.parse();
+        }
+        let here = &self.path[..before_query(&self.path)];
+        let path = match reference {
+            "" => self.path.clone(),
+            _ if reference.starts_with('/') => reference.to_owned(),
+            _ if reference.starts_with('?') => format!("{here}{reference}"),
+            _ => {
+                let folder = here.rfind('/').map_or("/", |at| &here[..=at]);
+                format!("{folder}{reference}")
+            }
+        };
+        let (path, query) = path.split_at(before_query(&path));
+        let uri = format!("{}{query}", without_dots(path)).parse::<Uri>();
+        let uri = uri.map_err(|_| bad(location))?;
+        Ok(Self {
+            path: path_of(&uri).ok_or_else(|| bad(location))?,
+            ..self.clone()
+        })
     }
 
     /// Host and, unless it is the scheme's own, the port: the `Host` header.
@@ -82,6 +102,27 @@ impl FromStr for Url {
             path: path_of(&uri).ok_or_else(|| bad(text))?,
         })
     }
+}
+
+/// The path with `.` and `..` carried out (RFC 3986 §5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    for (at, segment) in segments.iter().enumerate() {
+        let is_last = at + 1 == segments.len();
+        match *segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            other => {
+                kept.push(other);
+                continue;
+            }
+        }
+        if is_last {
+            kept.push("");
+        }
+    }
+    format!("/{}", kept.join("/"))
 }
 
 /// Path and query. Raw bytes beyond ASCII have no place there, and some of the characters they
@@ -143,8 +184,28 @@ mod tests {
             url("https://a:8443/next?y=1")
         );
         assert_eq!(here.join("https://b/z").unwrap(), url("https://b/z"));
-        assert!(here.join("//b/z").is_err());
-        assert!(here.join("next").is_err());
+        assert_eq!(here.join("//b/z").unwrap(), url("https://b/z"));
+        assert_eq!(
+            here.join("next?z=a:b").unwrap(),
+            url("https://a:8443/next?z=a:b")
+        );
+        assert_eq!(here.join("?y").unwrap(), url("https://a:8443/login?y"));
+        assert_eq!(here.join("#part").unwrap(), here);
+        let deep = url("https://a/b/c/d?q");
+        for (location, wanted) in [
+            ("g", "https://a/b/c/g"),
+            ("./g", "https://a/b/c/g"),
+            ("../g/", "https://a/b/g/"),
+            ("../../../g", "https://a/g"),
+            ("..", "https://a/b/"),
+            (".", "https://a/b/c/"),
+            ("/x/./y/../z", "https://a/x/z"),
+        ] {
+            assert_eq!(deep.join(location).unwrap(), url(wanted), "{location}");
+        }
+        assert!(here.join("ftp:next").is_err());
+        assert!(here.join("mailto:a@b").is_err());
+        assert!(here.join("///").is_err());
         assert!(here.join("/\u{9b}2J").is_err());
         assert!(here.same_origin(&url("https://a:8443/other")));
         assert!(!here.same_origin(&url("http://a:8443/login")));

@@ -65,6 +65,7 @@ mod tests {
                 "mapping",
                 "server",
                 "dialect",
+                "credentials_sent_to",
                 "path",
                 "looks",
                 "timings_ms",

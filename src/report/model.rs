@@ -46,6 +46,8 @@ pub struct Report {
     pub server: Option<Server>,
     /// The dialect agreed on.
     pub dialect: Option<String>,
+    /// Every Passport server that got the account and the password, as `host:port`.
+    pub credentials_sent_to: Vec<String>,
     /// The way there.
     pub path: PathReport,
     /// Each look, where there was more than one.
@@ -269,6 +271,8 @@ pub struct Context {
     pub server: Option<Server>,
     /// The dialect agreed on.
     pub dialect: Option<String>,
+    /// Every Passport server that got the account and the password.
+    pub credentials_to: Vec<String>,
     /// The kind of path.
     pub path: PathKind,
     /// The local end, where a connection stood.

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::text::clean;
+use crate::secret::redact;
 
 /// Whether a status line stands on the terminal. What is printed next takes its place.
 static STATUS: AtomicBool = AtomicBool::new(false);
@@ -28,9 +29,25 @@ pub fn tell(text: &str) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Stderr for the log: what it says of the network is hidden where it repeats a secret.
+#[derive(Debug, Default)]
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        io::stderr().lock().write_all(redact(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// Shows a line on stderr that the next one replaces. Only for terminals, see [`takes_status`].
 pub fn status(text: &str) {
-    let line = clean(text, width_of(&io::stderr()).saturating_sub(1));
+    let line = clean(&redact(text), width_of(&io::stderr()).saturating_sub(1));
     let _ = write!(io::stderr().lock(), "\r\x1b[2K{line}");
     STATUS.store(true, Ordering::Relaxed);
 }

@@ -240,6 +240,93 @@ fn profile_fields_in_the_body_of_another_message_do_not_count() {
 }
 
 #[test]
+fn what_a_server_repeats_of_our_secrets_is_shown_nowhere() {
+    const TICKET: &str = "t=marker-ticket&p=";
+    const PASSWORD: &str = "marker,password%40";
+    const SENT: &str = "marker%2Cpassword%2540";
+    let served = Served::start(&[]);
+    // What each answer says in the place of something else; the profile's own MSPAuth, too.
+    type Lie = (&'static str, fn(&str) -> Vec<u8>);
+    let lies: [Lie; 8] = [
+        ("USR OK", |t| {
+            format!("USR {t} OK {TICKET} {SENT} 1 0\r\n").into_bytes()
+        }),
+        ("XFR", |_| b"XFR 0 NS marker-ticket:1\r\n".to_vec()),
+        ("XFR, password", |_| {
+            format!("XFR 0 NS {SENT}:1\r\n").into_bytes()
+        }),
+        ("ClientIP", |_| profile_message(TICKET, "1")),
+        ("ClientIP, MSPAuth", |_| {
+            profile_message("marker-mspauth", "1")
+        }),
+        ("ClientIP, password", |_| profile_message(PASSWORD, "1")),
+        ("ClientPort", |_| profile_message("203.0.113.7", SENT)),
+        ("refusal", |t| {
+            format!("{TICKET} {t} {SENT}\r\n").into_bytes()
+        }),
+    ];
+    let page = |bytes: Vec<u8>| {
+        Scripted::start(move |stream, _| {
+            let mut buffer = [0; 8192];
+            while let Ok(1..) = stream.read(&mut buffer) {
+                let _ = stream.write_all(&bytes);
+            }
+        })
+    };
+    let ticket = format!(
+        "HTTP/1.1 200 OK\r\nAuthentication-Info: Passport1.4 da-status=success,from-PP='{TICKET}'\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    let look = |server: &Scripted, login: &Scripted, what: &str| {
+        for more in [&["--json"][..], &[], &["-vvv"]] {
+            let mut command = served.tool_for(&server.address.to_string());
+            command
+                .args(["--insecure-http", "--timeout", "3", "--login-url"])
+                .arg(format!("http://{}/", login.address))
+                .args(more)
+                .env("MSNP9_PASSWORD", PASSWORD);
+            let run = Run::of(&mut command);
+            let shown = format!("{}{}", run.stdout, run.stderr);
+            for secret in [
+                "marker-ticket",
+                "marker-mspauth",
+                PASSWORD,
+                SENT,
+                "marker,p",
+            ] {
+                assert!(
+                    !shown.contains(secret),
+                    "{what} {more:?} shows {secret}:\n{shown}"
+                );
+            }
+        }
+    };
+    let honest_page = page(ticket.into_bytes());
+    for (what, lie) in lies {
+        let liar = Scripted::answering(move |line| {
+            let trid = line.split_whitespace().nth(1).unwrap_or("0").to_owned();
+            Some(match line.contains(" TWN S ") {
+                true if what == "USR OK" || what == "refusal" => lie(&trid),
+                true => [honest(line, b""), lie(&trid)].concat(),
+                false => honest(line, b""),
+            })
+        });
+        look(&liar, &honest_page, what);
+    }
+    let ns = Scripted::answering(|line| Some(honest(line, &profile_message("203.0.113.7", "1"))));
+    for header in [
+        format!("401 No\r\nWWW-Authenticate: Passport1.4 da-status=failed,cbtxt={SENT}"),
+        "401 No\r\nWWW-Authenticate: Passport1.4 da-status=failed,cbtxt=you%20said%20marker%2Cpassword%2540%20to%20me".to_owned(),
+        format!("302 On\r\nLocation: http://{SENT}/"),
+        format!("302 On\r\nLocation: http://127.0.0.1:1/{SENT}"),
+        format!("302 On\r\nLocation: ftp://{SENT}"),
+    ] {
+        let answer = format!("HTTP/1.1 {header}\r\nContent-Length: 0\r\n\r\n");
+        look(&ns, &page(answer.into_bytes()), &header);
+    }
+}
+
+#[test]
 fn a_server_that_lies_about_constants_is_found_out() {
     let served = Served::start(&[]);
     let liar =

@@ -166,8 +166,8 @@ impl Fault {
                 Move::say([answer.bytes.as_slice(), text].concat())
             }
             // The first half of an e with a grave accent.
-            Self::HalfUtf8 => Move::say(with_byte(answer, 0xc3)),
-            Self::Nul => Move::say(with_byte(answer, 0)),
+            Self::HalfUtf8 => Move::say(with_byte(step, answer, 0xc3)),
+            Self::Nul => Move::say(with_byte(step, answer, 0)),
             Self::Out => Move::say(b"OUT SSD\r\n".to_vec()),
             Self::Code(code) if step.is_http() => Move::say(Answer::status(code).bytes),
             Self::Code(code) => Move::say(match answer.number {
@@ -179,9 +179,11 @@ impl Fault {
 }
 
 /// The last byte of the word that counts becomes this one; where nothing is to be said, the byte
-/// is a line of its own.
-fn with_byte(mut answer: Answer, byte: u8) -> Vec<u8> {
+/// is a line of its own. A TLS flight ends in a random byte, which may be this one already: it
+/// becomes another one.
+fn with_byte(step: Step, mut answer: Answer, byte: u8) -> Vec<u8> {
     match answer.word {
+        Some(word) if step.is_tls() => answer.bytes[word.end - 1] ^= byte | 1,
         Some(word) => answer.bytes[word.end - 1] = byte,
         None => answer.bytes.extend([byte, b'\r', b'\n']),
     }
@@ -212,4 +214,19 @@ fn with_length(step: Step, answer: Answer, change: impl Fn(usize) -> usize) -> V
 fn replaced(mut bytes: Vec<u8>, at: std::ops::Range<usize>, by: &[u8]) -> Vec<u8> {
     bytes.splice(at, by.iter().copied());
     bytes
+}
+
+#[test]
+fn a_byte_of_a_tls_flight_always_changes() {
+    for last in 0..=u8::MAX {
+        let flight = Answer {
+            bytes: vec![22, last],
+            word: Some(0..2),
+            ..Answer::default()
+        };
+        for fault in [Fault::Nul, Fault::HalfUtf8] {
+            let sent = fault.apply(Step::NexusTls, flight.clone());
+            assert_ne!(sent.bytes, flight.bytes, "{fault:?}");
+        }
+    }
 }

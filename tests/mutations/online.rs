@@ -133,6 +133,8 @@ fn login(runtime: &Runtime, world: &World, time: Duration) -> Report {
         account: "user@example.com".parse().expect("an account"),
         password: SecretString::from("secret"),
         passport: Passport::Nexus(world.nexus.parse().expect("an address")),
+        decodes_sign_in: false,
+        credential_hosts: Vec::new(),
         dialects: Vec::new(),
         lockstep: false,
         order: PortOrder::Auto,

@@ -204,6 +204,14 @@ impl Scripted {
         Self::listen(Ipv4Addr::LOCALHOST, script)
     }
 
+    /// The same at another address of this host.
+    pub fn start_at(
+        ip: impl Into<Ipv4Addr>,
+        script: impl Fn(&mut TcpStream, usize) + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(ip.into(), script)
+    }
+
     fn listen(
         ip: Ipv4Addr,
         script: impl Fn(&mut TcpStream, usize) + Send + Sync + 'static,

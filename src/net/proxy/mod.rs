@@ -22,7 +22,7 @@ use super::{ProxyPlan, ProxyScheme};
 use crate::address::Address;
 use crate::conntype::{PathKind, Proxy};
 use crate::failure::{Failure, Stage};
-use crate::secret::{ExposeSecret, SecretString};
+use crate::secret::{self, ExposeSecret, SecretString};
 
 pub use choice::{BadProxy, Proxies};
 
@@ -338,6 +338,9 @@ pub(super) fn authorization(plan: &ProxyPlan) -> Option<HeaderValue> {
     let (user, password) = plan.credentials.as_ref()?;
     let pair = SecretString::from(format!("{user}:{}", password.expose_secret()));
     let text = SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())));
+    for form in [text.expose_secret(), password.expose_secret()] {
+        secret::remember(form.trim_start_matches("Basic "));
+    }
     // Base64 is made of visible ASCII only, so this cannot fail.
     let mut value = HeaderValue::from_str(text.expose_secret()).ok()?;
     value.set_sensitive(true);

@@ -1,5 +1,6 @@
 //! How a report is made: of a verdict, of a failure, of a bug.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use super::{
@@ -11,6 +12,7 @@ use crate::conntype::{
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::secret::redact;
 
 impl Report {
     /// The report of a run that got as far as a verdict.
@@ -63,6 +65,7 @@ impl Report {
             exit_code: exit,
             ..Self::blank(context)
         }
+        .redacted()
     }
 
     /// The report of a run that something kept from a verdict.
@@ -80,6 +83,34 @@ impl Report {
             exit_code: exit,
             ..Self::blank(context)
         }
+        .redacted()
+    }
+
+    /// Hides every secret that a server has repeated in a text of its own.
+    fn redacted(mut self) -> Self {
+        let hide = |text: &mut String| {
+            if let Cow::Owned(shown) = redact(text) {
+                *text = shown;
+            }
+        };
+        hide(&mut self.reason.text);
+        self.warnings
+            .iter_mut()
+            .for_each(|said| hide(&mut said.text));
+        self.credentials_sent_to.iter_mut().for_each(hide);
+        if let Some(error) = &mut self.error {
+            hide(&mut error.message);
+        }
+        if let Some(server) = &mut self.server {
+            server.referrals.iter_mut().for_each(hide);
+        }
+        let hops = self.path.hops.iter_mut();
+        hops.filter_map(|hop| hop.address.as_mut()).for_each(hide);
+        if let Some(seen) = &mut self.observed {
+            let raw = [&mut seen.client_ip.raw, &mut seen.client_port.raw];
+            raw.into_iter().flatten().for_each(hide);
+        }
+        self
     }
 
     /// The report of a run that ended in a bug of ours.
@@ -129,6 +160,7 @@ impl Report {
             mapping: None,
             server: context.server,
             dialect: context.dialect,
+            credentials_sent_to: context.credentials_to,
             path: PathReport {
                 kind: context.path.as_str(),
                 proxy: context
