@@ -33,26 +33,15 @@ enum CommandError {
     /// The command line, the environment or a file they name is wrong.
     #[error("{0:#}")]
     Usage(anyhow::Error),
-    /// The server cannot do what it was told to.
-    #[error("{0:#}")]
-    Serve(anyhow::Error),
+    /// The server cannot start.
+    #[error("{0}")]
+    Serve(serve::ServeError),
     /// A signal ended the run before there was anything to report.
     #[error("interrupted")]
     Interrupted(Class),
     /// Something that must not happen.
     #[error("{0:#}")]
     Other(anyhow::Error),
-}
-
-impl CommandError {
-    /// Why the server did not start: a setting, or the system.
-    fn of_serve(error: anyhow::Error) -> Self {
-        let known = error.downcast_ref::<serve::ServeError>();
-        match known.is_some_and(serve::ServeError::is_usage) {
-            true => Self::Usage(error),
-            false => Self::Serve(error),
-        }
-    }
 }
 
 impl From<anyhow::Error> for CommandError {
@@ -77,11 +66,11 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
     match catch_unwind(AssertUnwindSafe(|| act(args, &output))) {
         Ok(Ok(exit)) => exit,
         Ok(Err(CommandError::Interrupted(class))) => output.interrupted(class),
+        Ok(Err(CommandError::Serve(error))) if !error.is_usage() => output.cannot_serve(&error),
         Ok(Err(error)) => {
             print::tell(&format!("msnp9-conntype: {error}\n"));
             match error {
-                CommandError::Usage(_) => Exit::Usage,
-                CommandError::Serve(_) => Exit::Unexpected,
+                CommandError::Usage(_) | CommandError::Serve(_) => Exit::Usage,
                 CommandError::Other(_) | CommandError::Interrupted(_) => output.bug(),
             }
         }
@@ -143,13 +132,15 @@ fn takes(command: &str, option: &str, has_path: bool) -> bool {
 }
 
 fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
+    // A server's log is another one.
+    if !matches!(args.command, Some(Action::Serve(_))) {
+        output.start_log();
+    }
     match args.command {
         None => check::run(args.check, output),
         Some(Action::Demo(demo)) => demo::run(&demo, output),
         Some(Action::Classify(classify)) => classify::run(&classify, output),
         Some(Action::Explain(explain)) => explain::run(&explain, output),
-        Some(Action::Serve(serve)) => {
-            serve::run(*serve, output.quiet).map_err(CommandError::of_serve)
-        }
+        Some(Action::Serve(serve)) => serve::run(*serve, output).map_err(CommandError::Serve),
     }
 }

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use super::args::OutputArgs;
+use super::serve::ServeError;
 use crate::conntype::Label;
 use crate::exit::Exit;
 use crate::failure::{Class, Failure, Stage};
@@ -20,18 +21,16 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(args: &OutputArgs) -> Self {
-        let output = Self {
+        Self {
             expected: args.expect.clone(),
             json: args.json,
             quiet: args.quiet,
             verbose: args.verbose,
-        };
-        output.start_log();
-        output
+        }
     }
 
     /// What is done, for whoever wants to watch. Only our own words: nothing below us logs.
-    fn start_log(&self) {
+    pub(super) fn start_log(&self) {
         let level = match self.verbose {
             0 => return,
             _ if self.quiet => return,
@@ -104,6 +103,16 @@ impl Output {
             ..Context::default()
         };
         self.finish(&Report::of_failure(&failure, context))
+    }
+
+    /// The result of `serve` where it cannot start.
+    pub(super) fn cannot_serve(&self, error: &ServeError) -> Exit {
+        let (message, remedy) = (error.to_string(), error.remedy());
+        if self.json {
+            let _ = print::result(&json::of_server(error.code(), &message, remedy));
+        }
+        print::tell(&format!("msnp9-conntype: {message}; {remedy}\n"));
+        Exit::Unexpected
     }
 
     /// The result of a run that met a bug of ours; the panic's own line is on stderr already.

@@ -208,6 +208,14 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(driver) = &self.driver {
+            driver.abort();
+        }
+    }
+}
+
 /// The task that moves a connection's bytes.
 pub(super) type Driver = JoinHandle<hyper::Result<()>>;
 

@@ -44,6 +44,19 @@ pub fn render(report: &Report) -> String {
     document
 }
 
+/// The document of a server that cannot start.
+#[must_use]
+pub fn of_server(code: &str, message: &str, remedy: &str) -> String {
+    let error = json!({ "stage": "serve", "code": code, "message": message, "remedy": remedy });
+    let exit_code = Exit::Unexpected.code();
+    let document = json!({
+        "schema_version": SCHEMA_VERSION,
+        "error": error,
+        "exit_code": exit_code,
+    });
+    format!("{document:#}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

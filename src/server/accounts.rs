@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use ring::hmac;
 use ring::rand::SystemRandom;
@@ -20,9 +20,9 @@ pub enum Accounts {
     List(AccountList),
 }
 
-/// Accounts with their passwords. Only keyed digests of the passwords are kept.
+/// Accounts with their passwords. Only keyed digests of the passwords are kept. Clones are one list.
 #[derive(Clone)]
-pub struct AccountList(Arc<Digests>);
+pub struct AccountList(Arc<RwLock<Digests>>);
 
 struct Digests {
     key: hmac::Key,
@@ -81,15 +81,27 @@ impl AccountList {
             return Err(BadAccountList::Empty);
         }
         let nobody = hmac::sign(&key, b"");
-        Ok(Self(Arc::new(Digests {
+        Ok(Self(Arc::new(RwLock::new(Digests {
             key,
             by_account,
             nobody,
-        })))
+        }))))
+    }
+
+    /// Takes over what another list holds; who is signed in stays so.
+    pub fn replace(&self, by: Self) {
+        if let Some(lock) = Arc::into_inner(by.0) {
+            let digests = lock.into_inner().unwrap_or_else(PoisonError::into_inner);
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = digests;
+        }
+    }
+
+    fn digests(&self) -> RwLockReadGuard<'_, Digests> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn knows(&self, account: &str) -> bool {
-        self.0.by_account.contains_key(&folded(account))
+        self.digests().by_account.contains_key(&folded(account))
     }
 
     fn admits(&self, account: &str, password: &SecretString) -> bool {
@@ -97,7 +109,7 @@ impl AccountList {
             key,
             by_account,
             nobody,
-        } = &*self.0;
+        } = &*self.digests();
         let known = by_account.get(&folded(account));
         let tag = known.unwrap_or(nobody);
         // Of digests, in constant time: neither the length nor a common start shows.
@@ -108,7 +120,7 @@ impl AccountList {
 
 impl fmt::Debug for AccountList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AccountList of {}", self.0.by_account.len())
+        write!(f, "AccountList of {}", self.digests().by_account.len())
     }
 }
 
@@ -166,6 +178,16 @@ mod tests {
         assert!(!admits("eve@example.com", ""));
         assert!(list.knows("bob@example.com") && !list.knows("eve@example.com"));
         assert!(Accounts::Open.admits("eve@example.com", &"".into()));
+    }
+
+    #[test]
+    fn a_list_is_replaced_for_all_who_have_it() {
+        let old = list("ann@example.com:old\n").unwrap();
+        let accounts = Accounts::List(old.clone());
+        old.replace(list("ann@example.com:new\nbob@example.com:x\n").unwrap());
+        assert!(!accounts.admits("ann@example.com", &"old".into()));
+        assert!(accounts.admits("ann@example.com", &"new".into()));
+        assert!(accounts.knows("bob@example.com"));
     }
 
     #[test]

@@ -152,7 +152,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Connections and gateway sessions of one address (one /64 network of IPv6), at least 1.
     pub max_per_address: usize,
-    /// Refused logins of one address in a minute; more are not even looked at.
+    /// Refused logins of one account from one address in a minute; more are not even looked at. Ten
+    /// times as many are the limit for one address, and for one account.
     pub max_failures: u32,
     /// How long a client that has signed in may be silent.
     pub idle_timeout: Duration,
@@ -166,7 +167,7 @@ impl Default for Limits {
             max_connections: 10_000,
             max_per_address: 256,
             // A person does not mistype more often; a guesser gets nowhere.
-            max_failures: 30,
+            max_failures: 10,
             // Clients of the time ping every 40 to 60 seconds.
             idle_timeout: Duration::from_secs(120),
             // Three round trips and a login page, over the slowest line.
@@ -183,7 +184,7 @@ pub enum ServerError {
     #[error("{0}")]
     Settings(String),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address} ({what}): {why}{remedy}")]
+    #[error("cannot listen on {address} ({what}): {why}")]
     Listen {
         /// What was to listen there.
         what: &'static str,
@@ -191,7 +192,7 @@ pub enum ServerError {
         address: SocketAddr,
         /// The system's reason.
         why: io::Error,
-        /// What may help, with a separator before it; perhaps nothing.
+        /// What may help.
         remedy: &'static str,
     },
     /// The certificate or its key cannot be used.
@@ -209,16 +210,36 @@ impl ServerError {
         matches!(self, Self::Settings(_) | Self::Certificate(_))
     }
 
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "usage",
+            Self::Listen { .. } => "cannot-listen",
+            Self::Certificate(_) => "certificate",
+            Self::NoRandomness => "no-randomness",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Listen { remedy, .. } => remedy,
+            _ => "see the message",
+        }
+    }
+
     pub(super) fn listen(what: &'static str, address: SocketAddr, why: io::Error) -> Self {
         let remedy = match why.kind() {
             io::ErrorKind::AddrInUse => {
-                "; stop the program that has this port, or choose another (port 0 picks a free one)"
+                "stop the program that has this port, or choose another (port 0 picks a free one)"
             }
             io::ErrorKind::PermissionDenied => {
-                "; ports below 1024 need a privilege, choose a higher one"
+                "ports below 1024 need a privilege, choose a higher one"
             }
-            io::ErrorKind::AddrNotAvailable => "; no interface of this machine has this address",
-            _ => "",
+            io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
+            _ => "check the address and the port",
         };
         Self::Listen {
             what,
@@ -252,7 +273,7 @@ mod tests {
         let error = ServerError::listen("notification", address, io::ErrorKind::AddrInUse.into());
         let text = error.to_string();
         assert!(text.contains("127.0.0.1:1863 (notification)"), "{text}");
-        assert!(text.contains("choose another"), "{text}");
+        assert!(error.remedy().contains("choose another"));
         assert!(!error.is_usage());
     }
 }

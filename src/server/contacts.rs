@@ -47,6 +47,8 @@ pub(super) struct Contacts {
     /// Seen by others: a `CHG` came, and not to `HDN`.
     is_seen: bool,
     challenge: Challenge,
+    /// Whether a challenge was ever answered.
+    has_answered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,7 @@ impl Contacts {
             adds_silently: false,
             is_seen: false,
             challenge: Challenge::NotYet,
+            has_answered: false,
         }
     }
 
@@ -190,11 +193,14 @@ impl Contacts {
         out.extend_from_slice(presence);
         // Picture objects came with MSNP9.
         let extra = if dialect >= Dialect::MSNP9 { 2 } else { 1 };
+        let mut has_id = false;
         for word in words.take(extra) {
+            has_id = true;
             out.push(b' ');
             out.extend_from_slice(word);
         }
-        out.extend_from_slice(b"\r\n");
+        // Who sends no client id reads one all the same.
+        out.extend_from_slice(if has_id { b"\r\n" } else { b" 0\r\n" });
         // From MSNP11 on the answer is another one, which nobody here checks.
         if let (Some(nonce), Challenge::NotYet, true) =
             (nonce, self.challenge, dialect <= Dialect::MSNP10)
@@ -202,6 +208,23 @@ impl Contacts {
             let digits = nonce % 10_u128.pow(20);
             self.challenge = Challenge::Pending(digits);
             let _ = write!(out, "CHL 0 {digits:020}\r\n");
+        }
+    }
+
+    /// Challenges a client anew that has answered before: one that is alive answers again. `None`
+    /// where it has never answered, so that nobody knows whether it can; false where the last
+    /// challenge is still open.
+    pub(super) fn challenge_again(&mut self, nonce: u128, out: &mut Vec<u8>) -> Option<bool> {
+        match self.challenge {
+            Challenge::NotYet => None,
+            Challenge::Pending(_) if !self.has_answered => None,
+            Challenge::Pending(_) => Some(false),
+            Challenge::Done => {
+                let digits = nonce % 10_u128.pow(20);
+                self.challenge = Challenge::Pending(digits);
+                let _ = write!(out, "CHL 0 {digits:020}\r\n");
+                Some(true)
+            }
         }
     }
 
@@ -217,11 +240,7 @@ impl Contacts {
             _ if dialect >= Dialect::MSNP11 => true,
             Challenge::Pending(digits) => {
                 let product = command.arg(1).unwrap_or_default();
-                challenge::PRODUCTS.iter().any(|(id, code)| {
-                    *id == product
-                        && challenge::answer(&format!("{digits:020}"), code).as_bytes()
-                            == command.payload()
-                })
+                challenge::is_plausible(&format!("{digits:020}"), &product, command.payload())
             }
             Challenge::NotYet | Challenge::Done => false,
         };
@@ -229,7 +248,11 @@ impl Contacts {
             answer(command, "540", out);
             return Next::Close(Why::Protocol);
         }
-        self.challenge = Challenge::Done;
+        // From MSNP11 on nobody was challenged.
+        if dialect <= Dialect::MSNP10 {
+            self.challenge = Challenge::Done;
+            self.has_answered = true;
+        }
         let _ = write!(out, "QRY {trid}\r\n");
         Next::Stay
     }

@@ -41,6 +41,21 @@ impl Conversation {
         self.session.signed_in()
     }
 
+    /// The account that the client says it has, signed in or not.
+    pub(super) fn account(&self) -> Option<&str> {
+        self.session.account()
+    }
+
+    /// Whether a command has begun and not ended.
+    pub(super) fn is_midway(&self) -> bool {
+        self.decoder.is_midway()
+    }
+
+    /// Challenges a silent client; see [`Session::challenge_again`].
+    pub(super) fn challenge_again(&mut self, nonce: u128, out: &mut Vec<u8>) -> Option<bool> {
+        self.session.challenge_again(nonce, out)
+    }
+
     /// Takes what came and appends the answers to `out`.
     pub(super) fn take(
         &mut self,

@@ -3,8 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::accounts::Accounts;
 use super::config::{GatewayPort, PortField, ProfilePolicy};
+use super::limits::Failures;
 use super::ticket::TicketKey;
 use crate::conntype::{normalise, swap_port};
 use crate::msnp::passport::NexusForm;
@@ -21,6 +24,7 @@ pub(super) struct Desk {
     pub(super) client_port: PortField,
     pub(super) gateway_port: GatewayPort,
     pub(super) challenge: bool,
+    pub(super) failures: Failures,
 }
 
 /// When something is asked, and by whom.
@@ -30,8 +34,8 @@ pub(super) struct Moment {
     pub(super) now: u64,
     /// The client's end of the connection that brought it.
     pub(super) peer: SocketAddr,
-    /// Whether too many logins from there were refused lately.
-    pub(super) is_throttled: bool,
+    /// The same time by a clock that never goes back.
+    pub(super) clock: Instant,
 }
 
 impl Moment {
@@ -59,6 +63,7 @@ impl Desk {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::server::config::Limits;
 
     /// Unix time at which tests take place.
     pub(in crate::server) const NOW: u64 = 1_700_000_000;
@@ -74,6 +79,10 @@ pub(super) mod tests {
             client_port: PortField::Swapped,
             gateway_port: GatewayPort::Zero,
             challenge: true,
+            failures: Failures::new(&Limits {
+                max_failures: 1,
+                ..Limits::default()
+            }),
         }
     }
 
@@ -81,7 +90,7 @@ pub(super) mod tests {
         Moment {
             now: NOW,
             peer: "203.0.113.7:1033".parse().unwrap(),
-            is_throttled: false,
+            clock: Instant::now(),
         }
     }
 

@@ -81,7 +81,7 @@ impl Door {
         let moment = Moment {
             now: NOW,
             peer: PEER,
-            is_throttled: false,
+            clock: tokio::time::Instant::now(),
         };
         let mut talk = Conversation::new(role, 1);
         let mut out = Vec::new();

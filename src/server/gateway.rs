@@ -5,12 +5,13 @@
 //! Sources: hypothetic.org, general/http_connections and general/http_examples.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::conversation::Conversation;
 use super::http::{Method, Request, Response};
@@ -20,6 +21,7 @@ use super::registry::Place;
 use super::session::{Role, Why};
 use super::shared::Shared;
 use super::web::Web;
+use crate::conntype::normalise;
 use crate::msnp::percent_decode;
 
 /// The one page there is.
@@ -55,6 +57,8 @@ struct Visit {
     place: Option<Place>,
     /// The second half of the id, which the next request must know.
     nonce: u64,
+    /// The address that opened it; an id is good from there only.
+    owner: IpAddr,
     opened: Instant,
     used: Instant,
     /// It counts among the connections, though it is none.
@@ -124,9 +128,8 @@ impl Gateway {
             return response;
         }
         let query = Query::parse(&request.query);
-        let shared = &web.shared;
         let found = match &query.id {
-            Some(id) => self.fetch(id, shared),
+            Some(id) => self.fetch(id, web),
             None if query.is_poll => Err("400 Bad Request"),
             None => self.open(&query, web),
         };
@@ -137,7 +140,7 @@ impl Gateway {
     }
 
     /// Takes a session out of the table.
-    fn fetch(&self, id: &str, shared: &Shared) -> Result<Out<'_>, &'static str> {
+    fn fetch(&self, id: &str, web: &Web) -> Result<Out<'_>, &'static str> {
         const UNKNOWN: &str = "400 Bad Request";
         let (serial, nonce) = id.split_once('.').ok_or(UNKNOWN)?;
         let (Ok(serial), Ok(nonce)) = (serial.parse(), nonce.parse::<u64>()) else {
@@ -146,7 +149,11 @@ impl Gateway {
         let mut visits = self.lock();
         let slot = visits.get_mut(&serial).ok_or(UNKNOWN)?;
         let visit = match std::mem::replace(slot, Slot::Out) {
-            Slot::Home(visit) if visit.nonce == nonce => visit,
+            Slot::Home(visit)
+                if visit.nonce == nonce && visit.owner == normalise(web.peer.ip()) =>
+            {
+                visit
+            }
             // Out with another request, or somebody guesses: as it was.
             other => {
                 *slot = other;
@@ -162,10 +169,10 @@ impl Gateway {
         if out
             .visit
             .as_ref()
-            .is_some_and(|visit| visit.is_dead(shared))
+            .is_some_and(|visit| visit.is_dead(&web.shared))
         {
             out.visit = None;
-            Stats::count(&shared.stats.timeouts);
+            Stats::count(&web.shared.stats.timeouts);
             return Err(UNKNOWN);
         }
         Ok(out)
@@ -186,11 +193,14 @@ impl Gateway {
             debug!(peer = %web.peer, ?full, "no gateway session");
             "503 Service Unavailable"
         })?;
+        const NO_ID: &str = "503 Service Unavailable";
+        let (serial, nonce) = shared.nonce().map(halves).ok_or(NO_ID)?;
+        let talk = Conversation::new(Role::Gateway, shared.nonce().ok_or(NO_ID)?);
         Stats::count(&shared.stats.gateway_sessions);
-        let (serial, nonce) = halves(shared.nonce());
         let now = Instant::now();
         let visit = Visit {
-            talk: Conversation::new(Role::Gateway, shared.nonce()),
+            talk,
+            owner: normalise(web.peer.ip()),
             place: None,
             nonce,
             opened: now,
@@ -260,11 +270,11 @@ impl Out<'_> {
             if taken.signed_in
                 && let Some(account) = visit.talk.signed_in()
             {
-                debug!(peer = %web.peer, account, "signed in through the gateway");
+                info!(peer = %web.peer, account, "signed in through the gateway");
                 visit.place = Some(shared.sign_in(account));
             }
             if let Some(why) = taken.end {
-                shared.count_end(why, web.peer);
+                shared.count_end(why, web.peer, visit.talk.account());
                 if why == Why::Ping {
                     self.visit = None;
                     return Response::empty("400 Bad Request");
@@ -298,7 +308,11 @@ impl Out<'_> {
             None => "",
         };
         if !shared.gateway_keeps_id {
-            visit.nonce = halves(shared.nonce()).1;
+            let Some(nonce) = shared.nonce() else {
+                self.visit = None;
+                return Response::empty("503 Service Unavailable");
+            };
+            visit.nonce = halves(nonce).1;
         }
         visit.used = Instant::now();
         let host = request.host.as_deref();

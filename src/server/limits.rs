@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +11,16 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::accounts::folded;
 use super::config::Limits;
 use crate::conntype::normalise;
 
-/// How many addresses with refused logins are remembered.
-const MAX_SUSPECTS: usize = 4096;
+/// How many addresses and accounts with refused logins are remembered.
+const MAX_SUSPECTS: usize = 3 * 4096;
+
+/// How many times as many refused logins an address has for all accounts, and an account from all
+/// addresses, as one account has from one address.
+const MANY: u32 = 10;
 
 /// How long refused logins are remembered.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -42,6 +47,16 @@ pub(super) enum Full {
     Total,
     /// Too many from this address.
     Address,
+}
+
+impl Full {
+    /// The limit that was reached.
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Total => "the server is full",
+            Self::Address => "the address has too many connections",
+        }
+    }
 }
 
 /// The right to be inside, until it goes.
@@ -108,63 +123,123 @@ impl Key {
     }
 }
 
-/// Refused logins by address, the last minute's.
+/// Refused logins of the last minute: by address, by account, and by both.
+///
+/// Who guesses at an account is stopped there without stopping his neighbours behind the same NAT,
+/// and an address that guesses at many accounts is stopped at those, and in the end at all.
 #[derive(Debug)]
 pub(super) struct Failures {
-    max: u32,
-    suspects: Mutex<HashMap<Key, Suspect>>,
+    limits: [(Kind, u32); 3],
+    /// So that nobody finds two accounts that look alike here.
+    hasher: RandomState,
+    table: Mutex<Table>,
 }
 
+#[derive(Debug, Default)]
+struct Table {
+    records: HashMap<Suspect, Record>,
+    /// When those that are over were last taken out.
+    swept: Option<Instant>,
+}
+
+impl Table {
+    /// Makes room for one more. Looking through the whole table for each would be slow.
+    fn make_room(&mut self, now: Instant) {
+        let is_due = |swept: Instant| now.saturating_duration_since(swept) >= WINDOW / 4;
+        if self.swept.is_none_or(is_due) {
+            self.records.retain(|_, record| record.is_current(now));
+            self.swept = Some(now);
+        }
+        // Somebody has thousands of addresses; one of them is forgotten early.
+        if self.records.len() >= MAX_SUSPECTS
+            && let Some(any) = self.records.keys().next().copied()
+        {
+            self.records.remove(&any);
+        }
+    }
+}
+
+/// What refused logins have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The address.
+    Address,
+    /// The account, wherever it was tried from.
+    Account,
+    /// Address and account.
+    Both,
+}
+
+/// An address, an account (its hash), or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Suspect(Option<Key>, Option<u64>);
+
 #[derive(Clone, Copy, Debug)]
-struct Suspect {
+struct Record {
     since: Instant,
     count: u32,
 }
 
 impl Failures {
     pub(super) fn new(limits: &Limits) -> Self {
+        let max = limits.max_failures.max(1);
+        let many = max.saturating_mul(MANY);
         Self {
-            max: limits.max_failures.max(1),
-            suspects: Mutex::default(),
+            limits: [
+                (Kind::Address, many),
+                (Kind::Account, many),
+                (Kind::Both, max),
+            ],
+            hasher: RandomState::new(),
+            table: Mutex::default(),
+        }
+    }
+
+    fn suspect(&self, kind: Kind, ip: IpAddr, account: &str) -> Suspect {
+        let (key, account) = (
+            Some(Key::of(ip)),
+            Some(self.hasher.hash_one(folded(account))),
+        );
+        match kind {
+            Kind::Address => Suspect(key, None),
+            Kind::Account => Suspect(None, account),
+            Kind::Both => Suspect(key, account),
         }
     }
 
     /// Remembers one more.
-    pub(super) fn count(&self, ip: IpAddr, now: Instant) {
-        let key = Key::of(ip);
-        let mut suspects = lock(&self.suspects);
-        if !suspects.contains_key(&key) && suspects.len() >= MAX_SUSPECTS {
-            suspects.retain(|_, suspect| suspect.is_current(now));
-            // Somebody has thousands of addresses; one of them is forgotten early.
-            if suspects.len() >= MAX_SUSPECTS
-                && let Some(any) = suspects.keys().next().copied()
-            {
-                suspects.remove(&any);
+    pub(super) fn count(&self, ip: IpAddr, account: &str, now: Instant) {
+        let mut table = lock(&self.table);
+        for (kind, _) in self.limits {
+            let suspect = self.suspect(kind, ip, account);
+            if !table.records.contains_key(&suspect) && table.records.len() >= MAX_SUSPECTS {
+                table.make_room(now);
             }
-        }
-        let suspect = suspects.entry(key).or_insert(Suspect {
-            since: now,
-            count: 0,
-        });
-        if !suspect.is_current(now) {
-            *suspect = Suspect {
+            let fresh = Record {
                 since: now,
                 count: 0,
             };
+            let record = table.records.entry(suspect).or_insert(fresh);
+            if !record.is_current(now) {
+                *record = fresh;
+            }
+            record.count = record.count.saturating_add(1);
         }
-        suspect.count = suspect.count.saturating_add(1);
     }
 
     /// Whether there were too many.
-    pub(super) fn is_throttled(&self, ip: IpAddr, now: Instant) -> bool {
-        let suspects = lock(&self.suspects);
-        suspects
-            .get(&Key::of(ip))
-            .is_some_and(|suspect| suspect.is_current(now) && suspect.count >= self.max)
+    pub(super) fn is_throttled(&self, ip: IpAddr, account: &str, now: Instant) -> bool {
+        let table = lock(&self.table);
+        self.limits.iter().any(|(kind, max)| {
+            table
+                .records
+                .get(&self.suspect(*kind, ip, account))
+                .is_some_and(|record| record.is_current(now) && record.count >= *max)
+        })
     }
 }
 
-impl Suspect {
+impl Record {
     fn is_current(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.since) < WINDOW
     }
@@ -310,24 +385,51 @@ mod tests {
             ..Limits::default()
         });
         let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
-        failures.count(one, Instant::now());
-        assert!(!failures.is_throttled(one, Instant::now()));
-        failures.count(one, Instant::now());
-        assert!(failures.is_throttled(one, Instant::now()));
-        assert!(!failures.is_throttled(other, Instant::now()));
+        let throttled = |ip, account| failures.is_throttled(ip, account, Instant::now());
+        failures.count(one, "a@b.c", Instant::now());
+        assert!(!throttled(one, "a@b.c"));
+        failures.count(one, "A@b.c", Instant::now());
+        assert!(throttled(one, "a@b.c"));
+        // Neither the neighbours behind one NAT nor the account's owner elsewhere are locked out.
+        assert!(!throttled(one, "neighbour@b.c"));
+        assert!(!throttled(other, "a@b.c"));
         tokio::time::advance(WINDOW).await;
-        assert!(!failures.is_throttled(one, Instant::now()));
-        failures.count(one, Instant::now());
-        assert!(!failures.is_throttled(one, Instant::now()));
+        assert!(!throttled(one, "a@b.c"));
+        failures.count(one, "a@b.c", Instant::now());
+        assert!(!throttled(one, "a@b.c"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_guesses_at_many_accounts_or_from_many_addresses_is_stopped_in_the_end() {
+        let limits = Limits {
+            max_failures: 2,
+            ..Limits::default()
+        };
+        let now = Instant::now();
+        let sprayed = Failures::new(&limits);
+        for n in 0..2 * MANY {
+            assert!(!sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
+            sprayed.count(ip("192.0.2.1"), &format!("user{n}@b.c"), now);
+        }
+        assert!(sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
+        assert!(!sprayed.is_throttled(ip("192.0.2.2"), "new@b.c", now));
+
+        let distributed = Failures::new(&limits);
+        for n in 0..2 * MANY {
+            assert!(!distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
+            distributed.count(IpAddr::V4(n.into()), "a@b.c", now);
+        }
+        assert!(distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
+        assert!(!distributed.is_throttled(ip("192.0.2.1"), "other@b.c", now));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_table_of_suspects_is_bounded() {
         let failures = Failures::new(&Limits::default());
         for n in 0..2 * MAX_SUSPECTS as u32 {
-            failures.count(IpAddr::V4(n.into()), Instant::now());
+            failures.count(IpAddr::V4(n.into()), &n.to_string(), Instant::now());
         }
-        assert_eq!(lock(&failures.suspects).len(), MAX_SUSPECTS);
+        assert!(lock(&failures.table).records.len() <= MAX_SUSPECTS);
     }
 
     #[test]

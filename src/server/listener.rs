@@ -11,15 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::gateway::{Gateway, SWEEP_INTERVAL};
 use super::limits::{Full, Permit, Stats};
 use super::session::{Referral, Role};
 use super::shared::Shared;
 use super::web::{Site, Web};
-use super::{stream, web};
+use super::{stream, tls, web};
 
 /// How many connections may wait to be taken.
 const BACKLOG: i32 = 1024;
@@ -42,7 +41,7 @@ pub(crate) const MAX_TURNED_AWAY: usize = 64;
 pub(super) enum Service {
     Notification,
     Dispatch,
-    Passport(TlsAcceptor),
+    Passport(tls::Acceptor),
     Gateway(Arc<Gateway>),
 }
 
@@ -152,7 +151,7 @@ pub(super) async fn run(
                 connections.spawn(work);
             }
             Err(full) => {
-                debug!(%peer, ?full, "turned away");
+                info!(%peer, service = service.name(), reason = full.reason(), "turned away");
                 // Everybody is told at once: there is room for it in a new connection.
                 tell(&stream, service.refusal(full));
                 if shared.turned_away.fetch_add(1, Ordering::Relaxed) < MAX_TURNED_AWAY {
@@ -248,16 +247,24 @@ async fn serve(
         Service::Passport(acceptor) => {
             let web = web(Site::Passport);
             Box::pin(async move {
-                let handshake = timeout(HANDSHAKE_TIME, acceptor.accept(stream));
+                // Asked for now: a handshake that fails has read it, and nobody can tell any more.
+                let hello = async {
+                    let offered = tls::offered_version(&stream).await;
+                    (offered, acceptor.now().accept(stream).await)
+                };
+                let handshake = timeout(HANDSHAKE_TIME, hello);
                 let done = tokio::select! {
                     biased;
                     _ = closing.wait_for(|closing| *closing) => return,
                     done = handshake => done,
                 };
                 match done {
-                    Ok(Ok(stream)) => web::serve(stream, web, closing).await,
-                    Ok(Err(error)) => {
-                        debug!(%peer, %error, "no TLS");
+                    Ok((_, Ok(stream))) => web::serve(stream, web, closing).await,
+                    Ok((offered, Err(error))) => {
+                        match offered {
+                            Some(old) => info!(%peer, "TLS too old: the client offers {old}"),
+                            None => debug!(%peer, %error, "no TLS"),
+                        }
                         Stats::count(&web.shared.stats.protocol_errors);
                     }
                     Err(_) => Stats::count(&web.shared.stats.timeouts),

@@ -42,6 +42,7 @@ mod tls;
 mod web;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -70,6 +71,23 @@ pub struct Server {
     listeners: Vec<(TcpListener, Service)>,
     addresses: Addresses,
     authority_pem: Option<String>,
+    acceptor: Option<tls::Acceptor>,
+}
+
+/// What shows another certificate while the server runs.
+#[derive(Clone)]
+pub struct Renewal(Option<tls::Acceptor>);
+
+impl Renewal {
+    /// Shows the certificate of these files from now on.
+    ///
+    /// # Errors
+    /// [`ServerError`] where they cannot be used; the old one stays then.
+    pub fn renew(&self, chain: &Path, key: &Path) -> Result<(), ServerError> {
+        self.0
+            .as_ref()
+            .map_or(Ok(()), |acceptor| acceptor.replace(chain, key))
+    }
 }
 
 /// Where a server can be reached.
@@ -127,11 +145,13 @@ impl Server {
             &config.gateway_listen,
             &Service::Gateway(Arc::new(Gateway::default())),
         )?;
+        let mut acceptor = None;
         let (passport, authority_pem) = if config.passport_listen.is_empty() {
             (Vec::new(), None)
         } else {
             let ips: Vec<IpAddr> = config.passport_listen.iter().map(SocketAddr::ip).collect();
             let tls = tls::prepare(&config.certificate, &ips, config.passport_host.as_ref())?;
+            acceptor = Some(tls.acceptor.clone());
             let bound = open(&config.passport_listen, &Service::Passport(tls.acceptor))?;
             (bound, tls.authority_pem)
         };
@@ -167,9 +187,9 @@ impl Server {
                 client_port: config.client_port,
                 gateway_port: config.gateway_port,
                 challenge: config.challenge,
+                failures: Failures::new(&config.limits),
             },
             gate: Gate::new(&config.limits),
-            failures: Failures::new(&config.limits),
             limits: config.limits,
             registry: Arc::default(),
             stats: Arc::default(),
@@ -179,13 +199,13 @@ impl Server {
             gateway_keeps_id: config.gateway_keeps_id,
             turned_away: 0.into(),
             notification,
-            counter: 0.into(),
         });
         Ok(Self {
             shared,
             listeners,
             addresses,
             authority_pem,
+            acceptor,
         })
     }
 
@@ -200,6 +220,12 @@ impl Server {
     #[must_use]
     pub fn authority_pem(&self) -> Option<&str> {
         self.authority_pem.as_deref()
+    }
+
+    /// What shows another certificate while it runs.
+    #[must_use]
+    pub fn renewal(&self) -> Renewal {
+        Renewal(self.acceptor.clone())
     }
 
     /// What is counted, while it runs and after.
@@ -222,9 +248,7 @@ impl Server {
         // Nobody may be listening any more, and that is fine.
         let _ = close.send(true);
         while tasks.join_next().await.is_some() {}
-        let counts = self.shared.stats.counts();
-        tracing::info!(%counts, "server ended");
-        counts
+        self.shared.stats.counts()
     }
 }
 

@@ -23,12 +23,14 @@ pub(super) const LOGIN: &str = "/login2.srf";
 const SECOND: &str = "id=2";
 
 /// What came of a request, for those who count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Other,
     Ticket,
-    Refused,
-    Throttled,
+    /// The account was refused; empty where it cannot be one.
+    Refused(String),
+    /// Too many were refused before; this one was not looked at.
+    Throttled(String),
 }
 
 /// Answers a request. `site` is how the client reaches this server (`host` or `host:port`);
@@ -79,10 +81,14 @@ fn login(
             Outcome::Other,
         );
     };
-    if moment.is_throttled {
+    let given = credentials(authorization.expose_secret());
+    let given = given.and_then(|given| Some((well_formed(&given.account)?, given.password)));
+    let name = given.as_ref().map_or("", |(account, _)| account.as_str());
+    let peer = moment.peer.ip();
+    if desk.failures.is_throttled(peer, name, moment.clock) {
         let mut response = Response::empty("503 Service Unavailable");
         response.headers.push_str("Retry-After: 60\r\n");
-        return (response, Outcome::Throttled);
+        return (response, Outcome::Throttled(name.to_owned()));
     }
     if desk.login_redirect && !request.query.split('&').any(|pair| pair == SECOND) {
         let mut response = Response::empty("302 Found");
@@ -92,15 +98,13 @@ fn login(
         );
         return (response, Outcome::Other);
     }
-    let account = credentials(authorization.expose_secret()).and_then(|given| {
-        let account = well_formed(&given.account)?;
-        desk.accounts
-            .admits(account.as_str(), &given.password)
-            .then_some(account)
-    });
-    let Some(account) = account else {
+    let admitted = given
+        .as_ref()
+        .filter(|(account, password)| desk.accounts.admits(account.as_str(), password));
+    let Some((account, _)) = admitted else {
+        desk.failures.count(peer, name, moment.clock);
         let response = refusal("The e-mail address or the password is wrong");
-        return (response, Outcome::Refused);
+        return (response, Outcome::Refused(name.to_owned()));
     };
     let expires = moment.now.saturating_add(desk.ticket_lifetime.as_secs());
     let ticket = desk.tickets.issue(account.as_str(), expires, nonce);

@@ -111,6 +111,16 @@ impl Session {
         }
     }
 
+    /// The account that the client says it has, signed in or not.
+    pub(super) fn account(&self) -> Option<&str> {
+        self.account.as_ref().map(Account::as_str)
+    }
+
+    /// See [`Contacts::challenge_again`].
+    pub(super) fn challenge_again(&mut self, nonce: u128, out: &mut Vec<u8>) -> Option<bool> {
+        self.contacts.challenge_again(nonce, out)
+    }
+
     /// Answers one command: appends to `out` what is to be written.
     pub(super) fn receive(
         &mut self,
@@ -211,7 +221,9 @@ impl Session {
         let Some(trid) = command.trid() else {
             return Next::Close(Why::Protocol);
         };
-        if moment.is_throttled {
+        let name = self.account.as_ref().map_or("", Account::as_str);
+        let peer = moment.peer.ip();
+        if desk.failures.is_throttled(peer, name, moment.clock) {
             answer(command, "910", out);
             return Next::Close(Why::Throttled);
         }
@@ -231,7 +243,10 @@ impl Session {
             {
                 account.as_str()
             }
-            _ => return refused(command, out),
+            _ => {
+                desk.failures.count(peer, name, moment.clock);
+                return refused(command, out);
+            }
         };
         let account = encode_word(account);
         // The display name is the account, as for everybody who never chose one.

@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
 use super::config::Limits;
 use super::desk::{Desk, Moment};
-use super::limits::{Failures, Full, Gate, Permit, Stats};
+use super::limits::{Full, Gate, Permit, Stats};
 use super::registry::{Place, Registry};
 use super::session::Why;
 use super::ticket::random;
@@ -21,7 +21,6 @@ pub(super) struct Shared {
     pub(super) desk: Desk,
     pub(super) limits: Limits,
     pub(super) gate: Arc<Gate>,
-    pub(super) failures: Failures,
     pub(super) registry: Arc<Registry>,
     pub(super) stats: Arc<Stats>,
     pub(super) advertise: Option<Address>,
@@ -32,8 +31,6 @@ pub(super) struct Shared {
     pub(super) turned_away: AtomicUsize,
     /// Where the notification server listens.
     pub(super) notification: Vec<SocketAddr>,
-    /// In place of randomness, should the system run out of it.
-    pub(super) counter: AtomicU64,
 }
 
 impl Shared {
@@ -43,16 +40,18 @@ impl Shared {
         Moment {
             now: now.map_or(0, |since| since.as_secs()),
             peer,
-            is_throttled: self.failures.is_throttled(peer.ip(), Instant::now()),
+            clock: Instant::now(),
         }
     }
 
-    /// A number that nobody guesses and that does not come again.
-    pub(super) fn nonce(&self) -> u128 {
-        random().map_or_else(
-            || u128::from(self.counter.fetch_add(1, Ordering::Relaxed)),
-            u128::from_be_bytes,
-        )
+    /// A number that nobody guesses and that does not come again; `None` where the system gives no
+    /// random numbers, and then nothing that needs one goes on.
+    pub(super) fn nonce(&self) -> Option<u128> {
+        let number = random().map(u128::from_be_bytes);
+        if number.is_none() {
+            tracing::error!("the system gives no random numbers");
+        }
+        number
     }
 
     /// Lets one more connection or gateway session in, or counts that it was not.
@@ -76,17 +75,21 @@ impl Shared {
     }
 
     /// Counts a session that the server ends.
-    pub(super) fn count_end(&self, why: Why, peer: SocketAddr) {
+    pub(super) fn count_end(&self, why: Why, peer: SocketAddr, account: Option<&str>) {
         let counter = match why {
             Why::Left => return,
-            Why::Refused => {
-                self.failures.count(peer.ip(), Instant::now());
-                &self.stats.failed_logins
-            }
+            Why::Refused => &self.stats.failed_logins,
             Why::Throttled => &self.stats.refused_logins,
             Why::Protocol | Why::Ping => &self.stats.protocol_errors,
         };
-        tracing::debug!(%peer, ?why, "session ended");
+        let account = account.unwrap_or_default();
+        match why {
+            Why::Refused => tracing::info!(%peer, account, "ticket refused"),
+            Why::Throttled => {
+                tracing::info!(%peer, account, "ticket not looked at: too many were refused");
+            }
+            _ => tracing::debug!(%peer, ?why, "session ended"),
+        }
         Stats::count(counter);
     }
 
@@ -120,7 +123,6 @@ mod tests {
         Shared {
             desk: desk(),
             gate: Gate::new(&limits),
-            failures: Failures::new(&limits),
             limits,
             registry: Arc::default(),
             stats: Arc::default(),
@@ -130,7 +132,6 @@ mod tests {
             gateway_keeps_id: false,
             turned_away: 0.into(),
             notification: notification.iter().map(|at| at.parse().unwrap()).collect(),
-            counter: 0.into(),
         }
     }
 
@@ -174,6 +175,6 @@ mod tests {
     #[test]
     fn numbers_do_not_come_again() {
         let shared = shared(&[], None);
-        assert_ne!(shared.nonce(), shared.nonce());
+        assert_ne!(shared.nonce().unwrap(), shared.nonce().unwrap());
     }
 }

@@ -6,12 +6,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::conversation::{Conversation, Taken};
 use super::limits::Stats;
@@ -24,6 +25,9 @@ const CHUNK: usize = 4096;
 
 /// How long a client may take to read what it asked for.
 const WRITE_TIME: Duration = Duration::from_secs(10);
+
+/// How often the system asks a client that does not answer.
+const KEEPALIVE_TRIES: u32 = 4;
 
 /// How long a client may take to close after us, and how much of what it still sends is read.
 const LINGER_TIME: Duration = Duration::from_millis(500);
@@ -45,7 +49,11 @@ pub(super) async fn serve(
     shared: Arc<Shared>,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut talk = Conversation::new(role, shared.nonce());
+    let Some(nonce) = shared.nonce() else {
+        return;
+    };
+    let mut talk = Conversation::new(role, nonce);
+    keep_alive(&stream, shared.limits.idle_timeout);
     let mut place: Option<Place> = None;
     let mut deadline = pin!(sleep_until(Instant::now() + shared.limits.login_timeout));
     loop {
@@ -63,12 +71,23 @@ pub(super) async fn serve(
                 return;
             }
             Event::TimedOut => {
+                // Most clients of the time never ping, so silence is no sign of death: the system
+                // asks by keepalive, and who has answered a challenge is asked by another one.
+                let mut out = Vec::new();
+                let alive = match (&place, shared.nonce()) {
+                    _ if talk.is_midway() => false,
+                    (Some(_), Some(nonce)) => talk.challenge_again(nonce, &mut out) != Some(false),
+                    (place, _) => place.is_some(),
+                };
+                if alive && write(&mut stream, &out).await.is_ok() {
+                    let next = Instant::now() + shared.limits.idle_timeout;
+                    deadline.as_mut().reset(next);
+                    continue;
+                }
                 debug!(%peer, signed_in = place.is_some(), "silent for too long");
                 Stats::count(&shared.stats.timeouts);
-                // So that a slow client knows that it was not the line; never waited for.
-                if stream.try_write(b"OUT\r\n").is_ok() {
-                    linger(&mut stream).await;
-                }
+                // Without a word: before MSNP10 an OUT has a reason, and there is none for this.
+                linger(&mut stream).await;
                 return;
             }
             Event::Evicted => {
@@ -98,7 +117,7 @@ pub(super) async fn serve(
         if taken.signed_in
             && let Some(account) = talk.signed_in()
         {
-            debug!(%peer, account, "signed in");
+            info!(%peer, account, "signed in");
             place = Some(shared.sign_in(account));
         }
         if taken.commands > 0 && place.is_some() {
@@ -111,7 +130,7 @@ pub(super) async fn serve(
         }
         let written = write(&mut stream, &out).await;
         if let Some(why) = taken.end {
-            shared.count_end(why, peer);
+            shared.count_end(why, peer, talk.account());
             if written.is_ok() && why != Why::Left {
                 linger(&mut stream).await;
             }
@@ -127,6 +146,18 @@ pub(super) async fn serve(
         // A client that never stops talking gives way to the others now and then.
         consume_budget().await;
     }
+}
+
+/// Lets the system find out clients that are gone: after `silence` it asks, and a client that does
+/// not answer for as long again is none.
+fn keep_alive(stream: &TcpStream, silence: Duration) {
+    let pause = (silence / KEEPALIVE_TRIES).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new()
+        .with_time(silence.max(Duration::from_secs(1)))
+        .with_interval(pause);
+    #[cfg(not(windows))]
+    let keepalive = keepalive.with_retries(KEEPALIVE_TRIES);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 /// Reads what there is and answers it; `None` where there was nothing after all.

@@ -1,8 +1,10 @@
 //! The certificate that Passport shows.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
@@ -11,20 +13,47 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::config::{CertificateSource, ServerError};
 use crate::address::Address;
+use crate::secret::{ExposeSecret, SecretSlice};
 
 /// How long a generated certificate is good: the most that all TLS clients accept.
 const LIFETIME: Duration = Duration::from_secs(825 * 24 * 60 * 60);
 
+/// How much is read of a file of certificates or keys, in bytes.
+const MAX_FILE: u64 = 1024 * 1024;
+
 /// How far it reaches back, for clients whose clock is slow.
 const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What accepts TLS; its certificate can be replaced while it does. Clones are one.
+#[derive(Clone)]
+pub(super) struct Acceptor(Arc<RwLock<TlsAcceptor>>);
+
+impl Acceptor {
+    /// The acceptor with the certificate of this moment.
+    pub(super) fn now(&self) -> TlsAcceptor {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Shows another certificate from now on.
+    pub(super) fn replace(&self, chain: &Path, key: &Path) -> Result<(), ServerError> {
+        let (chain, key) = read(chain, key)?;
+        let acceptor = accept_with(chain, key)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+        Ok(())
+    }
+}
+
 /// What is needed to accept TLS.
 pub(super) struct Tls {
-    pub(super) acceptor: TlsAcceptor,
+    pub(super) acceptor: Acceptor,
     /// The certificate of the authority, where it was made here.
     pub(super) authority_pem: Option<String>,
 }
@@ -52,17 +81,45 @@ pub(super) fn prepare(
             (vec![made.certificate], made.key, Some(made.authority_pem))
         }
     };
+    Ok(Tls {
+        acceptor: Acceptor(Arc::new(RwLock::new(accept_with(chain, key)?))),
+        authority_pem,
+    })
+}
+
+fn accept_with(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<TlsAcceptor, ServerError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(unusable)?;
-    Ok(Tls {
-        acceptor: TlsAcceptor::from(Arc::new(config)),
-        authority_pem,
-    })
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                ServerError::Certificate("the key is not that of the certificate".to_owned())
+            }
+            other => unusable(other),
+        })?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The version that a client offers at most, where it is too old for us. TLS 1.3 says 1.2 here.
+pub(super) async fn offered_version(stream: &TcpStream) -> Option<&'static str> {
+    // Record: type, version, length; handshake: type, length, and the version that is offered.
+    let mut hello = [0; 11];
+    let length = stream.peek(&mut hello).await.ok()?;
+    match hello.get(..length)? {
+        [22, _, _, _, _, 1, _, _, _, 3, minor] => match minor {
+            0 => Some("SSL 3.0"),
+            1 => Some("TLS 1.0"),
+            2 => Some("TLS 1.1"),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn unusable(error: impl std::fmt::Display) -> ServerError {
@@ -73,16 +130,23 @@ fn read(
     chain: &Path,
     key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ServerError> {
-    let named = |path: &Path, error: &dyn std::fmt::Display| {
-        ServerError::Certificate(format!("{}: {error}", path.display()))
+    let named = |path: &Path, why: &dyn std::fmt::Display| {
+        ServerError::Certificate(format!("{}: {why}", path.display()))
     };
-    let certificates = CertificateDer::pem_file_iter(chain)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| named(chain, &error))?;
+    let text = |path: &Path| {
+        let mut bytes = Vec::new();
+        let done = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
+        done.map(|_| bytes).map_err(|error| named(path, &error))
+    };
+    let certificates = CertificateDer::pem_slice_iter(&text(chain)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| named(chain, &"it is not a PEM file"))?;
     if certificates.is_empty() {
         return Err(named(chain, &"no certificate is in it"));
     }
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| named(key, &error))?;
+    let pem = SecretSlice::from(text(key)?);
+    let key = PrivateKeyDer::from_pem_slice(pem.expose_secret())
+        .map_err(|_| named(key, &"there is no private key in it"))?;
     Ok((certificates, key))
 }
 

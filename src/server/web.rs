@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::gateway::Gateway;
 use super::http::{Connection, Received, Request, Response};
@@ -86,16 +85,22 @@ impl Web {
             clippy::cast_possible_truncation,
             reason = "any half of a random number is random"
         )]
-        let nonce = shared.nonce() as u64;
+        let nonce = match shared.nonce() {
+            Some(nonce) => nonce as u64,
+            None => return Response::empty("503 Service Unavailable"),
+        };
         let (response, outcome) = passport::answer(&shared.desk, request, &site, &moment, nonce);
         debug!(%peer, path = ?request.path, status = response.status, "passport");
         match outcome {
             Outcome::Other => {}
             Outcome::Ticket => Stats::count(&shared.stats.tickets),
-            Outcome::Throttled => Stats::count(&shared.stats.refused_logins),
-            Outcome::Refused => {
+            Outcome::Throttled(account) => {
+                info!(%peer, account, "login not looked at: too many were refused");
+                Stats::count(&shared.stats.refused_logins);
+            }
+            Outcome::Refused(account) => {
+                info!(%peer, account, "password refused");
                 Stats::count(&shared.stats.failed_logins);
-                shared.failures.count(peer.ip(), Instant::now());
             }
         }
         response

@@ -128,19 +128,18 @@ async fn a_client_that_never_signs_in_is_left() {
     advance(Duration::from_secs(31)).await;
     resume();
     for mut client in [silent, slow] {
-        assert_eq!(client.line().await, "OUT");
-        assert!(client.is_closed().await);
+        assert!(client.is_closed().await, "closed without a word");
     }
     assert_eq!(server.stop().await.timeouts, 2);
 }
 
 #[tokio::test]
-async fn a_client_that_pings_stays_and_a_silent_one_does_not() {
+async fn a_silent_client_stays_and_one_that_dribbles_does_not() {
     let server = start(Config::default());
-    let mut pinging = server.signed_in(USER).await;
-    let silent = server.signed_in("silent@example.com").await;
+    let mut silent = server.signed_in(USER).await;
+    let mut pinging = server.signed_in("pinging@example.com").await;
     let mut dribbling = server.signed_in("dribbling@example.com").await;
-    for step in 0..3 {
+    for step in 0..8 {
         pause();
         advance(Duration::from_secs(50)).await;
         resume();
@@ -151,11 +150,47 @@ async fn a_client_that_pings_stays_and_a_silent_one_does_not() {
         pinging.say("PNG").await;
         assert_eq!(pinging.line().await, "QNG 60");
     }
-    for mut client in [silent, dribbling] {
-        assert_eq!(client.line().await, "OUT");
-        assert!(client.is_closed().await);
+    assert!(dribbling.is_closed().await, "closed without a word");
+    silent.say("PNG").await;
+    assert_eq!(silent.line().await, "QNG 60");
+    assert_eq!(server.stop().await.timeouts, 1);
+}
+
+#[tokio::test]
+async fn who_has_answered_a_challenge_must_answer_the_next_one() {
+    use msnp9_conntype::msnp::challenge;
+    let server = start(Config::default());
+    let mut alive = server.signed_in(USER).await;
+    let mut dead = server.signed_in("dead@example.com").await;
+    let (product, code) = challenge::PRODUCT;
+    for client in [&mut alive, &mut dead] {
+        client.say("CHG 5 NLN 0").await;
+        assert_eq!(client.line().await, "CHG 5 NLN 0");
+        answer(client, product, code).await;
     }
-    assert_eq!(server.stop().await.timeouts, 2);
+    for round in 0..3 {
+        pause();
+        advance(Duration::from_secs(121)).await;
+        resume();
+        answer(&mut alive, product, code).await;
+        if round == 0 {
+            assert!(dead.line().await.starts_with("CHL 0 "));
+        }
+    }
+    assert!(dead.is_closed().await);
+    assert_eq!(server.stop().await.timeouts, 1);
+
+    async fn answer(client: &mut Client<tokio::net::TcpStream>, product: &str, code: &str) {
+        let line = client.line().await;
+        let digits = line
+            .strip_prefix("CHL 0 ")
+            .unwrap_or_else(|| panic!("{line}"));
+        let digest = challenge::answer(digits, code);
+        client
+            .write(&format!("QRY 6 {product} 32\r\n{digest}"))
+            .await;
+        assert_eq!(client.line().await, "QRY 6");
+    }
 }
 
 #[tokio::test]
@@ -262,7 +297,7 @@ async fn hundreds_of_clients_at_once_are_served() {
     for client in &mut clients {
         answers.push(client.line().await);
     }
-    assert_eq!(answers.iter().filter(|line| *line == "911 3").count(), 30);
-    assert_eq!(answers.iter().filter(|line| *line == "910 3").count(), 270);
+    assert_eq!(answers.iter().filter(|line| *line == "911 3").count(), 100);
+    assert_eq!(answers.iter().filter(|line| *line == "910 3").count(), 200);
     server.stop().await;
 }

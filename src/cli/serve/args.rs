@@ -185,7 +185,10 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) max_per_address: u32,
 
-    /// How long a client that has signed in may be silent, seconds
+    /// Silence after which a client that has signed in is checked, seconds
+    ///
+    /// The system checks by TCP keepalive. A client that has answered a challenge (CHL) gets another
+    /// one and has the same time again to answer it. Clients that are alive stay.
     #[arg(
         long,
         env = "MSNP9_SERVE_IDLE_TIMEOUT",
@@ -194,6 +197,33 @@ pub(in crate::cli) struct ServeArgs {
         value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     pub(super) idle_timeout: u64,
+
+    /// Form of the log on stderr; RUST_LOG or -v and -q decide how much is in it
+    #[arg(
+        long,
+        env = "MSNP9_SERVE_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub(super) log_format: LogFormat,
+
+    /// Log the counters this often, seconds; SIGUSR1 logs them at any time
+    #[arg(
+        long,
+        env = "MSNP9_SERVE_STATS_EVERY",
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub(super) stats_every: Option<u64>,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum LogFormat {
+    /// A line for people
+    Text,
+    /// A JSON object on a line
+    Json,
 }
 
 /// An address to listen on, or none.

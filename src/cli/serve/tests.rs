@@ -96,6 +96,6 @@ fn there_are_no_more_connections_than_open_files() {
         max_connections: usize::MAX,
         ..Limits::default()
     };
-    fit_open_files(&mut limits);
+    fit_open_files(&mut limits).unwrap();
     assert_eq!(Some(limits.max_connections + SPARE_FILES), open_files());
 }

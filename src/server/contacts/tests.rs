@@ -33,7 +33,7 @@ fn presence_is_said_back() {
         first.starts_with("CHG 6 NLN 0 %3Cmsnobj/%3E\r\nCHL 0 "),
         "{first}"
     );
-    assert_eq!(answer_of(&mut session, "CHG 7 AWY"), "CHG 7 AWY\r\n");
+    assert_eq!(answer_of(&mut session, "CHG 7 AWY"), "CHG 7 AWY 0\r\n");
     assert_eq!(answer_of(&mut session, "CHG 8 FLN 0"), "201 8\r\n");
     assert_eq!(answer_of(&mut session, "CHG 9"), "201 9\r\n");
     let first = answer_of(&mut online("MSNP8"), "CHG 6 NLN 0 object");
@@ -56,14 +56,18 @@ fn the_challenge_comes_once_and_wants_its_answer() {
     }
     for wrong in [
         "QRY 8 msmsgs@msnmsgr.com 3\r\nabc",
-        "QRY 8 x 0\r\n",
-        "QRY 8 0\r\n",
+        "QRY 8 PROD0061VRRZH@4F 0\r\n",
     ] {
         let mut session = online("MSNP9");
         answer_of(&mut session, "CHG 6 NLN 0");
         let (text, next) = say(&mut session, wrong);
         assert_eq!((&*text, next), ("540 8\r\n", Next::Close(Why::Protocol)));
     }
+    // There are more products than anybody listed, and their answers cannot be checked.
+    let mut session = online("MSNP9");
+    answer_of(&mut session, "CHG 6 NLN 0");
+    let unknown = "QRY 8 PROD9999 32\r\n0123456789abcdef0123456789abcdef";
+    assert_eq!(answer_of(&mut session, unknown), "QRY 8\r\n");
 }
 
 #[test]

@@ -230,12 +230,12 @@ fn an_account_that_is_not_listed_is_refused_with_its_ticket_only() {
 
 #[test]
 fn a_guesser_is_not_listened_to() {
-    let moment = Moment {
-        is_throttled: true,
-        ..moment()
-    };
+    let (desk, moment) = (desk(), moment());
     let mut session = introduced("MSNP9");
-    let (text, next) = say_to(&desk(), &moment, &mut session, &ticket_for(USER));
+    let (text, _) = say_to(&desk, &moment, &mut session, "USR 4 TWN S t=0&p=0\r\n");
+    assert_eq!(text, "911 4\r\n");
+    let mut session = introduced("MSNP9");
+    let (text, next) = say_to(&desk, &moment, &mut session, &ticket_for(USER));
     assert_eq!((&*text, next), ("910 4\r\n", Next::Close(Why::Throttled)));
 }
 
