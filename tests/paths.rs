@@ -32,6 +32,15 @@ fn the_gateway_is_a_path_without_a_port() {
         let run = Run::of(served.tool().args(["--json", "--http-gateway", &gateway]));
         let json = run.json();
         assert_eq!(json["path"]["kind"], "http-gateway", "{json:#}");
+        // Each address where it belongs, and what cannot be sent on is said.
+        assert_eq!(json["server"]["address"], json!(null), "{json:#}");
+        let hop = &json["path"]["hops"][1];
+        let at = served.at("gateway").to_string();
+        assert_eq!(
+            (&hop["role"], &hop["address"]),
+            (&json!("gateway"), &json!(at))
+        );
+        assert!(codes(&json, "warnings").contains(&"port-not-sent".to_owned()));
         assert_eq!(json["comparison"]["ip"], "same", "{json:#}");
         assert_eq!(json["comparison"]["port"], "unknown", "{json:#}");
         assert_eq!(

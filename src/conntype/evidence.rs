@@ -369,6 +369,8 @@ pub enum Warning {
     SignedOutElsewhere,
     /// The account was signed in elsewhere while we looked.
     SignedInElsewhere,
+    /// The server was named with this port, but an HTTP gateway is told only the host.
+    PortNotSent(String),
     /// The account and the password went to this host, which neither the server is nor an option or
     /// a preset names: a nexus or a redirect did.
     CredentialsElsewhere(String),
@@ -392,6 +394,7 @@ impl Warning {
             Self::TcpFlowOnly => "tcp-flow-only",
             Self::SignedOutElsewhere => "signed-out-elsewhere",
             Self::SignedInElsewhere => "signed-in-elsewhere",
+            Self::PortNotSent(_) => "port-not-sent",
             Self::CredentialsElsewhere(_) => "credentials-elsewhere",
             Self::LookFailed(_) => "look-failed",
             Self::LooksDisagree(_) => "looks-disagree",
@@ -433,6 +436,10 @@ impl fmt::Display for Warning {
             Self::SignedInElsewhere => {
                 f.write_str("the account was signed in elsewhere while we looked (OUT OTH)")
             }
+            Self::PortNotSent(server) => write!(
+                f,
+                "an HTTP gateway is told the host only: the port of {server} was not sent on"
+            ),
             Self::CredentialsElsewhere(host) => write!(
                 f,
                 "the account and the password went to {host}, which is neither the server nor \

@@ -15,8 +15,8 @@ use super::dial::{Dialer, Errand};
 use super::http::{Connection, Request, Response};
 use super::plan::ProxyScheme;
 use super::{Url, proxy, tls};
-use crate::address::Address;
-use crate::conntype::Proxy;
+use crate::address::{Address, MSNP_PORT};
+use crate::conntype::{PathKind, Proxy, Warning};
 use crate::failure::{Failure, Stage};
 
 /// What a gateway answers with.
@@ -82,6 +82,9 @@ impl<'a> Gateway<'a> {
         url: &Url,
         target: &Address,
     ) -> Result<Self, Failure> {
+        if target.port != MSNP_PORT {
+            dialer.trail.warn(Warning::PortNotSent(target.to_string()));
+        }
         let mut line = Line {
             connector: tls::connector(&dialer.plan.extra_roots)?,
             dialer,
@@ -264,8 +267,8 @@ impl Line<'_> {
         let open = Connection::open(&self.dialer, &self.connector, &url, Errand::Gateway);
         match tokio::time::timeout(MOVE, open).await {
             Ok(Ok(connection)) => {
-                self.connection = Some(connection);
                 self.url = url;
+                self.stands(connection);
             }
             _ => tracing::info!(to = %url.address, "GW-IP cannot be reached; staying"),
         }
@@ -290,15 +293,20 @@ impl Line<'_> {
                 Connection::open(&self.dialer, &self.connector, &self.url, Errand::Gateway).await?
             }
         };
-        let ends = connection.ends();
-        self.dialer.trail.connected(
-            ends.local,
-            ends.peer,
-            crate::conntype::PathKind::HttpGateway,
-            ends.proxy.as_ref(),
-        );
-        self.connection = Some(connection);
+        self.stands(connection);
         Ok(())
+    }
+
+    /// Takes a connection that stands, and notes where it leads.
+    fn stands(&mut self, connection: Connection) {
+        let trail = self.dialer.trail;
+        let Ends { local, peer, proxy } = connection.ends();
+        trail.connected(*local, *peer, PathKind::HttpGateway, proxy.as_ref());
+        trail.gateway_at(match proxy {
+            Some(_) => self.url.address.to_string(),
+            None => peer.to_string(),
+        });
+        self.connection = Some(connection);
     }
 
     /// The HTTP proxy that a request in the clear is handed to whole, instead of through a tunnel.

@@ -29,6 +29,7 @@ pub struct Trail {
     peer: Cell<Option<SocketAddr>>,
     path: Cell<PathKind>,
     proxy: RefCell<Option<Proxy>>,
+    gateway: RefCell<Option<String>>,
 }
 
 /// A stage's time.
@@ -69,6 +70,7 @@ impl Trail {
             peer: Cell::default(),
             path: Cell::default(),
             proxy: RefCell::default(),
+            gateway: RefCell::default(),
         }
     }
 
@@ -160,6 +162,11 @@ impl Trail {
         }
     }
 
+    /// The HTTP gateway is there: its own end, or its name where a proxy knows the rest.
+    pub(super) fn gateway_at(&self, at: String) {
+        *self.gateway.borrow_mut() = Some(at);
+    }
+
     /// The failure of a run that a signal ended.
     #[must_use]
     pub fn interrupted(&self, class: Class) -> Failure {
@@ -203,7 +210,8 @@ impl Trail {
         Context {
             server: Some(Server {
                 requested: requested.to_string(),
-                address: self.peer.get(),
+                // The far end of our connection is the server's only where nothing is between.
+                address: self.peer.get().filter(|_| self.path.get().is_end_to_end()),
                 referrals: self
                     .referrals
                     .borrow()
@@ -215,6 +223,7 @@ impl Trail {
             path: self.path.get(),
             local: self.local.get(),
             proxy: self.proxy.borrow().clone(),
+            gateway: self.gateway.borrow().clone(),
             timings: self
                 .spans
                 .borrow()

@@ -147,7 +147,8 @@ pub struct Compared {
 pub struct Server {
     /// `host:port` as it was asked for.
     pub requested: String,
-    /// The address that the last connection went to: the server's, or the proxy's.
+    /// The address that the last connection went to; null behind a proxy or gateway, which have their
+    /// own places.
     pub address: Option<SocketAddr>,
     /// Where the servers referred to, in order.
     pub referrals: Vec<String>,
@@ -279,6 +280,8 @@ pub struct Context {
     pub local: Option<SocketAddr>,
     /// The proxy's name, where there is one.
     pub proxy: Option<Proxy>,
+    /// The HTTP gateway's address, or its name behind a proxy; where there is one.
+    pub gateway: Option<String>,
     /// How long the stages took.
     pub timings: Vec<Timing>,
     /// What was noticed on the way.

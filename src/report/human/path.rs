@@ -64,7 +64,13 @@ fn stop(hop: &Hop, report: &Report) -> Stop {
             vec![address.unwrap_or_else(|| "its address is not known".to_owned())],
         ),
         "proxy" => ("the proxy", proxy(report, report.path.proxy.as_ref())),
-        "gateway" => ("the gateway", vec![gateway(report)]),
+        "gateway" => (
+            "the gateway",
+            vec![match address {
+                Some(address) => format!("HTTP gateway at {address}"),
+                None => "HTTP gateway".to_owned(),
+            }],
+        ),
         "rewriter" => ("on the way", rewriter(hop, report)),
         _ => ("the server", server(report, address)),
     };
@@ -96,18 +102,6 @@ fn proxy(report: &Report, proxy: Option<&ProxyReport>) -> Vec<String> {
     lines
 }
 
-fn gateway(report: &Report) -> String {
-    let server = report.server.as_ref();
-    // Behind a proxy the last connection's far end is the proxy, not the gateway.
-    let address = server
-        .filter(|_| report.path.proxy.is_none())
-        .and_then(|server| server.address);
-    match address {
-        Some(address) => format!("HTTP gateway at {address}"),
-        None => "HTTP gateway".to_owned(),
-    }
-}
-
 fn rewriter(hop: &Hop, report: &Report) -> Vec<String> {
     let again = match report.path.proxy {
         Some(_) => " again",
@@ -134,9 +128,7 @@ fn server(report: &Report, address: Option<String>) -> Vec<String> {
     else {
         return vec![name];
     };
-    let address = address
-        .filter(|_| report.path.kind == "tcp")
-        .map(|address| address.ip().to_canonical().to_string());
+    let address = address.map(|address| address.ip().to_canonical().to_string());
     let speaks = report.dialect.iter().map(|dialect| format!(", {dialect}"));
     let mut lines = vec![with_address(name, address) + &speaks.collect::<String>()];
     if let [between @ .., _] = referrals.as_slice() {

@@ -51,7 +51,7 @@ impl Report {
                 proxy: seen.proxy.as_ref().map(|proxy| {
                     proxy_report(proxy, verdict.proxy.map_or("unknown", |r| r.as_str()))
                 }),
-                hops: hops(verdict, seen, context.server.as_ref()),
+                hops: hops(verdict, seen, &context),
             },
             warnings: warnings
                 .iter()
@@ -143,7 +143,11 @@ impl Report {
                 .map(|local| SocketAddr::from(Endpoint::from(local)).to_string()),
             rewrites: Vec::new(),
         }];
-        hops.extend(between(context.path, context.proxy.as_ref()));
+        hops.extend(between(
+            context.path,
+            context.proxy.as_ref(),
+            context.gateway.clone(),
+        ));
         hops.extend(context.server.as_ref().map(server_hop));
         Self {
             schema_version: SCHEMA_VERSION,
@@ -232,7 +236,7 @@ fn server_hop(server: &Server) -> Hop {
 }
 
 /// The proxy and the gateway, as far as the path has them.
-fn between(path: PathKind, proxy: Option<&Proxy>) -> Vec<Hop> {
+fn between(path: PathKind, proxy: Option<&Proxy>, gateway: Option<String>) -> Vec<Hop> {
     let hop = |role, address| Hop {
         role,
         address,
@@ -245,13 +249,13 @@ fn between(path: PathKind, proxy: Option<&Proxy>) -> Vec<Hop> {
         hops.push(hop("proxy", name));
     }
     if path == PathKind::HttpGateway {
-        hops.push(hop("gateway", None));
+        hops.push(hop("gateway", gateway));
     }
     hops
 }
 
 /// The path as the evidence draws it.
-fn hops(verdict: &Verdict, seen: &Observation, server: Option<&Server>) -> Vec<Hop> {
+fn hops(verdict: &Verdict, seen: &Observation, context: &Context) -> Vec<Hop> {
     let found = &verdict.comparison;
     let mut hops = vec![Hop {
         role: "this-host",
@@ -263,7 +267,7 @@ fn hops(verdict: &Verdict, seen: &Observation, server: Option<&Server>) -> Vec<H
         .filter(|(sameness, _)| *sameness == Sameness::Different)
         .map(|(_, what)| what)
         .collect();
-    let between = between(seen.path, seen.proxy.as_ref());
+    let between = between(seen.path, seen.proxy.as_ref(), context.gateway.clone());
     // Behind a proxy the address always differs; what stands further on is known only where
     // ClientIP is none of the proxy's. To a gateway the connection is our own.
     let rewritten = match between.first().map(|hop| hop.role) {
@@ -281,7 +285,7 @@ fn hops(verdict: &Verdict, seen: &Observation, server: Option<&Server>) -> Vec<H
     hops.extend(proxies);
     hops.extend(rewriter);
     hops.extend(gateways);
-    hops.extend(server.map(server_hop));
+    hops.extend(context.server.as_ref().map(server_hop));
     hops
 }
 

@@ -114,11 +114,14 @@ pub(super) fn proxied(
         peer: addresses.first().map(|text| (ip(text), 1080).into()),
         ..seen("192.168.1.5:51234", client_ip, "40960")
     };
-    let mut report = of(&seen);
-    if let Some(server) = &mut report.server {
-        server.address = addresses.first().map(|text| (ip(text), 1080).into());
+    let mut context = context();
+    if let Some(server) = &mut context.server {
+        server.address = None;
     }
-    report
+    if path == PathKind::HttpGateway {
+        context.gateway = Some("gateway.example:80".to_owned());
+    }
+    with(&seen, context)
 }
 
 pub(super) fn gateway(client_ip: &str, client_port: &str, gateway: &str) -> Report {
@@ -129,8 +132,9 @@ pub(super) fn gateway(client_ip: &str, client_port: &str, gateway: &str) -> Repo
     };
     let mut context = context();
     if let Some(server) = &mut context.server {
-        server.address = Some((ip(gateway), 80).into());
+        server.address = None;
     }
+    context.gateway = Some(SocketAddr::new(ip(gateway), 80).to_string());
     with(&seen, context)
 }
 
