@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::msnp::passport::NexusForm;
 use crate::report::print;
 use crate::server::{
-    AccountList, Accounts, BadAccountList, CertificateSource, Config, GatewayPort, Limits,
+    AccountList, Accounts, BadAccountList, CertificateSource, Config, Counts, GatewayPort, Limits,
     MAX_TURNED_AWAY, PortField, Renewal, Server, ServerError, Stats,
 };
 
@@ -90,7 +90,16 @@ impl ServeError {
 /// # Errors
 /// [`ServeError`], from before anything was served.
 pub(super) fn run(args: ServeArgs, output: &Output) -> Result<Exit, ServeError> {
-    log::start(args.log_format, output)?;
+    let log = log::start(args.log_format, output)?;
+    let served = serve(args);
+    if let (Ok(counts), false) = (&served, output.quiet) {
+        log.tell(&format!("{counts}\n"));
+    }
+    log.finish();
+    served.map(|_| Exit::Done)
+}
+
+fn serve(args: ServeArgs) -> Result<Counts, ServeError> {
     let write_ca = args.write_ca.clone();
     let stats_every = args.stats_every.map(Duration::from_secs);
     for path in [&args.accounts, &args.ticket_key, &args.tls_key] {
@@ -108,7 +117,7 @@ pub(super) fn run(args: ServeArgs, output: &Output) -> Result<Exit, ServeError> 
         .enable_all()
         .build()
         .map_err(system("cannot start the runtime"))?;
-    let counts = runtime.block_on(async {
+    runtime.block_on(async {
         // Before the line on stdout: whoever reads it may send a signal at once.
         let stop = signals::listen().map_err(system("cannot wait for signals"))?;
         let server = Server::bind(config)?;
@@ -134,12 +143,8 @@ pub(super) fn run(args: ServeArgs, output: &Output) -> Result<Exit, ServeError> 
             })
             .await;
         keeping.abort();
-        Ok::<_, ServeError>(counts)
-    })?;
-    if !output.quiet {
-        print::tell(&format!("{counts}\n"));
-    }
-    Ok(Exit::Done)
+        Ok(counts)
+    })
 }
 
 /// What is done while the server runs: files read anew on SIGHUP, counters told.

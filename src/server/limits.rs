@@ -1,6 +1,6 @@
 //! How many, how often, and what was counted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
@@ -138,6 +138,8 @@ pub(super) struct Failures {
 #[derive(Debug, Default)]
 struct Table {
     records: HashMap<Suspect, Record>,
+    /// Accounts that have signed in, with the address: what others do does not stop them.
+    trusted: HashSet<Suspect>,
     /// When those that are over were last taken out.
     swept: Option<Instant>,
 }
@@ -227,10 +229,27 @@ impl Failures {
         }
     }
 
+    /// Remembers that an account signs in from an address. Neither its neighbours there nor those
+    /// who guess at it elsewhere stop it then.
+    pub(super) fn succeeded(&self, ip: IpAddr, account: &str) {
+        let suspect = self.suspect(Kind::Both, ip, account);
+        let trusted = &mut lock(&self.table).trusted;
+        if trusted.len() >= MAX_SUSPECTS
+            && let Some(any) = trusted.iter().next().copied()
+        {
+            trusted.remove(&any);
+        }
+        trusted.insert(suspect);
+    }
+
     /// Whether there were too many.
     pub(super) fn is_throttled(&self, ip: IpAddr, account: &str, now: Instant) -> bool {
         let table = lock(&self.table);
-        self.limits.iter().any(|(kind, max)| {
+        let both = self.suspect(Kind::Both, ip, account);
+        let is_trusted = table.trusted.contains(&both);
+        let limits = self.limits.iter();
+        let mut limits = limits.filter(|(kind, _)| *kind == Kind::Both || !is_trusted);
+        limits.any(|(kind, max)| {
             table
                 .records
                 .get(&self.suspect(*kind, ip, account))
@@ -412,6 +431,12 @@ mod tests {
             sprayed.count(ip("192.0.2.1"), &format!("user{n}@b.c"), now);
         }
         assert!(sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
+        // Who has signed in from there before still does, and has his own few tries.
+        sprayed.succeeded(ip("192.0.2.1"), "New@b.c");
+        assert!(!sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
+        sprayed.count(ip("192.0.2.1"), "new@b.c", now);
+        sprayed.count(ip("192.0.2.1"), "new@b.c", now);
+        assert!(sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
         assert!(!sprayed.is_throttled(ip("192.0.2.2"), "new@b.c", now));
 
         let distributed = Failures::new(&limits);
@@ -420,6 +445,8 @@ mod tests {
             distributed.count(IpAddr::V4(n.into()), "a@b.c", now);
         }
         assert!(distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
+        distributed.succeeded(ip("192.0.2.1"), "a@b.c");
+        assert!(!distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
         assert!(!distributed.is_throttled(ip("192.0.2.1"), "other@b.c", now));
     }
 

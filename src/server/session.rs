@@ -248,6 +248,7 @@ impl Session {
                 return refused(command, out);
             }
         };
+        desk.failures.succeeded(peer, account);
         let account = encode_word(account);
         // The display name is the account, as for everybody who never chose one.
         let _ = if self.dialect >= Dialect::MSNP10 {

@@ -24,7 +24,7 @@ const PER_ADDRESS: usize = 100;
 
 /// Addresses that guess, and how often one may be wrong in a minute.
 const GUESSERS: usize = 20;
-const MAX_FAILURES: u64 = 30;
+const MAX_FAILURES: u64 = 10;
 
 /// How long a slow sender waits after each byte.
 const BYTE_TIME: Duration = Duration::from_millis(25);
@@ -239,7 +239,7 @@ async fn wrong_tickets(stage: Arc<Stage>) -> Outcome<Done> {
                 client
                     .say(&format!(
                         "VER 1 MSNP9 CVR0\r\nUSR 2 TWN I {}\r\nUSR 3 TWN S {forged}\r\n",
-                        idler(0)
+                        idler(n % GUESSERS)
                     ))
                     .await?;
                 client.expect("VER 1 MSNP9 CVR0").await?;
@@ -260,29 +260,29 @@ async fn wrong_tickets(stage: Arc<Stage>) -> Outcome<Done> {
 async fn wrong_passwords(stage: Arc<Stage>) -> Outcome<Done> {
     let (mut refused, mut turned_away) = (0_u64, 0_u64);
     let mut browsers = Vec::new();
-    for _ in 0..GUESSERS {
-        browsers.push(stage.pages.browse(stage.address()).await?);
+    for guesser in 0..GUESSERS {
+        browsers.push((guesser, stage.pages.browse(stage.address()).await?));
     }
     while turned_away == 0 || !stage.is_enough() {
         let mut guessers = JoinSet::new();
-        for mut browser in browsers.drain(..) {
+        for (guesser, mut browser) in browsers.drain(..) {
             let tries = stage.scale.wrong.div_ceil(GUESSERS);
             guessers.spawn(async move {
                 let (mut refused, mut turned_away) = (0, 0);
                 for n in 0..tries {
-                    let head = browser.ask(&idler(0), &format!("guess{n}")).await?;
+                    let head = browser.ask(&idler(guesser), &format!("guess{n}")).await?;
                     match head.get(..12) {
                         Some("HTTP/1.1 401") => refused += 1,
                         Some("HTTP/1.1 503") => turned_away += 1,
                         _ => return Err(format!("{head:?} to a wrong password").into()),
                     }
                 }
-                Outcome::Ok((browser, refused, turned_away))
+                Outcome::Ok((guesser, browser, refused, turned_away))
             });
         }
         while let Some(done) = guessers.join_next().await {
-            let (browser, more_refused, more_away) = done??;
-            browsers.push(browser);
+            let (guesser, browser, more_refused, more_away) = done??;
+            browsers.push((guesser, browser));
             refused += more_refused;
             turned_away += more_away;
         }
@@ -290,7 +290,7 @@ async fn wrong_passwords(stage: Arc<Stage>) -> Outcome<Done> {
     guessed(refused, turned_away, GUESSERS as u64)
 }
 
-/// Each address had its tries, and not one more.
+/// Each address had its tries at its account, and not one more.
 fn guessed(refused: u64, turned_away: u64, connections: u64) -> Outcome<Done> {
     let tries = GUESSERS as u64 * MAX_FAILURES;
     if refused != tries {

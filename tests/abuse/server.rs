@@ -111,6 +111,8 @@ pub struct Ended {
 /// A running server.
 pub struct Server {
     child: Child,
+    /// What it says on stderr, read as it comes.
+    said: Option<std::thread::JoinHandle<String>>,
     addresses: Value,
     dir: TempDir,
 }
@@ -160,8 +162,15 @@ impl Server {
         let out = child.stdout.as_mut().ok_or("no stdout")?;
         BufReader::new(out).read_line(&mut line)?;
         let addresses = serde_json::from_str(&line)?;
+        let mut stderr = child.stderr.take().ok_or("no stderr")?;
+        let said = std::thread::spawn(move || {
+            let mut said = String::new();
+            let _ = stderr.read_to_string(&mut said);
+            said
+        });
         Ok(Self {
             child,
+            said: Some(said),
             addresses,
             dir,
         })
@@ -207,9 +216,8 @@ impl Server {
                 None => std::thread::sleep(Duration::from_millis(10)),
             }
         };
-        let mut said = String::new();
-        let stderr = self.child.stderr.as_mut().ok_or("no stderr")?;
-        stderr.read_to_string(&mut said)?;
+        let said = self.said.take().ok_or("stopped before")?;
+        let said = said.join().map_err(|_| "stderr cannot be read")?;
         let tally = Tally::read(said.lines().last().unwrap_or_default())?;
         Ok(Ended {
             is_success: status.success(),

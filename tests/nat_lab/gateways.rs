@@ -22,7 +22,8 @@ pub(crate) const ROWS: &[Row] = &[
             ("/observed/client_ip/ip", "203.0.113.7"),
             ("/path/kind", "http-gateway"),
             ("/path/hops/1/role", "gateway"),
-            ("/server/address", "203.0.113.80:80"),
+            ("/server/address", "null"),
+            ("/path/hops/1/address", "203.0.113.80:80"),
         ],
     },
     Row {
