@@ -14,6 +14,40 @@ use std::process::Stdio;
 use support::{Run, Scripted, Served, tool, wait_for_close};
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_demo_without_loopback_is_an_error_of_the_environment() {
+    // A network of its own, in which loopback is down.
+    let can = std::process::Command::new("unshare")
+        .args(["-rn", "true"])
+        .status()
+        .is_ok_and(|status| status.success());
+    if !can {
+        let line = "skipped: a demo without loopback: unshare -rn is not allowed here\n";
+        let _ = std::io::stdout().write_all(line.as_bytes());
+        return;
+    }
+    for (words, has_document) in [
+        (&["demo"][..], false),
+        (&["demo", "--json"], true),
+        (&["demo", "--path", "direct", "--json"], true),
+    ] {
+        let mut command = std::process::Command::new("unshare");
+        command
+            .args(["-rn", env!("CARGO_BIN_EXE_msnp9-conntype")])
+            .args(words)
+            .env_remove("MSNP9_JSON");
+        let run = Run::of(&mut command);
+        assert_eq!(run.code, 3, "{words:?}: {}", run.stderr);
+        assert!(!run.stderr.contains("a bug"), "{words:?}: {}", run.stderr);
+        if has_document {
+            run.json();
+        } else {
+            assert!(run.stderr.contains("ip link set lo up"), "{}", run.stderr);
+        }
+    }
+}
+
+#[test]
 fn empty_variables_are_as_if_not_set() {
     let served = Served::start(&[]);
     let mut command = served.tool();

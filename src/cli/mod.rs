@@ -39,6 +39,9 @@ enum CommandError {
     /// A signal ended the run before there was anything to report.
     #[error("interrupted")]
     Interrupted(Class),
+    /// The machine's loopback interface cannot be used.
+    #[error("{0:#}")]
+    Loopback(anyhow::Error),
     /// Something that must not happen.
     #[error("{0:#}")]
     Other(anyhow::Error),
@@ -66,12 +69,15 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
     match catch_unwind(AssertUnwindSafe(|| act(args, &output))) {
         Ok(Ok(exit)) => exit,
         Ok(Err(CommandError::Interrupted(class))) => output.interrupted(class),
+        Ok(Err(CommandError::Loopback(error))) => output.no_loopback(&error),
         Ok(Err(CommandError::Serve(error))) if !error.is_usage() => output.cannot_serve(&error),
         Ok(Err(error)) => {
             print::tell(&format!("msnp9-conntype: {error}\n"));
             match error {
                 CommandError::Usage(_) | CommandError::Serve(_) => Exit::Usage,
-                CommandError::Other(_) | CommandError::Interrupted(_) => output.bug(),
+                CommandError::Other(_)
+                | CommandError::Interrupted(_)
+                | CommandError::Loopback(_) => output.bug(),
             }
         }
         Err(_) => output.bug(),

@@ -105,6 +105,17 @@ impl Output {
         self.finish(&Report::of_failure(&failure, context))
     }
 
+    /// The result of a demo on a machine without loopback.
+    pub(super) fn no_loopback(&self, error: &anyhow::Error) -> Exit {
+        let failure = Failure::unreachable(
+            Stage::Connect,
+            "no-loopback",
+            format!("{error:#}"),
+            super::demo::NO_LOOPBACK,
+        );
+        self.finish(&Report::of_failure(&failure, Context::default()))
+    }
+
     /// The result of `serve` where it cannot start.
     pub(super) fn cannot_serve(&self, error: &ServeError) -> Exit {
         let (message, remedy) = (error.to_string(), error.remedy());

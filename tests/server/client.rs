@@ -23,6 +23,17 @@ pub(crate) const USER: &str = "user@example.com";
 /// Longer than anything here takes; only a test that fails waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Whether this machine has IPv6; says what is skipped where it has not.
+pub(crate) fn has_ipv6(what: &str) -> bool {
+    let has = std::net::TcpListener::bind("[::1]:0").is_ok();
+    if !has {
+        // Past the harness, which keeps back what a test prints that passes.
+        let line = format!("skipped: {what}: this machine has no IPv6\n");
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes());
+    }
+    has
+}
+
 pub(crate) struct Running {
     pub(crate) at: Addresses,
     pub(crate) authority: Option<String>,

@@ -219,7 +219,11 @@ impl Logged {
 
     /// The tool logs in here; its label.
     fn log_in(&self, ca: &std::path::Path, user: &str, password: &str) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_msnp9-conntype"))
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_msnp9-conntype"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MSNP9_")) {
+            tool.env_remove(name);
+        }
+        let output = tool
             .args(["-q", "--user", user, "--server"])
             .arg(self.served.at["notification"][0].as_str().unwrap())
             .arg("--nexus-url")

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use msnp9_conntype::server::{AccountList, Accounts, Config, PortField, ProfilePolicy};
 
-use crate::client::{Client, USER, field, start};
+use crate::client::{Client, USER, field, has_ipv6, start};
 
 #[tokio::test]
 async fn a_pipelined_login_ends_with_what_the_server_sees() {
@@ -109,6 +109,9 @@ async fn the_dispatch_server_refers_to_where_the_login_goes_on() {
 
 #[tokio::test]
 async fn over_ipv6_the_client_is_named_as_it_is() {
+    if !has_ipv6("over_ipv6_the_client_is_named_as_it_is") {
+        return;
+    }
     let v6: Vec<SocketAddr> = vec!["[::1]:0".parse().unwrap()];
     let server = start(Config {
         listen: v6.clone(),
@@ -138,6 +141,9 @@ async fn over_ipv6_the_client_is_named_as_it_is() {
 
 #[tokio::test]
 async fn both_families_may_have_the_same_port() {
+    if !has_ipv6("both_families_may_have_the_same_port") {
+        return;
+    }
     let first = start(Config::default());
     let port = first.ns().port();
     // The v4 port is taken; a dual-stack v6 socket could not be bound there.
