@@ -100,6 +100,36 @@ fn what_is_no_gateway_is_told() {
 }
 
 #[test]
+fn a_full_server_is_told_from_one_that_is_wrong() {
+    let served = Served::start(&["--gateway-listen", "127.0.0.1:0", "--max-per-address", "1"]);
+    let place = std::net::TcpStream::connect(served.at("notification")).unwrap();
+    let gateway = format!("http://{}", served.at("gateway"));
+    let silent = Scripted::start(|stream, _| wait_for_close(stream));
+    for (server, more, code) in [
+        // The nexus of its own is not asked: it is full as well.
+        (
+            served.at("notification"),
+            &["--nexus-url", "https://127.0.0.9:9/"][..],
+            "server-busy",
+        ),
+        (
+            served.at("notification"),
+            &["--http-gateway", &gateway],
+            "server-busy",
+        ),
+        (silent.address, &[], "tls-refused"),
+    ] {
+        let mut command = served.tool_for(&server.to_string());
+        let run = Run::of(command.args(["--json", "--timeout", "5"]).args(more));
+        let json = run.json();
+        assert_eq!(json["error"]["code"], code, "{json:#}");
+        let remedy = json["error"]["remedy"].as_str().unwrap();
+        assert!(remedy.contains("again later"), "{remedy}");
+    }
+    drop(place);
+}
+
+#[test]
 fn an_endless_poll_ends_with_the_deadline() {
     let served = Served::start(&[]);
     for answers in [true, false] {

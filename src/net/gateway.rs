@@ -218,6 +218,14 @@ impl Line<'_> {
                 Some(plan) => format!("(or the proxy {} before it) ", plan.address),
                 None => String::new(),
             };
+            if response.status == 503 {
+                return Err(Failure::no_profile(
+                    Stage::Gateway,
+                    "server-busy",
+                    format!("{} {proxy}is busy or full (HTTP 503)", self.url.address),
+                    "try again later",
+                ));
+            }
             let what = format!("{proxy}answers HTTP {}", response.status);
             return Err(self.failed("gateway-refused", &what));
         }

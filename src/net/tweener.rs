@@ -280,6 +280,14 @@ fn judge(
         let is_final = refusal.is_explicit;
         return Ok(Answer::Refused { failure, is_final });
     }
+    if response.status == 503 {
+        return Err(Failure::no_profile(
+            Stage::Login,
+            "server-busy",
+            format!("{at} is busy, or has refused too many logins (HTTP 503)"),
+            "try again in a minute or later",
+        ));
+    }
     let (code, message) = match response.status {
         200..=299 => (
             "login-without-ticket",

@@ -29,6 +29,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// How long connections have to end when the server does.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long somebody who is turned away may take to say what he wants.
+const REQUEST_TIME: Duration = Duration::from_millis(500);
+
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
 
@@ -152,16 +155,26 @@ pub(super) async fn run(
             }
             Err(full) => {
                 info!(%peer, service = service.name(), reason = full.reason(), "turned away");
-                // Everybody is told at once: there is room for it in a new connection.
-                tell(&stream, service.refusal(full));
+                let refusal = service.refusal(full);
                 if shared.turned_away.fetch_add(1, Ordering::Relaxed) < MAX_TURNED_AWAY {
                     let leaving = Leaving(Arc::clone(&shared));
+                    // An answer before the request is none to an HTTP client.
+                    let waits = matches!(service, Service::Gateway(_));
+                    if !waits {
+                        tell(&stream, refusal);
+                    }
                     connections.spawn(async move {
                         let _leaving = leaving;
                         let mut stream = stream;
+                        if waits {
+                            let _ = timeout(REQUEST_TIME, stream.peek(&mut [0])).await;
+                            tell(&stream, refusal);
+                        }
                         stream::linger(&mut stream).await;
                     });
                 } else {
+                    // Everybody is told at once: there is room for it in a new connection.
+                    tell(&stream, refusal);
                     drop(Leaving(Arc::clone(&shared)));
                     leave(&stream);
                 }
