@@ -26,11 +26,11 @@ pub enum BadAddress {
     BadPort(String),
     /// A web address.
     #[error(
-        "'{0}' is a web address: leave out the scheme and the path, HOST or HOST:PORT is wanted"
+        "'{0}' is a web address: leave out the scheme and the path (expected HOST or HOST:PORT)"
     )]
     Scheme(String),
     /// It holds characters that no host name has.
-    #[error("'{0}' is no host name or address")]
+    #[error("'{0}' is not a host name or an address")]
     BadHost(String),
 }
 

@@ -88,7 +88,7 @@ pub(super) struct CheckArgs {
     #[arg(long, env = "MSNP9_INSECURE_HTTP", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) insecure_http: bool,
 
-    /// Byte order of ClientPort to believe: auto, plain or swapped
+    /// How to read the byte order of ClientPort: auto, plain or swapped
     ///
     /// Microsoft's servers exchanged the two bytes, revival servers do not. 'auto' takes the
     /// ports for the same if either reading is.
@@ -141,7 +141,7 @@ pub(super) struct CheckArgs {
     )]
     pub(super) second_server: Option<String>,
 
-    /// Look so many times, each time from another local port
+    /// Number of logins, each from a new local port
     ///
     /// A server that prints the same port each time does not print what it sees.
     #[arg(long, env = "MSNP9_REPEAT", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
@@ -166,7 +166,7 @@ pub(super) struct CheckArgs {
 /// How the result is shown; every command takes these.
 #[derive(Debug, clap::Args)]
 pub(super) struct OutputArgs {
-    /// Labels that are right; any other one makes the exit code 1
+    /// Accepted labels; any other label exits with 1
     #[arg(
         long,
         env = "MSNP9_EXPECT",
@@ -180,11 +180,11 @@ pub(super) struct OutputArgs {
     #[arg(long, env = "MSNP9_JSON", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, global = true)]
     pub(super) json: bool,
 
-    /// Tell nothing on stderr
+    /// Suppress the report on stderr
     #[arg(short, long, env = "MSNP9_QUIET", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, global = true)]
     pub(super) quiet: bool,
 
-    /// Tell more: timings and what is done; twice and thrice for more still
+    /// Increase verbosity: -v timings and steps, -vv debug, -vvv wire trace
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub(super) verbose: u8,
 }
@@ -201,7 +201,7 @@ pub(super) fn parse_path(word: &str) -> Result<PathKind, String> {
 pub(super) fn parse_endpoint(word: &str) -> Result<SocketAddr, String> {
     let end = word
         .parse()
-        .map_err(|_| "an address and a port are wanted, such as 192.168.1.5:51234".to_owned())?;
+        .map_err(|_| "expected an address and a port, such as 192.168.1.5:51234".to_owned())?;
     match can_be_local(end) {
         true => Ok(end),
         false => Err("no connected socket has this local address and port".to_owned()),
@@ -212,7 +212,7 @@ fn parse_seconds(word: &str) -> Result<f64, String> {
     word.parse()
         .ok()
         .filter(|seconds| (0.1..=3600.0).contains(seconds))
-        .ok_or_else(|| "a number of seconds from 0.1 to 3600 is wanted".to_owned())
+        .ok_or_else(|| "expected a number of seconds from 0.1 to 3600".to_owned())
 }
 
 #[cfg(test)]

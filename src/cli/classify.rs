@@ -39,7 +39,7 @@ pub(super) struct ClassifyArgs {
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["client_ip", "client_port"])]
     profile: Option<PathBuf>,
 
-    /// Byte order of ClientPort to believe: auto, plain or swapped
+    /// How to read the byte order of ClientPort: auto, plain or swapped
     #[arg(long, value_name = "ORDER", default_value = "auto", value_parser = parse_order)]
     port_order: PortOrder,
 

@@ -25,7 +25,7 @@ pub enum Label {
 
 /// A word that is no connection type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no connection type; there are {list}", list = Label::list())]
+#[error("invalid connection type '{0}' (expected one of {list})", list = Label::list())]
 pub struct UnknownLabel(String);
 
 impl Label {

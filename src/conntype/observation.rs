@@ -58,7 +58,7 @@ impl FromStr for PathKind {
             .find(|kind| kind.as_str() == word)
             .ok_or_else(|| {
                 let list = Self::ALL.map(Self::as_str).join(", ");
-                format!("'{word}' is no kind of path; there are {list}")
+                format!("invalid path '{word}' (expected one of {list})")
             })
     }
 }
@@ -97,7 +97,7 @@ impl FromStr for PortOrder {
         Self::ALL
             .into_iter()
             .find(|order| order.as_str() == word)
-            .ok_or_else(|| format!("'{word}' is no port order; there are auto, plain, swapped"))
+            .ok_or_else(|| format!("invalid port order '{word}' (expected auto, plain or swapped)"))
     }
 }
 

@@ -452,7 +452,7 @@ fn garbled(error: &CodecError, at: &Address, stage: LoginStage) -> Failure {
         ),
         _ => (
             "malformed",
-            "this is no server that can be used; ask another",
+            "the server's replies are invalid; try another server",
         ),
     };
     let message = match error {
@@ -521,7 +521,7 @@ fn refused(error: &LoginError, at: &Address, waiting: LoginStage) -> Failure {
         _ => failed(
             stage_of(waiting),
             "malformed",
-            "this is no server that can be used; ask another",
+            "the server's replies are invalid; try another server",
         ),
     }
 }

@@ -20,7 +20,7 @@ pub struct Url {
 
 /// Why a text is no such address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no http:// or https:// address")]
+#[error("'{text}' is not an http:// or https:// address")]
 pub struct BadUrl {
     text: String,
 }

@@ -78,7 +78,7 @@ fn verdict(page: &mut Page, report: &Report, style: Style) {
     }
     if !report.looks.is_empty() {
         page.blank();
-        page.heading("Every look by itself", HEADING);
+        page.heading("Individual observations", HEADING);
         for look in &report.looks {
             page.item("  -", QUIET, 4, &one_look(look));
         }

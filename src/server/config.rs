@@ -56,7 +56,7 @@ pub struct Config {
     pub gateway_keeps_id: bool,
     /// Whether clients up to MSNP10 are challenged after their first `CHG`.
     pub challenge: bool,
-    /// How much is put up with.
+    /// Resource limits.
     pub limits: Limits,
 }
 
@@ -145,7 +145,7 @@ pub enum GatewayPort {
     Peer,
 }
 
-/// How much is put up with, and for how long.
+/// Resource limits.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections and gateway sessions in all, at least 1.

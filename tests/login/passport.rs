@@ -94,7 +94,7 @@ fn a_password_does_not_travel_in_the_clear_unasked() {
     assert_eq!(
         run.json()["error"]["code"],
         "connection-refused",
-        "allowed, in so many words"
+        "allowed explicitly"
     );
 }
 
