@@ -27,7 +27,7 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
         } else {
             networks::list()
         };
-        print::result(&text).context("print the networks")?;
+        print::result(&text).map_err(CommandError::Output)?;
         return Ok(Exit::Done);
     }
     let runtime = runtime()?;

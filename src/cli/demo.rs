@@ -143,9 +143,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
         true => document(&rows)?,
         false => table(&rows, print::width_of(&std::io::stdout())),
     };
-    print::result(&text)
-        .context("print the table")
-        .map_err(CommandError::Other)?;
+    print::result(&text).map_err(CommandError::Output)?;
     let cut_off = rows
         .iter()
         .any(|(_, report)| report.exit_code == Exit::Unreachable);

@@ -1,6 +1,5 @@
 //! `explain`: what the connection types mean and what to do about them.
 
-use anyhow::Context as _;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 
@@ -79,9 +78,7 @@ pub(super) fn run(args: &ExplainArgs, output: &Output) -> Result<Exit, CommandEr
             print::width_of(&std::io::stdout()).clamp(40, 100),
         ),
     };
-    print::result(&page)
-        .context("print the page")
-        .map_err(CommandError::Other)?;
+    print::result(&page).map_err(CommandError::Output)?;
     Ok(Exit::Done)
 }
 

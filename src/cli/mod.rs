@@ -39,6 +39,9 @@ enum CommandError {
     /// A signal ended the run before there was anything to report.
     #[error("interrupted")]
     Interrupted(Class),
+    /// The result cannot be written.
+    #[error("cannot write the result: {0}")]
+    Output(std::io::Error),
     /// The machine's loopback interface cannot be used.
     #[error("{0:#}")]
     Loopback(anyhow::Error),
@@ -75,6 +78,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
             print::tell(&format!("msnp9-conntype: {error}\n"));
             match error {
                 CommandError::Usage(_) | CommandError::Serve(_) => Exit::Usage,
+                CommandError::Output(_) => Exit::Output,
                 CommandError::Other(_)
                 | CommandError::Interrupted(_)
                 | CommandError::Loopback(_) => output.bug(),

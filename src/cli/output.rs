@@ -90,7 +90,7 @@ impl Output {
                 print::tell(&format!(
                     "msnp9-conntype: cannot write the result: {error}\n"
                 ));
-                Exit::Bug
+                Exit::Output
             }
         }
     }
@@ -123,7 +123,10 @@ impl Output {
             let _ = print::result(&json::of_server(error.code(), &message, remedy));
         }
         print::tell(&format!("msnp9-conntype: {message}; {remedy}\n"));
-        Exit::Unexpected
+        match error {
+            ServeError::Output(_) => Exit::Output,
+            _ => Exit::Unexpected,
+        }
     }
 
     /// The result of a run that met a bug of ours; the panic's own line is on stderr already.

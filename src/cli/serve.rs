@@ -50,6 +50,9 @@ pub(super) enum ServeError {
     /// Too few files can be open at once.
     #[error("the limit of open files is {files}, and serving takes {needed} or more")]
     OpenFiles { files: usize, needed: usize },
+    /// The line with the addresses cannot be written.
+    #[error("cannot write the result: {0}")]
+    Output(io::Error),
     /// The system does not do its part.
     #[error("{what}: {why}")]
     System { what: &'static str, why: io::Error },
@@ -61,7 +64,7 @@ impl ServeError {
         match self {
             Self::Usage(_) | Self::File { .. } | Self::Accounts { .. } => true,
             Self::Server(error) => error.is_usage(),
-            Self::OpenFiles { .. } | Self::System { .. } => false,
+            Self::OpenFiles { .. } | Self::Output(_) | Self::System { .. } => false,
         }
     }
 
@@ -71,6 +74,7 @@ impl ServeError {
             Self::Usage(_) | Self::File { .. } | Self::Accounts { .. } => "usage",
             Self::Server(error) => error.code(),
             Self::OpenFiles { .. } => "too-few-open-files",
+            Self::Output(_) => "output",
             Self::System { .. } => "system",
         }
     }
@@ -136,7 +140,7 @@ fn serve(args: ServeArgs) -> Result<Counts, ServeError> {
             .map_err(system("cannot write the addresses"))?;
         info!(addresses = %line, "listening");
         line.push('\n');
-        print::result(&line).map_err(system("cannot write to stdout"))?;
+        print::result(&line).map_err(ServeError::Output)?;
         let counts = server
             .run(async {
                 let _ = stop.await;
