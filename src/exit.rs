@@ -21,7 +21,7 @@ pub enum Exit {
     NoProfile = 5,
     /// A bug of ours.
     Bug = 70,
-    /// The result cannot be written: a full disk, a closed stdout (`EX_IOERR` of sysexits.h).
+    /// The result cannot be written: a full disk, an I/O error (`EX_IOERR` of sysexits.h).
     Output = 74,
     /// SIGINT ended the run: 128 and the signal's number, as shells have it.
     Interrupted = 130,
@@ -38,7 +38,7 @@ pub const HELP: &str = "Exit codes:
   4   Unknown-Connect: the credentials were refused
   5   Unknown-Connect: the server answered, but not with a usable profile
   70  a bug in this program
-  74  the result cannot be written (full disk, closed stdout)
+  74  the result cannot be written (a full disk, an I/O error)
   130 Unknown-Connect: interrupted by SIGINT (Ctrl-C); 143: by SIGTERM";
 
 impl Exit {
