@@ -208,16 +208,20 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(driver) = &self.driver {
-            driver.abort();
-        }
+/// The task that moves a connection's bytes; it ends with this.
+pub(super) struct Driver(JoinHandle<hyper::Result<()>>);
+
+impl Driver {
+    pub(super) fn spawn(work: impl Future<Output = hyper::Result<()>> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
     }
 }
 
-/// The task that moves a connection's bytes.
-pub(super) type Driver = JoinHandle<hyper::Result<()>>;
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 async fn start<T>(stream: T) -> hyper::Result<(SendRequest<Full<Bytes>>, Driver)>
 where
@@ -231,7 +235,7 @@ where
         .read_buf_exact_size(Some(READ))
         .handshake(TokioIo::new(stream))
         .await?;
-    let driver = tokio::spawn(async move {
+    let driver = Driver::spawn(async move {
         let ended = connection.await;
         if let Err(error) = &ended {
             tracing::debug!(%error, "HTTP connection ended");
@@ -244,15 +248,12 @@ where
 /// Why a request failed. One that came too late for its connection knows only that it did; the
 /// reason was told to the connection's driver.
 pub(super) async fn cause(error: hyper::Error, driver: Option<Driver>) -> hyper::Error {
+    let is_late = error.is_canceled() || error.is_closed() || error.is_incomplete_message();
     match driver {
-        Some(driver)
-            if error.is_canceled() || error.is_closed() || error.is_incomplete_message() =>
-        {
-            match driver.await {
-                Ok(Err(reason)) => reason,
-                _ => error,
-            }
-        }
+        Some(mut driver) if is_late => match (&mut driver.0).await {
+            Ok(Err(reason)) => reason,
+            _ => error,
+        },
         _ => error,
     }
 }

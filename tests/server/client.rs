@@ -11,7 +11,7 @@ use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, ToSocketAddrs};
+use tokio::net::{TcpSocket, TcpStream, ToSocketAddrs};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -153,6 +153,13 @@ pub(crate) struct Client<S> {
 }
 
 impl Client<TcpStream> {
+    /// Connects from another address of this host.
+    pub(crate) async fn connect_from(from: [u8; 4], to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("an address");
+        Self::new(socket.connect(to).await.expect("a connection"))
+    }
+
     pub(crate) async fn connect(to: impl ToSocketAddrs) -> Self {
         Self::new(TcpStream::connect(to).await.unwrap())
     }

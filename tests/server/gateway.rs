@@ -141,6 +141,20 @@ async fn only_the_newest_id_counts_and_it_may_come_on_any_connection() {
 }
 
 #[tokio::test]
+async fn an_id_is_good_from_the_address_that_opened_the_session_only() {
+    let server = start(Config::default());
+    let (mut owner, _) = Visitor::signed_in(&server, USER).await;
+    let mut thief = Visitor {
+        http: Client::connect_from([127, 0, 0, 2], server.at.gateway[0]).await,
+        id: owner.id.clone(),
+        is_over: false,
+    };
+    let answer = thief.poll().await.unwrap_err();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(owner.poll().await.unwrap(), "");
+}
+
+#[tokio::test]
 async fn one_thing_at_a_time() {
     let server = start(Config::default());
     let (mut visitor, _) = Visitor::signed_in(&server, USER).await;

@@ -17,7 +17,7 @@ use tokio_socks::{Error as SocksError, TargetAddr};
 
 use super::dial::{Connected, Dialer, Errand, words};
 use super::gateway::Ends;
-use super::http::{READ, cause, is_no_http};
+use super::http::{Driver, READ, cause, is_no_http};
 use super::{ProxyPlan, ProxyScheme};
 use crate::address::Address;
 use crate::conntype::{PathKind, Proxy};
@@ -280,7 +280,7 @@ async fn tunnel(
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failed(&error))?;
-    let driver = tokio::spawn(connection.with_upgrades());
+    let driver = Driver::spawn(connection.with_upgrades());
     let mut request = Request::builder()
         .method(Method::CONNECT)
         .uri(to.to_string())
