@@ -273,3 +273,109 @@ fn tls_1_3_and_1_2_both_work() {
         );
     }
 }
+
+/// `openssl s_server` as the nexus, with the settings of servers that were never renewed.
+struct OldServer {
+    child: std::process::Child,
+    address: String,
+}
+
+impl OldServer {
+    fn start(dir: &TempDir, name: &str, more: &[&str]) -> Self {
+        let path = |end: &str| dir.path().join(format!("{name}.{end}"));
+        let mut child = std::process::Command::new("openssl")
+            .args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert"])
+            .arg(path("pem"))
+            .arg("-key")
+            .arg(path("key"))
+            .args(more)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // It says `ACCEPT 127.0.0.1:port` once it listens.
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap());
+        let line = std::io::BufRead::lines(lines)
+            .map_while(Result::ok)
+            .find(|line| line.starts_with("ACCEPT"))
+            .unwrap_or_else(|| panic!("{name} does not listen"));
+        let address = line.trim_start_matches("ACCEPT ").to_owned();
+        Self { child, address }
+    }
+}
+
+impl Drop for OldServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether openssl can be asked for this; says what is skipped where it cannot.
+fn openssl(dir: &TempDir, words: &str) -> bool {
+    std::process::Command::new("openssl")
+        .args(words.split_whitespace())
+        .current_dir(dir.path())
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn servers_with_old_keys_ciphers_and_versions_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    if !openssl(&dir, "version") {
+        let line =
+            "skipped: servers with old keys, ciphers and versions: there is no openssl here\n";
+        let _ = std::io::stdout().write_all(line.as_bytes());
+        return;
+    }
+    let _names = file(&dir, "names", "subjectAltName=IP:127.0.0.1\n");
+    let new = "req -newkey rsa:2048 -nodes -subj /CN=x";
+    assert!(openssl(
+        &dir,
+        &format!("{new} -x509 -keyout ca.key -out ca.pem -days 30")
+    ));
+    for (name, bits, digest) in [
+        ("good", 2048, "sha256"),
+        ("short", 1024, "sha256"),
+        ("sha1", 2048, "sha1"),
+    ] {
+        let request = new.replace("2048", &bits.to_string());
+        assert!(openssl(
+            &dir,
+            &format!("{request} -keyout {name}.key -out {name}.csr")
+        ));
+        let sign = format!(
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem \
+             -days 30 -{digest} -extfile names"
+        );
+        assert!(openssl(&dir, &sign), "{name}");
+    }
+    let served = Served::start(&[]);
+    let weak = ["-cipher", "ALL:@SECLEVEL=0"];
+    for (name, more, code) in [
+        ("good", &[][..], "nexus-without-header"),
+        ("short", &weak, "certificate-weak"),
+        ("sha1", &weak, "certificate-weak"),
+        (
+            "good",
+            &["-tls1_2", "-cipher", "AES128-SHA"],
+            "tls-no-common-cipher",
+        ),
+        (
+            "good",
+            &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
+            "tls-too-old",
+        ),
+    ] {
+        let old = OldServer::start(&dir, name, more);
+        let url = format!("https://{}/", old.address);
+        let mut command = served.tool_without_ca();
+        command
+            .args(["--json", "--nexus-url", &url, "--ca-file"])
+            .arg(dir.path().join("ca.pem"));
+        let json = Run::of(&mut command).json();
+        assert_eq!(json["error"]["code"], code, "{name} {more:?}: {json:#}");
+    }
+}
