@@ -226,7 +226,9 @@ fn progress_names_what_is_waited_for_and_is_gone_afterwards() {
     let (_silent, server, nexus) = silent();
     let words = login(&server, &nexus, &["--timeout", "2.5"]);
     let mut session = Session::start(80, &words, &[("MSNP9_PASSWORD", "x")]);
-    session.wait_for(&format!("waiting for an answer from {server} … 1 s"));
+    // Which second it is depends on how busy the machine is.
+    session.wait_for(&format!("waiting for an answer from {server} … "));
+    session.wait_for(" s");
     let screen = session.end();
     assert_eq!(screen.status.code(), Some(3));
     assert_eq!(screen.lines()[0], "Unknown-Connect", "{}", screen.text);
@@ -254,7 +256,13 @@ fn an_interrupt_ends_with_its_code_and_a_whole_report() {
         let screen = session.end();
         assert_eq!(screen.status.code(), Some(code), "{}", screen.text);
         match more {
-            ["--json"] => assert!(screen.text.contains(r#""code": "interrupted""#)),
+            ["--json"] => {
+                let document = screen.text.find('{').map(|at| &screen.text[at..]);
+                let end = document.and_then(|text| text.rfind('}')).unwrap();
+                let text = &document.unwrap()[..=end];
+                let read: serde_json::Value = serde_json::from_str(text).unwrap();
+                assert_eq!(read["error"]["code"], "interrupted", "{text}");
+            }
             _ => assert_eq!(screen.lines()[0], "Unknown-Connect", "{}", screen.text),
         }
     }
@@ -280,8 +288,8 @@ fn whatever_ends_the_prompt_leaves_the_terminal_whole() {
     let (ctrl_c, ctrl_d, ctrl_z) = ("\x03", "\x04", "\x1a");
     for (keys, code) in [(ctrl_c, 130), (ctrl_d, 2), ("", 143)] {
         let mut session = Session::start(80, &login(&server, &nexus, &[]), &[]);
-        assert!(session.is_whole());
         session.wait_for("Password of a@b.c: ");
+        assert!(!session.is_whole());
         if keys.is_empty() {
             session.signal(Signal::SIGTERM);
         }

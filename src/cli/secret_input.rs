@@ -49,9 +49,12 @@ pub(super) fn password(
 
 /// Asks on the terminal. Whatever ends the question, the terminal is left as it was found.
 fn ask(account: &Account, runtime: &Runtime) -> Result<String, CommandError> {
-    let _terminal = Terminal::keep();
+    // Before the prompt: what is typed as soon as it stands there is not shown either.
+    let _terminal = Terminal::hide();
     let prompt = format!("Password of {account}: ");
-    let typed = signals::blocking(runtime, move || rpassword::prompt_password(prompt))?;
+    let typed = signals::blocking(runtime, move || rpassword::prompt_password(prompt))
+        // The prompt still stands on the line.
+        .inspect_err(|_| print::tell("\n"))?;
     typed.map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted => CommandError::Interrupted(Class::Interrupted),
         io::ErrorKind::UnexpectedEof => {
@@ -92,22 +95,26 @@ struct Terminal(Option<rustix::termios::Termios>);
 
 #[cfg(unix)]
 impl Terminal {
-    fn keep() -> Self {
-        Self(rustix::termios::tcgetattr(io::stdin()).ok())
+    /// Shows nothing of what is typed, and takes Ctrl-C and its like for characters.
+    fn hide() -> Self {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(io::stdin()).ok();
+        if let Some(before) = &before {
+            let mut hidden = before.clone();
+            hidden.local_modes -=
+                LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG;
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &hidden);
+        }
+        Self(before)
     }
 }
 
 #[cfg(unix)]
 impl Drop for Terminal {
     fn drop(&mut self) {
-        use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-        let Some(before) = &self.0 else { return };
-        let is_changed =
-            tcgetattr(io::stdin()).is_ok_and(|now| now.local_modes != before.local_modes);
-        if is_changed {
+        use rustix::termios::{OptionalActions, tcsetattr};
+        if let Some(before) = &self.0 {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-            // The prompt still stands on the line.
-            print::tell("\n");
         }
     }
 }
@@ -117,7 +124,7 @@ struct Terminal;
 
 #[cfg(not(unix))]
 impl Terminal {
-    const fn keep() -> Self {
+    const fn hide() -> Self {
         Self
     }
 }

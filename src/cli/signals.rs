@@ -2,11 +2,15 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
 use super::CommandError;
 use crate::failure::Class;
+
+/// How long work may go on after a signal.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What completes when the program is asked to stop, with what asked it.
 ///
@@ -57,12 +61,18 @@ pub(super) fn until_signal<T>(
     })
 }
 
-/// Runs what cannot be interrupted beside the wait for a signal.
+/// Runs what cannot be interrupted beside the wait for a signal. Work that ends by itself right
+/// after the signal, as a prompt does, is waited for: it may still have to put things back.
 pub(super) fn blocking<T: Send + 'static>(
     runtime: &Runtime,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CommandError> {
-    until_signal(runtime, async { tokio::task::spawn_blocking(work).await })
-        .map_err(CommandError::Interrupted)?
-        .map_err(|error| CommandError::Other(error.into()))
+    let mut work = runtime.spawn_blocking(work);
+    let done = match until_signal(runtime, &mut work) {
+        Ok(done) => done,
+        Err(class) => runtime
+            .block_on(async { tokio::time::timeout(LAST_WORDS, work).await })
+            .map_err(|_| CommandError::Interrupted(class))?,
+    };
+    done.map_err(|error| CommandError::Other(error.into()))
 }
