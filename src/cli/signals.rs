@@ -44,21 +44,8 @@ pub(super) fn until_signal<T>(
     runtime: &Runtime,
     work: impl Future<Output = T>,
 ) -> Result<T, Class> {
-    runtime.block_on(async {
-        // Where signals cannot be waited for, they end the program as they always did.
-        let signal = listen().ok();
-        let signal = async {
-            match signal {
-                Some(signal) => signal.await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            class = signal => Err(class),
-        }
-    })
+    let signal = listening(runtime);
+    runtime.block_on(first(work, signal))
 }
 
 /// Runs what cannot be interrupted beside the wait for a signal. Work that ends by itself right
@@ -67,12 +54,40 @@ pub(super) fn blocking<T: Send + 'static>(
     runtime: &Runtime,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CommandError> {
+    // Before the work begins: from then on a signal is to be heard.
+    let signal = listening(runtime);
     let mut work = runtime.spawn_blocking(work);
-    let done = match until_signal(runtime, &mut work) {
-        Ok(done) => done,
-        Err(class) => runtime
-            .block_on(async { tokio::time::timeout(LAST_WORDS, work).await })
-            .map_err(|_| CommandError::Interrupted(class))?,
-    };
+    let done = runtime.block_on(async {
+        match first(&mut work, signal).await {
+            Ok(done) => Ok(done),
+            Err(class) => tokio::time::timeout(LAST_WORDS, work)
+                .await
+                .map_err(|_| CommandError::Interrupted(class)),
+        }
+    })?;
     done.map_err(|error| CommandError::Other(error.into()))
+}
+
+/// [`listen`], already listening. Where signals cannot be waited for, they end the program as they
+/// always did.
+fn listening(runtime: &Runtime) -> impl Future<Output = Class> + use<> {
+    let _entered = runtime.enter();
+    let signal = listen().ok();
+    async {
+        match signal {
+            Some(signal) => signal.await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn first<T>(
+    work: impl Future<Output = T>,
+    signal: impl Future<Output = Class>,
+) -> Result<T, Class> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        class = signal => Err(class),
+    }
 }
