@@ -255,6 +255,10 @@ fn an_interrupt_ends_with_its_code_and_a_whole_report() {
         session.signal(signal);
         let screen = session.end();
         assert_eq!(screen.status.code(), Some(code), "{}", screen.text);
+        // Lines may be wrapped.
+        let words: Vec<_> = screen.text.split_whitespace().collect();
+        let waited = format!("interrupted while waiting for an answer from {server}");
+        assert!(words.join(" ").contains(&waited), "{}", screen.text);
         match more {
             ["--json"] => {
                 let document = screen.text.find('{').map(|at| &screen.text[at..]);

@@ -41,13 +41,15 @@ fn log_in(args: CheckArgs, output: &Output, runtime: &Runtime) -> Result<Exit, C
     let settings = settings::settings(args, runtime)?;
     let trail = Trail::new(output.progress());
     let work = report(&settings, &trail, output);
-    let report = signals::until_signal(runtime, work).unwrap_or_else(|class| {
+    // What is waited for is known only while the work is there to wait for it.
+    let interrupted = |class| {
         let context = Context {
             expected: output.expected.clone(),
             ..trail.context(&settings.plan.server)
         };
         Report::of_failure(&trail.interrupted(class), context)
-    });
+    };
+    let report = signals::until_signal_or(runtime, work, interrupted);
     Ok(output.finish(&report))
 }
 

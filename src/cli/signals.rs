@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -46,6 +47,23 @@ pub(super) fn until_signal<T>(
 ) -> Result<T, Class> {
     let signal = listening(runtime);
     runtime.block_on(first(work, signal))
+}
+
+/// Runs `work` to its end, or until a signal comes: then the outcome is that of `interrupted`, which
+/// is asked before the work is dropped.
+pub(super) fn until_signal_or<T>(
+    runtime: &Runtime,
+    work: impl Future<Output = T>,
+    interrupted: impl FnOnce(Class) -> T,
+) -> T {
+    let signal = listening(runtime);
+    runtime.block_on(async {
+        let mut work = pin!(work);
+        match first(work.as_mut(), signal).await {
+            Ok(done) => done,
+            Err(class) => interrupted(class),
+        }
+    })
 }
 
 /// Runs what cannot be interrupted beside the wait for a signal. Work that ends by itself right
