@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use lab::topology::{self, Topology};
 use lab::{LineOptions, Process};
-use msnp9_conntype::net::read_certificates;
+use msnp9_conntype::transport::read_certificates;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 

@@ -1,10 +1,9 @@
 //! Outcome to exit code; the only table of codes.
 
 use crate::conntype::Label;
-use crate::failure::Class;
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Exit {
     /// A connection type was determined, and it was among those expected, if any were named.
@@ -42,22 +41,16 @@ pub const HELP: &str = "Exit codes:
   130 Unknown-Connect: interrupted by SIGINT (Ctrl-C); 143: by SIGTERM";
 
 impl Exit {
-    /// The exit code of a verdict. `failure` is what kept us from one, if something did;
-    /// `expected` is empty where nothing was expected.
+    /// The exit code of a verdict. `failed` is the exit code of the failure that prevented one, if
+    /// there was one; `expected` is empty where nothing was expected.
     #[must_use]
-    pub fn of(label: Label, failure: Option<Class>, expected: &[Label]) -> Self {
-        match failure {
-            Some(Class::Interrupted) => return Self::Interrupted,
-            Some(Class::Terminated) => return Self::Terminated,
-            _ if expected.contains(&label) => return Self::Done,
-            _ => {}
-        }
-        match (label.determined(), failure) {
-            (true, _) if expected.is_empty() => Self::Done,
-            (true, _) => Self::Unexpected,
-            (false, Some(Class::Unreachable)) => Self::Unreachable,
-            (false, Some(Class::Credentials)) => Self::Credentials,
-            (false, _) => Self::NoProfile,
+    pub fn of(label: Label, failed: Option<Self>, expected: &[Label]) -> Self {
+        match failed {
+            Some(exit @ (Self::Interrupted | Self::Terminated | Self::Bug)) => exit,
+            _ if expected.contains(&label) => Self::Done,
+            _ if !label.determined() => failed.unwrap_or(Self::NoProfile),
+            _ if expected.is_empty() => Self::Done,
+            _ => Self::Unexpected,
         }
     }
 
@@ -81,24 +74,20 @@ mod tests {
     #[test]
     fn the_table_holds() {
         use Label::{DirectConnect, SymmetricNat, UnknownConnect};
-        let code = |label, failure, expected: &[Label]| Exit::of(label, failure, expected).code();
+        let code = |label, failed, expected: &[Label]| Exit::of(label, failed, expected).code();
         assert_eq!(code(DirectConnect, None, &[]), 0);
         assert_eq!(code(DirectConnect, None, &[SymmetricNat, DirectConnect]), 0);
         assert_eq!(code(DirectConnect, None, &[SymmetricNat]), 1);
-        assert_eq!(code(UnknownConnect, Some(Class::Unreachable), &[]), 3);
-        assert_eq!(
-            code(UnknownConnect, Some(Class::Unreachable), &[DirectConnect]),
-            3
-        );
-        assert_eq!(code(UnknownConnect, Some(Class::Credentials), &[]), 4);
-        assert_eq!(code(UnknownConnect, Some(Class::NoProfile), &[]), 5);
+        for exit in [Exit::Unreachable, Exit::Credentials, Exit::NoProfile] {
+            assert_eq!(code(UnknownConnect, Some(exit), &[]), exit.code());
+            let met = code(UnknownConnect, Some(exit), &[UnknownConnect]);
+            assert_eq!(met, 0);
+            let unmet = code(UnknownConnect, Some(exit), &[DirectConnect]);
+            assert_eq!(unmet, exit.code());
+        }
         assert_eq!(code(UnknownConnect, None, &[]), 5);
-        assert_eq!(
-            code(UnknownConnect, Some(Class::Unreachable), &[UnknownConnect]),
-            0
-        );
-        for (class, number) in [(Class::Interrupted, 130), (Class::Terminated, 143)] {
-            assert_eq!(code(UnknownConnect, Some(class), &[UnknownConnect]), number);
+        for (exit, number) in [(Exit::Interrupted, 130), (Exit::Terminated, 143)] {
+            assert_eq!(code(UnknownConnect, Some(exit), &[UnknownConnect]), number);
         }
     }
 }

@@ -1,9 +1,14 @@
-//! What went wrong: where, why, and what to do about it.
+//! What went wrong, and where. What to do about it is worded in [`report`](crate::report).
 
 use std::fmt;
 
+use serde::Serialize;
+
+use crate::exit::Exit;
+
 /// The stages of a run, in the order of a plain login. Stages of the two servers overlap in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Looking up the notification server's name, or the proxy's.
     Resolve,
@@ -11,20 +16,28 @@ pub enum Stage {
     Connect,
     /// The proxy's handshake.
     Proxy,
+    /// The TLS handshake.
+    Tls,
+    /// An HTTP request and its response.
+    Request,
     /// The HTTP gateway.
     Gateway,
-    /// VER, CVR and USR I: what is spoken, and by whom.
+    /// VER, CVR and USR I: the dialect and the account.
     Negotiate,
     /// The Passport nexus, which names the login server.
     Nexus,
-    /// The Passport login server, which gives the ticket.
+    /// The Passport login server, which issues the ticket.
     Login,
-    /// USR S: the ticket goes in.
+    /// USR S: the ticket is handed in.
     SignIn,
     /// Waiting for the profile.
     Profile,
     /// Reading the profile.
     Verdict,
+    /// Starting the embedded server.
+    Serve,
+    /// A bug in this program, wherever it was.
+    Bug,
 }
 
 impl Stage {
@@ -35,6 +48,8 @@ impl Stage {
             Self::Resolve => "resolve",
             Self::Connect => "connect",
             Self::Proxy => "proxy",
+            Self::Tls => "tls",
+            Self::Request => "request",
             Self::Gateway => "gateway",
             Self::Negotiate => "negotiate",
             Self::Nexus => "nexus",
@@ -42,6 +57,8 @@ impl Stage {
             Self::SignIn => "sign-in",
             Self::Profile => "profile",
             Self::Verdict => "verdict",
+            Self::Serve => "serve",
+            Self::Bug => "bug",
         }
     }
 }
@@ -52,105 +69,260 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Whose fault it is, as far as an exit code tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Something on the way could not be reached in time: DNS, TCP, TLS, proxy, deadline.
-    Unreachable,
-    /// The credentials were refused.
-    Credentials,
-    /// The server answered, but not with a usable profile.
-    NoProfile,
-    /// SIGINT, Ctrl-C on a terminal, ended the run.
-    Interrupted,
-    /// SIGTERM ended the run.
-    Terminated,
+/// Declares [`ErrorCode`] as a table: variant, word in JSON, exit code, stages, meaning.
+macro_rules! error_codes {
+    ($($name:ident $word:literal $exit:ident [$($stage:ident)+] $meaning:literal)+) => {
+        /// Why there is no verdict, as JSON's `error.code`. The words are stable.
+        ///
+        /// The table in `docs/errors.md` is made from this one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ErrorCode {
+            $(#[doc = $meaning] $name,)+
+        }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The word for it in JSON.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)+
+                }
+            }
+
+            /// The exit code it comes to.
+            #[must_use]
+            pub const fn exit(self) -> Exit {
+                match self {
+                    $(Self::$name => Exit::$exit,)+
+                }
+            }
+
+            /// The stages it can occur in.
+            #[must_use]
+            pub const fn stages(self) -> &'static [Stage] {
+                match self {
+                    $(Self::$name => &[$(Stage::$stage),+],)+
+                }
+            }
+
+            /// What it says, in a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => $meaning,)+
+                }
+            }
+        }
+    };
 }
 
-/// Why there is no verdict: one line for a person, one word for a program.
+error_codes! {
+    NameNotFound "name-not-found" Unreachable [Resolve Nexus Login Gateway]
+        "The host name cannot be looked up, or has no address."
+    NoUsableAddress "no-usable-address" Unreachable [Resolve Nexus Login Gateway]
+        "The host has no address of the family that is asked for, or that the proxy can carry."
+    ConnectionRefused "connection-refused" Unreachable [Connect Proxy Nexus Login Gateway]
+        "Nothing listens at the address and port."
+    Unreachable "unreachable" Unreachable [Connect Proxy Nexus Login Gateway]
+        "This host has no route to the address."
+    Timeout "timeout" Unreachable [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile]
+        "No answer within the time of the run."
+    ConnectionReset "connection-reset" Unreachable [Connect Proxy Nexus Login Gateway]
+        "The connection was reset while it was opened."
+    NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway]
+        "This host does not permit the connection."
+    ConnectionFailed "connection-failed" Unreachable [Connect Proxy Nexus Login Gateway]
+        "The connection failed for another reason of the system's."
+    BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway]
+        "The local address or port cannot be used."
+    LocalPortInUse "local-port-in-use" Unreachable [Connect Proxy Gateway]
+        "The local port has a connection to this very address already."
+    NoLoopback "no-loopback" Unreachable [Connect]
+        "The loopback addresses that the demo needs are missing."
+    ProxyRefused "proxy-refused" Unreachable [Proxy Nexus Login Gateway]
+        "The proxy does not connect to the server."
+    ProxyPassword "proxy-password" Unreachable [Proxy Nexus Login Gateway]
+        "The proxy requires a user and a password, or refuses those it got."
+    ProxyTarget "proxy-target" Unreachable [Proxy Nexus Login Gateway]
+        "The proxy protocol cannot carry the server's address."
+    ProxyClosed "proxy-closed" Unreachable [Proxy Nexus Login Gateway]
+        "The proxy closed the connection during its handshake."
+    ProxyFailed "proxy-failed" Unreachable [Proxy Nexus Login Gateway]
+        "The connection to the proxy failed during its handshake."
+    NotAProxy "no-proxy" Unreachable [Proxy Nexus Login Gateway]
+        "The other end does not speak the proxy protocol."
+    NotTls "no-tls" Unreachable [Nexus Login Gateway]
+        "The other end does not speak TLS."
+    TlsTooOld "tls-too-old" Unreachable [Nexus Login Gateway]
+        "The server speaks neither TLS 1.2 nor TLS 1.3."
+    TlsNoCommonCipher "tls-no-common-cipher" Unreachable [Nexus Login Gateway]
+        "The server accepts no cipher suite, key exchange or signature that is offered."
+    TlsClientCertificate "tls-client-certificate" Unreachable [Nexus Login Gateway]
+        "The server requires a client certificate."
+    TlsUnknownName "tls-unknown-name" Unreachable [Nexus Login Gateway]
+        "The server does not know the name it was asked for."
+    TlsRefused "tls-refused" Unreachable [Nexus Login Gateway]
+        "The server refuses the TLS connection."
+    TlsFailed "tls-failed" Unreachable [Nexus Login Gateway]
+        "The TLS handshake failed for another reason."
+    BadName "bad-name" Unreachable [Nexus Login Gateway]
+        "No certificate can be valid for the server's name."
+    CertificateExpired "certificate-expired" Unreachable [Nexus Login Gateway]
+        "The server's certificate has expired."
+    CertificateNotYetValid "certificate-not-yet-valid" Unreachable [Nexus Login Gateway]
+        "The server's certificate is not valid yet."
+    CertificateWrongName "certificate-wrong-name" Unreachable [Nexus Login Gateway]
+        "The server's certificate is for another name."
+    CertificateUntrusted "certificate-untrusted" Unreachable [Nexus Login Gateway]
+        "The server's certificate comes from an authority that is not trusted."
+    CertificateWeak "certificate-weak" Unreachable [Nexus Login Gateway]
+        "The server's certificate has a weak key or signature."
+    CertificateRefused "certificate-refused" Unreachable [Nexus Login Gateway]
+        "The server's certificate is damaged, revoked, not for a server, or breaks another rule."
+    NotHttp "no-http" NoProfile [Nexus Login Gateway]
+        "The other end does not speak HTTP."
+    NoHttpAnswer "no-http-answer" Unreachable [Nexus Login Gateway]
+        "The connection ended without an HTTP response."
+    BadAnswer "bad-answer" NoProfile [Nexus Login Gateway]
+        "The HTTP response is incomplete or too long."
+    BadUrl "bad-address" NoProfile [Nexus Login Gateway]
+        "The URL cannot be requested."
+    PlainHttp "plain-http" Unreachable [Nexus Login]
+        "The password would travel without encryption."
+    BadRedirect "bad-redirect" NoProfile [Nexus Login]
+        "A redirect leads to something that is no http:// or https:// URL."
+    TooManyRedirects "too-many-redirects" NoProfile [Nexus Login]
+        "One redirect follows another."
+    NexusWithoutHeader "nexus-without-header" NoProfile [Nexus]
+        "The nexus answers without PassportURLs."
+    NexusWithoutLogin "nexus-without-login" NoProfile [Nexus]
+        "The nexus names no usable login page (DALogin)."
+    BadPolicy "bad-policy" NoProfile [Login]
+        "The notification server's policy cannot be put into an HTTP header."
+    WrongPassword "wrong-password" Credentials [Login]
+        "The login server refused the account or the password."
+    LoginFailed "login-failed" NoProfile [Login]
+        "The login server answers with an HTTP error in place of a ticket."
+    LoginWithoutTicket "login-without-ticket" NoProfile [Login]
+        "The login server answers without a usable ticket."
+    ServerBusy "server-busy" NoProfile [Gateway Negotiate Login SignIn Profile]
+        "The server is full, or limits this client."
+    NotAGateway "no-gateway" NoProfile [Gateway]
+        "The other end is no HTTP gateway for MSNP."
+    GatewayRefused "gateway-refused" NoProfile [Gateway]
+        "The HTTP gateway answers with an HTTP error."
+    GatewayClosed "gateway-closed" NoProfile [Gateway]
+        "The HTTP gateway ended the session."
+    SpeaksHttp "talks-http" NoProfile [Negotiate Login SignIn Profile]
+        "An HTTP server answers at the notification server's address."
+    SpeaksTls "talks-tls" NoProfile [Negotiate Login SignIn Profile]
+        "A TLS server answers at the notification server's address."
+    NotMsnp "talks-something-else" NoProfile [Negotiate Login SignIn Profile]
+        "The other end does not speak MSNP."
+    Malformed "malformed" NoProfile [Negotiate Login SignIn Profile]
+        "A reply of the notification server is invalid."
+    OutOfOrder "out-of-order" NoProfile [Negotiate Login SignIn Profile]
+        "The notification server sent a profile before it had the ticket."
+    NoDialect "no-dialect" NoProfile [Negotiate]
+        "The notification server speaks none of the dialects offered."
+    OtherScheme "other-scheme" NoProfile [Negotiate]
+        "The notification server requires an authentication scheme other than Passport 1.4 (TWN)."
+    BadReferral "bad-referral" NoProfile [Negotiate]
+        "A referral (XFR) names no usable address."
+    ReferralLoop "referral-loop" NoProfile [Negotiate]
+        "The servers refer to each other without end."
+    ProtocolError "protocol-error" NoProfile [Negotiate Login SignIn Profile]
+        "The notification server rejects a command."
+    ServerError "server-error" NoProfile [Negotiate Login SignIn Profile]
+        "The notification server reports a failure of its own."
+    CredentialsRefused "credentials-refused" Credentials [Negotiate Login SignIn Profile]
+        "The notification server refused the account or the ticket."
+    SignedOut "signed-out" NoProfile [Negotiate Login SignIn Profile]
+        "The notification server ended the session (OUT)."
+    SignedInElsewhere "signed-in-elsewhere" NoProfile [Profile]
+        "The account was signed in elsewhere during the login (OUT OTH)."
+    Closed "closed" NoProfile [Negotiate Login SignIn Profile]
+        "The notification server closed the connection."
+    ConnectionLost "connection-lost" NoProfile [Negotiate Login SignIn Profile]
+        "The connection to the notification server broke."
+    NoProfile "no-profile" NoProfile [Profile Verdict]
+        "The server accepted the login and sends no profile, or a file holds none."
+    AddressUnknown "address-unknown" NoProfile [Verdict]
+        "The profile has no usable ClientIP."
+    AddressOursPortUnknown "address-ours-port-unknown" NoProfile [Verdict]
+        "The address is the same and the ports cannot be compared."
+    ClientIpLoopback "client-ip-loopback" NoProfile [Verdict]
+        "ClientIP is a loopback address of a server on another host."
+    KnownConstant "known-constant" NoProfile [Verdict]
+        "The profile holds values that a server is known to send to everybody."
+    ObservedConstant "observed-constant" NoProfile [Verdict]
+        "ClientPort stayed the same while the local port changed."
+    ObservationsDisagree "observations-disagree" NoProfile [Verdict]
+        "Two observations contradict each other and have nothing in common."
+    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile]
+        "SIGINT (Ctrl-C) ended the run."
+    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile]
+        "SIGTERM ended the run."
+    Bug "bug" Bug [Bug Gateway Negotiate Nexus Login SignIn Profile]
+        "A bug in this program."
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why there is no verdict: where, which code, and one line for a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{stage}: {message}; {remedy}")]
+#[error("{stage}: {message}")]
 pub struct Failure {
     /// Where it happened.
     pub stage: Stage,
-    /// A stable word, such as `connection-refused`.
-    pub code: &'static str,
+    /// What happened, for programs.
+    pub code: ErrorCode,
     /// What happened, with the address it happened at.
     pub message: String,
-    /// What to try.
-    pub remedy: String,
-    /// What exit code it comes to.
-    pub class: Class,
 }
 
 impl Failure {
-    /// Something on the way could not be reached.
-    pub fn unreachable(
-        stage: Stage,
-        code: &'static str,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self::new(
-            Class::Unreachable,
-            stage,
-            code,
-            message.into(),
-            remedy.into(),
-        )
-    }
-
-    /// The credentials were refused.
-    pub fn credentials(
-        stage: Stage,
-        code: &'static str,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self::new(
-            Class::Credentials,
-            stage,
-            code,
-            message.into(),
-            remedy.into(),
-        )
-    }
-
-    /// The server answered, but not with what is needed.
-    pub fn no_profile(
-        stage: Stage,
-        code: &'static str,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self::new(Class::NoProfile, stage, code, message.into(), remedy.into())
-    }
-
-    /// A signal ended the run; `class` says which.
-    pub fn interrupted(class: Class, stage: Stage, message: impl Into<String>) -> Self {
-        let remedy = "run it again and let it finish".to_owned();
-        Self::new(class, stage, "interrupted", message.into(), remedy)
-    }
-
-    fn new(
-        class: Class,
-        stage: Stage,
-        code: &'static str,
-        message: String,
-        remedy: String,
-    ) -> Self {
-        // What a hostile server says may stand in the message; it stays one line of text.
-        let line = |text: String| {
-            text.chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .collect()
-        };
+    /// A failure. Control characters in the message, which a hostile server may have put there,
+    /// become blanks.
+    pub fn new(stage: Stage, code: ErrorCode, message: impl Into<String>) -> Self {
+        debug_assert!(code.stages().contains(&stage), "{code} in {stage}");
+        let message: String = message.into();
         Self {
             stage,
             code,
-            message: line(message),
-            remedy: line(remedy),
-            class,
+            message: message
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_is_used_once() {
+        let mut words: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        words.sort_unstable();
+        let all = words.len();
+        words.dedup();
+        // The two signals share one.
+        assert_eq!(words.len() + 1, all);
     }
 }

@@ -5,25 +5,35 @@
 //!
 //! # Layout
 //! ```text
-//!  words and environment                                      stdout: the result   stderr: the story
-//!         │                                                             ▲             ▲
-//!         ▼                                                             │             │
-//!    cli ──► net::Plan ──► net ◄── bytes ──► msnp ──► Observation ──► conntype ──► report
-//!                           (sockets)      (sans-IO)                  (pure)       (one model)
-//!    server = the other end of the same wire: it uses msnp's and conntype's types, never net's
-//!             or cli's
+//!  arguments and environment                          stdout: the result   stderr: the report
+//!         │                                                       ▲             ▲
+//!         ▼                                                       │             │
+//!    cli ──► Plan ──► probe ──► Observation ──► conntype ──► Verdict ──► report
+//!                      │ │                      (pure)                     ▲
+//!                      │ └── events ──► run_log ───────────────────────────┘
+//!                      ▼
+//!                  transport ◄── bytes ──► msnp
+//!                  (sockets)              (sans-IO)
+//!
+//!    server = the other end of the same wire: it uses msnp's and conntype's types, never transport's, probe's,
+//!             report's or cli's
 //! ```
-//! Data goes one way. [`conntype`] and [`msnp`] know no socket, clock, terminal or randomness.
+//! Data goes one way, and so do imports: the test at the end of this file lists what each room may
+//! use. [`conntype`] and [`msnp`] know no socket, clock, terminal or randomness.
 //!
 //! - [`conntype`]: the verdict. Observation in, label and evidence out.
 //! - [`msnp`]: commands, profile, Passport headers, and the login as a state machine.
-//! - [`net`]: the client's sockets, all of them: names, proxies, the gateway, TLS, Passport over
-//!   HTTPS. It keeps what happened in report's terms, so that a run that fails can still tell.
+//! - [`transport`]: the client's sockets, all of them: names, dialing, proxies, TLS, HTTP.
+//! - [`probe`]: what is asked of the network; [`probe::login`] is the login.
+//! - [`run_log`]: what happened during a run, so that one that fails can still be reported.
+//! - [`report`]: one model, one file a format, every text a person reads, and the one place that
+//!   prints.
 //! - [`server`]: the embedded notification server with its Passport pages.
-//! - [`report`]: one model, one file a format, and the one place that prints.
-//! - [`cli`]: one file a command. [`exit`]: outcome to exit code, the only table of codes.
-//! - [`failure`]: what went wrong, where, and what to do. [`address`]: `host:port`.
-//!   [`secret`]: values that cannot be printed.
+//! - [`cli`]: one file a command.
+//! - [`failure`]: what went wrong and where, with stable codes. [`exit`]: the table of exit codes.
+//!   [`address`]: `host:port`. [`secret`]: values that cannot be printed.
+//!
+//! Modules named `fuzz` are public for the fuzz targets only; nothing else uses them.
 
 pub mod address;
 pub mod cli;
@@ -31,7 +41,108 @@ pub mod conntype;
 pub mod exit;
 pub mod failure;
 pub mod msnp;
-pub mod net;
+pub mod probe;
 pub mod report;
+pub mod run_log;
 pub mod secret;
 pub mod server;
+pub mod transport;
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    /// Each room, and the rooms it may import from.
+    const ROOMS: [(&str, &[&str]); 12] = [
+        ("address", &[]),
+        ("secret", &[]),
+        ("conntype", &["address"]),
+        ("msnp", &["address", "secret"]),
+        ("exit", &["conntype"]),
+        ("failure", &["exit"]),
+        ("run_log", &["address", "conntype", "failure", "msnp"]),
+        (
+            "transport",
+            &[
+                "address", "conntype", "failure", "msnp", "run_log", "secret",
+            ],
+        ),
+        (
+            "probe",
+            &[
+                "address",
+                "conntype",
+                "failure",
+                "msnp",
+                "run_log",
+                "secret",
+                "transport",
+            ],
+        ),
+        ("server", &["address", "conntype", "msnp", "secret"]),
+        (
+            "report",
+            &[
+                "address", "conntype", "exit", "failure", "run_log", "secret",
+            ],
+        ),
+        (
+            "cli",
+            &[
+                "address",
+                "conntype",
+                "exit",
+                "failure",
+                "msnp",
+                "probe",
+                "report",
+                "run_log",
+                "secret",
+                "server",
+                "transport",
+            ],
+        ),
+    ];
+
+    fn sources(at: &Path) -> Vec<PathBuf> {
+        if at.is_file() {
+            return vec![at.to_owned()];
+        }
+        let entries = std::fs::read_dir(at).unwrap();
+        entries
+            .flat_map(|entry| sources(&entry.unwrap().path()))
+            .collect()
+    }
+
+    #[test]
+    fn imports_go_one_way() {
+        let mut wrong = Vec::new();
+        for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+            let shown = file.display().to_string();
+            let room = ROOMS.iter().find(|(room, _)| {
+                shown.contains(&format!("/src/{room}/"))
+                    || shown.ends_with(&format!("/src/{room}.rs"))
+            });
+            let Some((room, allowed)) = room.filter(|_| !shown.contains("tests")) else {
+                continue;
+            };
+            let text = std::fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for line in code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+            {
+                for path in line.split("crate::").skip(1) {
+                    let to = path
+                        .split(|c: char| !c.is_alphanumeric() && c != '_')
+                        .next();
+                    let to = to.unwrap_or_default();
+                    if to != *room && !allowed.contains(&to) {
+                        wrong.push(format!("{shown}: {room} -> {to}"));
+                    }
+                }
+            }
+        }
+        assert_eq!(wrong, Vec::<String>::new());
+    }
+}

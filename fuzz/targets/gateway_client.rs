@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use msnp9_conntype::net::fuzz::session_header;
+use msnp9_conntype::probe::login::fuzz::session_header;
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);

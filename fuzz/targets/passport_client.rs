@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use msnp9_conntype::msnp::passport::{
     AuthenticationInfo, MAX_TICKET, authentication_info, login_url, refusal,
 };
-use msnp9_conntype::net::Url;
+use msnp9_conntype::transport::Url;
 use msnp9_conntype::secret::ExposeSecret;
 
 fuzz_target!(|data: &[u8]| {

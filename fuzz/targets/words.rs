@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use msnp9_conntype::address::Address;
 use msnp9_conntype::msnp::{encode_word, percent_decode, percent_encode};
-use msnp9_conntype::net::Url;
+use msnp9_conntype::transport::Url;
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);

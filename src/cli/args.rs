@@ -9,7 +9,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use super::environment::Origins;
 use crate::conntype::{Label, PathKind, PortOrder, can_be_local};
 use crate::msnp::Dialect;
-use crate::net::Url;
+use crate::transport::Url;
 
 /// Tells the connection type between this host and an MSN notification server.
 ///

@@ -13,8 +13,10 @@ use super::{CommandError, networks, signals};
 use crate::address::Address;
 use crate::conntype::{Destination, Verdict, Warning, classify, settle};
 use crate::exit::Exit;
-use crate::net::{Bind, Passport, Plan, Seen, Trail, observe};
-use crate::report::{Context, Look, Report, print};
+use crate::probe::login::{Observed, Passport, Plan, observe};
+use crate::report::{Context, Look, Report, context, print};
+use crate::run_log::RunLog;
+use crate::transport::{Bind, Route};
 
 pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError> {
     if args
@@ -39,15 +41,15 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
 
 fn log_in(args: CheckArgs, output: &Output, runtime: &Runtime) -> Result<Exit, CommandError> {
     let settings = settings::settings(args, runtime)?;
-    let trail = Trail::new(output.progress());
-    let work = report(&settings, &trail, output);
+    let log = RunLog::new(output.progress());
+    let work = report(&settings, &log, output);
     // What is waited for is known only while the work is there to wait for it.
     let interrupted = |class| {
         let context = Context {
             expected: output.expected.clone(),
-            ..trail.context(&settings.plan.server)
+            ..context(&log, &settings.plan.server)
         };
-        Report::of_failure(&trail.interrupted(class), context)
+        Report::of_failure(&log.interrupted(class), context)
     };
     let report = signals::until_signal_or(runtime, work, interrupted);
     Ok(output.finish(&report))
@@ -63,17 +65,17 @@ pub(super) fn runtime() -> Result<Runtime, CommandError> {
 }
 
 /// Carries the settings out and says what came of it.
-pub(super) async fn report(settings: &Settings, trail: &Trail, output: &Output) -> Report {
+pub(super) async fn report(settings: &Settings, log: &RunLog, output: &Output) -> Report {
     let plan = &settings.plan;
     let until = Instant::now() + plan.timeout;
-    let seen = observe(plan, trail, until).await;
-    let context = || Context {
+    let seen = observe(plan, log, until).await;
+    let known = || Context {
         expected: output.expected.clone(),
-        ..trail.context(&plan.server)
+        ..context(log, &plan.server)
     };
     let first = match seen {
         Ok(seen) => seen,
-        Err(failure) => return Report::of_failure(&failure, context()),
+        Err(failure) => return Report::of_failure(&failure, known()),
     };
     let seen = &first.observation;
     let mut looks = Looks {
@@ -90,12 +92,12 @@ pub(super) async fn report(settings: &Settings, trail: &Trail, output: &Output) 
     }
     for _ in 1..settings.repeat {
         if Instant::now() >= until {
-            looks.missed("the time is up; --timeout gives it longer".to_owned());
+            looks.missed("the time is up; --timeout allows more time".to_owned());
             break;
         }
         looks.look_again(plan, &first, output).await;
     }
-    let mut context = context();
+    let mut context = known();
     looks.credentials.merge_into(&mut context);
     if looks.seen.len() > 1 {
         context.looks = looks.seen;
@@ -119,8 +121,8 @@ struct Credentials {
 }
 
 impl Credentials {
-    fn note(&mut self, trail: &Trail, server: &Address) {
-        let context = trail.context(server);
+    fn note(&mut self, log: &RunLog, server: &Address) {
+        let context = context(log, server);
         self.sent_to.extend(context.credentials_to);
         let elsewhere = |warning: &Warning| matches!(warning, Warning::CredentialsElsewhere(_));
         self.warnings
@@ -145,28 +147,30 @@ impl Looks {
     async fn look_elsewhere(
         &mut self,
         plan: &Plan,
-        first: &Seen<'_>,
+        first: &Observed<'_>,
         server: &Address,
         passport: &Passport,
         output: &Output,
     ) {
         let local = first.observation.local;
-        let (Passport::Nexus(page) | Passport::Login(page)) = passport;
-        let named = vec![server.host.clone(), page.address.host.clone()];
+        let named = vec![server.host.clone(), passport.url().address.host.clone()];
         let plan = Plan {
             credential_hosts: [plan.credential_hosts.clone(), named].concat(),
             server: server.clone(),
             passport: passport.clone(),
-            bind: Bind {
-                ip: Some(local.ip()),
-                port: local.port(),
-                share: true,
+            route: Route {
+                bind: Bind {
+                    ip: Some(local.ip()),
+                    port: local.port(),
+                    share: true,
+                },
+                ..plan.route.clone()
             },
             ..plan.clone()
         };
-        let trail = Trail::new(output.progress());
-        let seen = observe(&plan, &trail, self.until).await;
-        self.credentials.note(&trail, server);
+        let log = RunLog::new(output.progress());
+        let seen = observe(&plan, &log, self.until).await;
+        self.credentials.note(&log, server);
         let second = match seen {
             Ok(seen) => seen.observation,
             Err(failure) => return self.missed(failure.to_string()),
@@ -183,10 +187,10 @@ impl Looks {
 
     /// The same server, from a port of the system's choice. A dispatch server may refer to another
     /// notification server each time.
-    async fn look_again(&mut self, plan: &Plan, first: &Seen<'_>, output: &Output) {
-        let trail = Trail::new(output.progress());
-        let seen = observe(plan, &trail, self.until).await;
-        self.credentials.note(&trail, &plan.server);
+    async fn look_again(&mut self, plan: &Plan, first: &Observed<'_>, output: &Output) {
+        let log = RunLog::new(output.progress());
+        let seen = observe(plan, &log, self.until).await;
+        self.credentials.note(&log, &plan.server);
         match seen {
             Ok(seen) => {
                 let verdict = classify(&seen.observation);

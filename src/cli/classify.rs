@@ -12,7 +12,7 @@ use super::output::Output;
 use super::{CommandError, check, signals};
 use crate::conntype::{Observation, PathKind, PortOrder, classify};
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::{ErrorCode, Failure, Stage};
 use crate::msnp::{Profile, find_profile};
 use crate::report::{Context, Report};
 use crate::secret::{self, ExposeSecret};
@@ -69,11 +69,10 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
         }),
     };
     let Some(profile) = profile else {
-        let failure = Failure::no_profile(
+        let failure = Failure::new(
             Stage::Verdict,
-            "no-profile",
+            ErrorCode::NoProfile,
             "the file holds no profile (Content-Type: text/x-msmsgsprofile)",
-            "give the payload of the MSG that follows USR OK, or a transcript with it",
         );
         return Ok(output.finish(&Report::of_failure(&failure, context)));
     };

@@ -19,18 +19,17 @@ use super::signals;
 use crate::address::Address;
 use crate::conntype::{Label, PortOrder, Warning};
 use crate::exit::Exit;
-use crate::net::{Bind, Family, Passport, Plan, Proxies, Trail, Url, read_certificates};
+use crate::failure::{ErrorCode, Stage};
+use crate::probe::login::{Passport, Plan};
 use crate::report::text::wrap;
-use crate::report::{Report, SCHEMA_VERSION, print};
+use crate::report::{Report, SCHEMA_VERSION, print, remedy};
+use crate::run_log::RunLog;
 use crate::secret::SecretString;
 use crate::server::{Config, PortField, Server};
+use crate::transport::{Route, Url, read_certificates};
 
 /// Time for one path; loopback needs a few milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What the demo needs of the machine.
-pub(super) const NO_LOOPBACK: &str = "the demo needs the loopback addresses 127.0.0.1 and 127.0.0.2: \
-    bring the loopback interface up (ip link set lo up), or give it the second address";
 
 /// What to show.
 #[derive(Debug, clap::Args)]
@@ -150,7 +149,8 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
     Ok(match (as_it_must_be, cut_off) {
         (true, _) => Exit::Done,
         (false, true) => {
-            print::tell(&format!("msnp9-conntype: {NO_LOOPBACK}\n"));
+            let remedy = remedy(ErrorCode::NoLoopback, Stage::Connect);
+            print::tell(&format!("msnp9-conntype: {remedy}\n"));
             Exit::Unreachable
         }
         // The demo knows what it built, so a wrong label is nobody's fault but ours.
@@ -202,11 +202,11 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
         dialects: Vec::new(),
         lockstep: false,
         order: PortOrder::Auto,
-        bind: Bind::default(),
-        family: Family::Any,
-        proxies: Proxies::default(),
+        route: Route {
+            extra_roots: read_certificates(authority.as_bytes())?,
+            ..Route::default()
+        },
         gateway: None,
-        extra_roots: read_certificates(authority.as_bytes())?,
         insecure_http: false,
         timeout: TIMEOUT,
     };
@@ -220,8 +220,8 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
         second: None,
         repeat: 1,
     };
-    let trail = Trail::new(output.progress());
-    let mut report = check::report(&settings, &trail, output).await;
+    let log = RunLog::new(output.progress());
+    let mut report = check::report(&settings, &log, output).await;
     // Nobody else is signed in at a server that was made a moment ago.
     report
         .warnings

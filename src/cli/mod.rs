@@ -24,7 +24,7 @@ use args::{Action, Args, CheckArgs, OutputArgs};
 use output::Output;
 
 use crate::exit::Exit;
-use crate::failure::Class;
+use crate::failure::ErrorCode;
 use crate::report::print;
 
 /// Why a command could not even begin.
@@ -38,7 +38,7 @@ enum CommandError {
     Serve(serve::ServeError),
     /// A signal ended the run before there was anything to report.
     #[error("interrupted")]
-    Interrupted(Class),
+    Interrupted(ErrorCode),
     /// The result cannot be written.
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),

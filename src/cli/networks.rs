@@ -88,7 +88,7 @@ pub(super) fn json() -> String {
 mod tests {
     use super::*;
     use crate::address::Address;
-    use crate::net::Url;
+    use crate::transport::Url;
 
     #[test]
     fn every_network_has_addresses_that_read() {

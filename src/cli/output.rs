@@ -6,9 +6,9 @@ use super::args::OutputArgs;
 use super::serve::ServeError;
 use crate::conntype::Label;
 use crate::exit::Exit;
-use crate::failure::{Class, Failure, Stage};
-use crate::net::Progress;
-use crate::report::{BUG_REMEDY, Context, Report, human, json, print};
+use crate::failure::{ErrorCode, Failure, Stage};
+use crate::report::{Context, Report, human, json, print, remedy};
+use crate::run_log::Progress;
 
 /// What was asked for.
 #[derive(Clone, Debug)]
@@ -96,8 +96,8 @@ impl Output {
     }
 
     /// The result of a run that a signal ended before there was anything to report.
-    pub(super) fn interrupted(&self, class: Class) -> Exit {
-        let failure = Failure::interrupted(class, Stage::Connect, "interrupted before the login");
+    pub(super) fn interrupted(&self, signal: ErrorCode) -> Exit {
+        let failure = Failure::new(Stage::Connect, signal, "interrupted before the login");
         let context = Context {
             expected: self.expected.clone(),
             ..Context::default()
@@ -107,12 +107,7 @@ impl Output {
 
     /// The result of a demo on a machine without loopback.
     pub(super) fn no_loopback(&self, error: &anyhow::Error) -> Exit {
-        let failure = Failure::unreachable(
-            Stage::Connect,
-            "no-loopback",
-            format!("{error:#}"),
-            super::demo::NO_LOOPBACK,
-        );
+        let failure = Failure::new(Stage::Connect, ErrorCode::NoLoopback, format!("{error:#}"));
         self.finish(&Report::of_failure(&failure, Context::default()))
     }
 
@@ -138,7 +133,8 @@ impl Output {
         };
         let _ = print::result(&text);
         print::tell(&format!(
-            "msnp9-conntype: a bug in this program; {BUG_REMEDY}\n"
+            "msnp9-conntype: a bug in this program; {}\n",
+            remedy(ErrorCode::Bug, Stage::Bug)
         ));
         Exit::Bug
     }

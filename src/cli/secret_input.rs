@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use tokio::runtime::Runtime;
 
 use super::{CommandError, signals};
-use crate::failure::Class;
+use crate::failure::ErrorCode;
 use crate::msnp::Account;
 use crate::report::print;
 use crate::secret::{self, SecretString};
@@ -56,7 +56,7 @@ fn ask(account: &Account, runtime: &Runtime) -> Result<String, CommandError> {
         // The prompt still stands on the line.
         .inspect_err(|_| print::tell("\n"))?;
     typed.map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => CommandError::Interrupted(Class::Interrupted),
+        io::ErrorKind::Interrupted => CommandError::Interrupted(ErrorCode::Interrupted),
         io::ErrorKind::UnexpectedEof => {
             print::tell("\n");
             CommandError::Usage(anyhow!("no password was typed"))

@@ -13,7 +13,8 @@ use super::networks::{self, Network};
 use super::{CommandError, secret_input};
 use crate::address::{Address, MSNP_PORT};
 use crate::msnp::Account;
-use crate::net::{Bind, Family, Passport, Plan, Proxies, ProxyPlan, Url, read_certificates};
+use crate::probe::login::{Passport, Plan};
+use crate::transport::{Bind, Family, Proxies, ProxySettings, Route, Url, read_certificates};
 
 /// The longest file of certificates, in bytes.
 const MAX_CA_FILE: u64 = 4 * 1024 * 1024;
@@ -54,7 +55,7 @@ pub(super) fn settings(args: CheckArgs, runtime: &Runtime) -> Result<Settings, C
         );
     }
     let mut plan = plan(args, runtime)?;
-    plan.bind.share = second.is_some();
+    plan.route.bind.share = second.is_some();
     Ok(Settings {
         plan,
         second,
@@ -90,7 +91,7 @@ fn plan(args: CheckArgs, runtime: &Runtime) -> Result<Plan, CommandError> {
         }
     };
     let (passport, insecure) = (passport(&args, network, &server)?, args.insecure_http);
-    let (Passport::Nexus(url) | Passport::Login(url)) = &passport;
+    let url = passport.url();
     if !url.https && !insecure {
         return Err(anyhow!(
             "{url} would carry the password without encryption: use https://, or add \
@@ -113,16 +114,20 @@ fn plan(args: CheckArgs, runtime: &Runtime) -> Result<Plan, CommandError> {
     let proxies = proxies(args.proxy.as_deref(), &args.origins)?;
     let timeout = Duration::from_secs_f64(args.timeout);
     Ok(Plan {
-        bind: args
-            .bind
-            .as_deref()
-            .map(bind)
-            .transpose()
-            .with_context(|| args.origins.name("--bind"))?
-            .unwrap_or_default(),
-        extra_roots: match &args.ca_file {
-            Some(path) => certificates(path, &args.origins.name("--ca-file"))?,
-            None => Vec::new(),
+        route: Route {
+            bind: args
+                .bind
+                .as_deref()
+                .map(bind)
+                .transpose()
+                .with_context(|| args.origins.name("--bind"))?
+                .unwrap_or_default(),
+            family,
+            proxies,
+            extra_roots: match &args.ca_file {
+                Some(path) => certificates(path, &args.origins.name("--ca-file"))?,
+                None => Vec::new(),
+            },
         },
         // Last, so that nobody types a password for a command line that is wrong.
         password: secret_input::password(
@@ -139,8 +144,6 @@ fn plan(args: CheckArgs, runtime: &Runtime) -> Result<Plan, CommandError> {
         dialects: args.dialect,
         lockstep: args.lockstep,
         order: args.port_order,
-        family,
-        proxies,
         gateway: args.http_gateway.map(gateway),
         insecure_http: insecure,
         timeout,
@@ -177,7 +180,7 @@ fn proxies(text: Option<&str>, origins: &Origins) -> Result<Proxies> {
         Some("env") => Proxies::from_environment(|name| std::env::var(name).ok())
             .context("the proxy that the environment names"),
         Some(text) => {
-            let proxy = ProxyPlan::parse(text).with_context(|| origins.name("--proxy"))?;
+            let proxy = ProxySettings::parse(text).with_context(|| origins.name("--proxy"))?;
             Ok(Proxies::always(proxy))
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::CommandError;
-use crate::failure::Class;
+use crate::failure::ErrorCode;
 
 /// How long work may go on after a signal.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -17,24 +17,24 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 ///
 /// From here on the signal does not end the program by itself any more.
 #[cfg(unix)]
-pub(super) fn listen() -> io::Result<impl Future<Output = Class>> {
+pub(super) fn listen() -> io::Result<impl Future<Output = ErrorCode>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
         tokio::select! {
-            _ = interrupt.recv() => Class::Interrupted,
-            _ = terminate.recv() => Class::Terminated,
+            _ = interrupt.recv() => ErrorCode::Interrupted,
+            _ = terminate.recv() => ErrorCode::Terminated,
         }
     })
 }
 
 /// What completes when the program is asked to stop.
 #[cfg(not(unix))]
-pub(super) fn listen() -> io::Result<impl Future<Output = Class>> {
+pub(super) fn listen() -> io::Result<impl Future<Output = ErrorCode>> {
     Ok(async {
         match tokio::signal::ctrl_c().await {
-            Ok(()) => Class::Interrupted,
+            Ok(()) => ErrorCode::Interrupted,
             Err(_) => std::future::pending().await,
         }
     })
@@ -44,7 +44,7 @@ pub(super) fn listen() -> io::Result<impl Future<Output = Class>> {
 pub(super) fn until_signal<T>(
     runtime: &Runtime,
     work: impl Future<Output = T>,
-) -> Result<T, Class> {
+) -> Result<T, ErrorCode> {
     let signal = listening(runtime);
     runtime.block_on(first(work, signal))
 }
@@ -54,7 +54,7 @@ pub(super) fn until_signal<T>(
 pub(super) fn until_signal_or<T>(
     runtime: &Runtime,
     work: impl Future<Output = T>,
-    interrupted: impl FnOnce(Class) -> T,
+    interrupted: impl FnOnce(ErrorCode) -> T,
 ) -> T {
     let signal = listening(runtime);
     runtime.block_on(async {
@@ -88,7 +88,7 @@ pub(super) fn blocking<T: Send + 'static>(
 
 /// [`listen`], already listening. Where signals cannot be waited for, they end the program as they
 /// always did.
-fn listening(runtime: &Runtime) -> impl Future<Output = Class> + use<> {
+fn listening(runtime: &Runtime) -> impl Future<Output = ErrorCode> + use<> {
     let _entered = runtime.enter();
     let signal = listen().ok();
     async {
@@ -101,8 +101,8 @@ fn listening(runtime: &Runtime) -> impl Future<Output = Class> + use<> {
 
 async fn first<T>(
     work: impl Future<Output = T>,
-    signal: impl Future<Output = Class>,
-) -> Result<T, Class> {
+    signal: impl Future<Output = ErrorCode>,
+) -> Result<T, ErrorCode> {
     tokio::select! {
         biased;
         done = work => Ok(done),

@@ -8,7 +8,7 @@
 //! two round trips; a server that refuses or closes is asked once more, one command at a time.
 //! Source of the order: hypothetic.org, notification/authentication.
 
-use super::{Command, Dialect, ErrorCode, Profile, challenge};
+use super::{Command, Dialect, ErrorReply, Profile, challenge};
 use crate::address::Address;
 use crate::secret::{ExposeSecret, SecretSlice, SecretString};
 
@@ -193,7 +193,7 @@ impl Login {
             return Err(LoginError::TalksTooMuch);
         }
         if let Some(code) = command.error_code() {
-            return self.refused(command, ErrorCode(code));
+            return self.refused(command, ErrorReply(code));
         }
         match (command.name(), self.state) {
             ("VER", State::Version { trid }) => self.version(command, trid),
@@ -473,7 +473,7 @@ impl Login {
         ))
     }
 
-    fn refused(&mut self, command: &Command<'_>, code: ErrorCode) -> Result<Step, LoginError> {
+    fn refused(&mut self, command: &Command<'_>, code: ErrorReply) -> Result<Step, LoginError> {
         if command.args().next().is_some() && command.trid().is_none() {
             // `220 mail.example ESMTP` and its like.
             return Err(LoginError::Malformed {

@@ -7,7 +7,7 @@
 pub mod challenge;
 mod codec;
 mod command;
-mod error_code;
+mod error_reply;
 mod escape;
 mod login;
 pub mod passport;
@@ -15,7 +15,7 @@ mod profile;
 
 pub use codec::{CodecError, Decoder, LooksLike, MAX_LINE, MAX_PAYLOAD, Side};
 pub use command::{Command, Dialect, UnknownDialect};
-pub use error_code::{ErrorClass, ErrorCode};
+pub use error_reply::{ErrorClass, ErrorReply};
 pub use escape::{encode_header_piece, encode_word, percent_decode, percent_encode};
 pub use login::{
     Account, BadAccount, Login, LoginError, LoginStage, Options, Outgoing, Referral, Step,

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use super::text::{clean, join, sentence};
 use super::{Compared, ErrorReport, Look, Observed, Report, Timing, advice};
 use crate::conntype::{Label, PortReading, swap_port};
+use crate::run_log::Purpose;
 use page::{BAD, GOOD, HEADING, NOTE, ODD, Page, QUIET};
 
 /// How the report is to look.
@@ -62,7 +63,7 @@ fn failure(page: &mut Page, report: &Report, error: &ErrorReport, style: Style) 
     let stage = format!("{}:", error.stage);
     let indent = stage.len().max(7) + 1;
     page.item(&stage, BAD, indent, &error.message);
-    page.item("remedy:", HEADING, indent, &error.remedy);
+    page.item("remedy:", HEADING, indent, error.remedy);
     page.blank();
     label(page, report.label, style, "What it means");
     page.text(2, advice::meaning(report.label));
@@ -269,7 +270,18 @@ fn timing(timings: &[Timing]) -> String {
     let slowest: Vec<_> = slowest
         .iter()
         .take(SLOWEST)
-        .map(|timing| format!("{} {:.0} ms", timing.stage, timing.took))
+        .map(|timing| {
+            let Timing {
+                connection,
+                stage,
+                took,
+                ..
+            } = timing;
+            match connection {
+                Purpose::Notification => format!("{stage} {took:.0} ms"),
+                other => format!("{other} {stage} {took:.0} ms"),
+            }
+        })
         .collect();
     format!("{total:.0} ms in all; longest: {}", slowest.join(", "))
 }

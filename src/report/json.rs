@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::text::is_hidden;
-use super::{BUG_REMEDY, Report, SCHEMA_VERSION};
+use super::{Report, SCHEMA_VERSION, remedy};
 use crate::exit::Exit;
 
 /// The report as one JSON document, a newline at its end. The fields come in the order of the
@@ -23,7 +23,7 @@ pub fn render(report: &Report) -> String {
                 "stage": "bug",
                 "code": "bug",
                 "message": error.to_string(),
-                "remedy": BUG_REMEDY,
+                "remedy": remedy::BUG,
             },
             "exit_code": Exit::Bug.code(),
         })
@@ -105,7 +105,7 @@ mod tests {
             "/looks/0",
             &["server", "local", "client_ip", "client_port", "label"],
         ),
-        ("/timings_ms/0", &["stage", "start", "took"]),
+        ("/timings_ms/0", &["connection", "stage", "start", "took"]),
         ("/error", &["stage", "code", "message", "remedy"]),
     ];
 

@@ -9,15 +9,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use super::remedy;
+
 use crate::conntype::{Label, PathKind, Proxy, Verdict, Warning};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{ErrorCode, Failure, Stage};
+use crate::run_log::Purpose;
 
 /// The version of the JSON document.
 pub const SCHEMA_VERSION: u32 = 1;
-
-/// What to do about a bug of ours.
-pub const BUG_REMEDY: &str = "report it, with the command line and what -vv tells";
 
 /// Everything that is said about one run.
 #[derive(Clone, Debug, Serialize)]
@@ -220,12 +220,14 @@ impl Look {
     }
 }
 
-/// How long a stage took.
+/// How long a step took. Steps of one connection do not overlap; those of different connections do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Timing {
-    /// The stage's word.
-    pub stage: &'static str,
-    /// Milliseconds from the start of the run to the start of the stage.
+    /// The connection the step belongs to.
+    pub connection: Purpose,
+    /// The step.
+    pub stage: Stage,
+    /// Milliseconds from the start of the run to the start of the step.
     pub start: f64,
     /// Milliseconds it took.
     pub took: f64,
@@ -241,26 +243,26 @@ pub struct Expected {
     pub met: bool,
 }
 
-/// What kept us from telling.
+/// What prevented a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorReport {
-    /// The stage's word.
-    pub stage: &'static str,
-    /// A stable word.
-    pub code: &'static str,
+    /// Where it happened.
+    pub stage: Stage,
+    /// What happened, for programs.
+    pub code: ErrorCode,
     /// What happened.
     pub message: String,
     /// What to try.
-    pub remedy: String,
+    pub remedy: &'static str,
 }
 
 impl From<&Failure> for ErrorReport {
     fn from(failure: &Failure) -> Self {
         Self {
-            stage: failure.stage.as_str(),
+            stage: failure.stage,
             code: failure.code,
             message: failure.message.clone(),
-            remedy: failure.remedy.clone(),
+            remedy: remedy(failure.code, failure.stage),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use msnp9_conntype::msnp::passport::{SignIn, authorization};
-use msnp9_conntype::net::read_certificates;
 use msnp9_conntype::secret::ExposeSecret as _;
+use msnp9_conntype::transport::read_certificates;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use msnp9_conntype::conntype::{Label, PortOrder, classify};
-use msnp9_conntype::net::{Bind, Family, Passport, Plan, Proxies, Trail, observe};
-use msnp9_conntype::report::{Report, human, json};
+use msnp9_conntype::probe::login::{Passport, Plan, observe};
+use msnp9_conntype::report::{Report, context, human, json};
+use msnp9_conntype::run_log::RunLog;
 use msnp9_conntype::secret::SecretString;
 use tokio::runtime::{Builder, Runtime};
 
@@ -138,23 +139,20 @@ fn login(runtime: &Runtime, world: &World, time: Duration) -> Report {
         dialects: Vec::new(),
         lockstep: false,
         order: PortOrder::Auto,
-        bind: Bind::default(),
-        family: Family::Any,
-        proxies: Proxies::default(),
+        route: msnp9_conntype::transport::Route::default(),
         gateway: None,
-        extra_roots: Vec::new(),
         insecure_http: true,
         timeout: time,
     };
     runtime.block_on(async {
-        let trail = Trail::new(None);
+        let log = RunLog::new(None);
         let until = tokio::time::Instant::now() + time;
-        match observe(&plan, &trail, until).await {
+        match observe(&plan, &log, until).await {
             Ok(seen) => {
                 let seen = &seen.observation;
-                Report::of_verdict(&classify(seen), seen, trail.context(&plan.server))
+                Report::of_verdict(&classify(seen), seen, context(&log, &plan.server))
             }
-            Err(failure) => Report::of_failure(&failure, trail.context(&plan.server)),
+            Err(failure) => Report::of_failure(&failure, context(&log, &plan.server)),
         }
     })
 }

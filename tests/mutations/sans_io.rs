@@ -4,8 +4,8 @@
 use msnp9_conntype::address::Address;
 use msnp9_conntype::msnp::passport::{AuthenticationInfo, authentication_info, login_url};
 use msnp9_conntype::msnp::{Decoder, Login, LoginStage, Options, Outgoing, Profile, Side, Step};
-use msnp9_conntype::net::Url;
 use msnp9_conntype::secret::{ExposeSecret, SecretString};
+use msnp9_conntype::transport::Url;
 
 use crate::online::MARKS;
 use crate::side_by_side;

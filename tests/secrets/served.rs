@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use msnp9_conntype::msnp::percent_encode;
-use msnp9_conntype::net::read_certificates;
+use msnp9_conntype::transport::read_certificates;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};

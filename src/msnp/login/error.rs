@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::ErrorCode;
+use super::super::ErrorReply;
 use crate::address::Address;
 
 /// What the login was waiting for.
@@ -51,7 +51,7 @@ pub enum LoginError {
     #[error("the server answered {code} instead of {stage}")]
     Refused {
         /// The error.
-        code: ErrorCode,
+        code: ErrorReply,
         /// What we waited for.
         stage: LoginStage,
     },

@@ -127,7 +127,7 @@ pub fn to_try(report: &Report) -> Vec<String> {
     let mut lines: Vec<String> = report
         .error
         .iter()
-        .map(|error| sentence(&error.remedy))
+        .map(|error| sentence(error.remedy))
         .collect();
     lines.extend(special(report));
     if report.observed.is_some() {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::conntype::PathKind;
-use crate::failure::{Failure, Stage};
+use crate::failure::{ErrorCode, Failure, Stage};
 use crate::report::{Context, json, text::is_hidden};
 pub(crate) use cases::all;
 use cases::{context, gateway, proxied, verdicts};
@@ -144,7 +144,6 @@ fn nothing_that_the_network_says_is_obeyed_by_a_terminal() {
         }
         if let Some(error) = &mut report.error {
             error.message = evil.repeat(900);
-            error.remedy = evil.repeat(900);
         }
         let page = render(
             &report,
@@ -182,7 +181,7 @@ fn a_gateway_and_a_proxy_stand_in_their_order() {
         )),
         ["this-host", "proxy", "rewriter", "gateway", "server"]
     );
-    let failure = Failure::unreachable(Stage::Gateway, "x", "x", "x");
+    let failure = Failure::new(Stage::Gateway, ErrorCode::NotAGateway, "x");
     let context = Context {
         path: PathKind::HttpGateway,
         ..context()

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use super::{
-    BUG_REMEDY, Compared, Context, Endpoint, ErrorReport, Expected, Hop, Observed, ObservedIp,
-    ObservedPort, PathReport, ProxyReport, Report, SCHEMA_VERSION, Said, Server,
+    Compared, Context, Endpoint, ErrorReport, Expected, Hop, Observed, ObservedIp, ObservedPort,
+    PathReport, ProxyReport, Report, SCHEMA_VERSION, Said, Server,
 };
 use crate::conntype::{
-    Comparison, Label, Observation, PathKind, PortOrder, Proxy, ProxyRelation, Sameness, Verdict,
+    Comparison, Label, Observation, PathKind, PortOrder, Proxy, ProxyRelation, Reason, Sameness,
+    Verdict,
 };
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{ErrorCode, Failure, Stage};
 use crate::secret::redact;
 
 impl Report {
@@ -22,10 +23,10 @@ impl Report {
         let exit = Exit::of(verdict.label, None, &context.expected);
         let expected = expected(verdict.label, &context.expected);
         let error = (!verdict.label.determined()).then(|| ErrorReport {
-            stage: crate::failure::Stage::Verdict.as_str(),
-            code: verdict.reason.code(),
+            stage: Stage::Verdict,
+            code: code_of(&verdict.reason),
             message: verdict.reason.to_string(),
-            remedy: crate::report::advice::remedy(&verdict.reason).to_owned(),
+            remedy: crate::report::advice::remedy(&verdict.reason),
         });
         let mut warnings = verdict.warnings.clone();
         warnings.extend(context.warnings.iter().cloned());
@@ -72,11 +73,11 @@ impl Report {
     #[must_use]
     pub fn of_failure(failure: &Failure, context: Context) -> Self {
         let label = Label::UnknownConnect;
-        let exit = Exit::of(label, Some(failure.class), &context.expected);
+        let exit = Exit::of(label, Some(failure.code.exit()), &context.expected);
         Self {
             expected: expected(label, &context.expected),
             reason: Said {
-                code: failure.code,
+                code: failure.code.as_str(),
                 text: failure.message.clone(),
             },
             error: Some(failure.into()),
@@ -116,21 +117,8 @@ impl Report {
     /// The report of a run that ended in a bug of ours.
     #[must_use]
     pub fn of_bug() -> Self {
-        let message = "a bug in this program".to_owned();
-        Self {
-            reason: Said {
-                code: "bug",
-                text: message.clone(),
-            },
-            error: Some(ErrorReport {
-                stage: "bug",
-                code: "bug",
-                message,
-                remedy: BUG_REMEDY.to_owned(),
-            }),
-            exit_code: Exit::Bug,
-            ..Self::blank(Context::default())
-        }
+        let failure = Failure::new(Stage::Bug, ErrorCode::Bug, "a bug in this program");
+        Self::of_failure(&failure, Context::default())
     }
 
     /// What the context alone says.
@@ -187,6 +175,27 @@ impl Report {
             error: None,
             exit_code: Exit::NoProfile,
         }
+    }
+}
+
+/// The code of a verdict without a label.
+const fn code_of(reason: &Reason) -> ErrorCode {
+    match reason {
+        Reason::AddressOursPortUnknown(_) => ErrorCode::AddressOursPortUnknown,
+        Reason::AddressUnknown => ErrorCode::AddressUnknown,
+        Reason::LoopbackElsewhere => ErrorCode::ClientIpLoopback,
+        Reason::KnownConstant => ErrorCode::KnownConstant,
+        Reason::ObservedConstant => ErrorCode::ObservedConstant,
+        Reason::ObservationsDisagree => ErrorCode::ObservationsDisagree,
+        // These have a label.
+        Reason::NothingRewritten
+        | Reason::AddressRewritten
+        | Reason::PortRewritten
+        | Reason::BothRewritten
+        | Reason::MappingDependsOnDestination
+        | Reason::MappingIndependentOfDestination
+        | Reason::PortKeptTowardOne
+        | Reason::AddressRewrittenPortUnknown(_) => ErrorCode::Bug,
     }
 }
 

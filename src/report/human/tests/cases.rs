@@ -6,8 +6,9 @@ use crate::address::Address;
 use crate::conntype::{
     Destination, Label, Observation, PathKind, PortOrder, Proxy, Warning, classify, settle,
 };
-use crate::failure::{Failure, Stage};
+use crate::failure::{ErrorCode, Failure, Stage};
 use crate::report::{Context, Look, Report, Server, Timing};
+use crate::run_log::Purpose;
 
 /// A login to a server on the internet, by TCP.
 fn seen(local: &str, client_ip: &str, client_port: &str) -> Observation {
@@ -35,15 +36,22 @@ pub(super) fn context() -> Context {
         }),
         dialect: Some("MSNP9".to_owned()),
         timings: [
-            ("resolve", 0.0, 11.6),
-            ("connect", 11.6, 28.4),
-            ("nexus", 0.5, 140.0),
-            ("negotiate", 40.0, 31.1),
-            ("login", 140.5, 201.7),
-            ("sign-in", 342.2, 35.0),
-            ("profile", 377.2, 1.3),
+            (Purpose::Notification, Stage::Resolve, 0.0, 11.6),
+            (Purpose::Notification, Stage::Connect, 11.6, 28.4),
+            (Purpose::Nexus, Stage::Connect, 0.5, 40.0),
+            (Purpose::Nexus, Stage::Tls, 40.5, 40.0),
+            (Purpose::Nexus, Stage::Request, 80.5, 60.0),
+            (Purpose::Notification, Stage::Negotiate, 40.0, 31.1),
+            (Purpose::Login, Stage::Request, 140.5, 201.7),
+            (Purpose::Notification, Stage::SignIn, 342.2, 35.0),
+            (Purpose::Notification, Stage::Profile, 377.2, 1.3),
         ]
-        .map(|(stage, start, took)| Timing { stage, start, took })
+        .map(|(connection, stage, start, took)| Timing {
+            connection,
+            stage,
+            start,
+            took,
+        })
         .to_vec(),
         ..Context::default()
     }
@@ -426,20 +434,18 @@ pub(super) fn failures() -> Vec<(&'static str, Report)> {
     };
     vec![
         ("failure-unreachable", {
-            let failure = Failure::unreachable(
+            let failure = Failure::new(
                 Stage::Connect,
-                "connection-refused",
+                ErrorCode::ConnectionRefused,
                 "messenger.example:1863 (198.51.100.9): connection refused",
-                "check the server's name and port, or try another server",
             );
             Report::of_failure(&failure, bare.clone())
         }),
         ("failure-credentials", {
-            let failure = Failure::credentials(
+            let failure = Failure::new(
                 Stage::Login,
-                "wrong-password",
+                ErrorCode::WrongPassword,
                 "login.example refused the account or the password (HTTP 401, da-status=failed)",
-                "check both; another wrong try may lock the account",
             );
             let warnings = vec![Warning::SignedOutElsewhere];
             Report::of_failure(
@@ -451,11 +457,10 @@ pub(super) fn failures() -> Vec<(&'static str, Report)> {
             )
         }),
         ("failure-no-profile", {
-            let failure = Failure::no_profile(
+            let failure = Failure::new(
                 Stage::Profile,
-                "no-profile",
+                ErrorCode::NoProfile,
                 "the server signed us in but sent no profile within 10 s",
-                "try MSNP9 or another server; some send a profile to newer dialects only",
             );
             let expected = vec![Label::DirectConnect];
             Report::of_failure(
@@ -469,7 +474,7 @@ pub(super) fn failures() -> Vec<(&'static str, Report)> {
         ("failure-bug", Report::of_bug()),
         ("failure-hostile", {
             let mut report = Report::of_failure(
-                &Failure::no_profile(Stage::Negotiate, "x", "x", "try another server"),
+                &Failure::new(Stage::Negotiate, ErrorCode::Malformed, "x"),
                 bare,
             );
             // As if somebody had forgotten to make it one line.

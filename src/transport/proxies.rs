@@ -2,15 +2,63 @@
 
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::super::plan::{ProxyPlan, ProxyScheme};
 use crate::address::Address;
+use crate::conntype::PathKind;
 use crate::msnp::percent_decode;
 use crate::secret::SecretString;
+
+/// How to speak to a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyScheme {
+    /// SOCKS5, names looked up here.
+    Socks5,
+    /// SOCKS5, names looked up by the proxy.
+    Socks5h,
+    /// SOCKS4, names looked up here.
+    Socks4,
+    /// SOCKS4a, names looked up by the proxy.
+    Socks4a,
+    /// HTTP CONNECT.
+    Http,
+}
+
+impl ProxyScheme {
+    /// The protocol's name.
+    #[must_use]
+    pub const fn protocol(self) -> &'static str {
+        match self {
+            Self::Socks5 | Self::Socks5h => "SOCKS5",
+            Self::Socks4 | Self::Socks4a => "SOCKS4",
+            Self::Http => "HTTP",
+        }
+    }
+
+    /// The kind of path through such a proxy.
+    #[must_use]
+    pub const fn path(self) -> PathKind {
+        match self {
+            Self::Http => PathKind::HttpConnect,
+            Self::Socks5 | Self::Socks5h => PathKind::Socks5,
+            Self::Socks4 | Self::Socks4a => PathKind::Socks4,
+        }
+    }
+}
+
+/// A proxy to go through.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    /// How to speak to it.
+    pub scheme: ProxyScheme,
+    /// Where it is.
+    pub address: Address,
+    /// User and password, where it requires them.
+    pub credentials: Option<(String, SecretString)>,
+}
 
 /// The proxies of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
-    proxy: Option<ProxyPlan>,
+    proxy: Option<ProxySettings>,
     /// `NO_PROXY`: what is reached without.
     except: Option<String>,
 }
@@ -29,7 +77,7 @@ pub enum BadProxy {
     Credentials,
 }
 
-impl ProxyPlan {
+impl ProxySettings {
     /// Reads `scheme://[user[:password]@]host[:port]`; user and password may be percent-encoded.
     /// Without a port it is 1080 for SOCKS and 80 for HTTP.
     ///
@@ -80,7 +128,7 @@ fn read_credentials(text: &str) -> Result<(String, SecretString), BadProxy> {
 impl Proxies {
     /// Everything goes through this one.
     #[must_use]
-    pub const fn always(proxy: ProxyPlan) -> Self {
+    pub const fn always(proxy: ProxySettings) -> Self {
         Self {
             proxy: Some(proxy),
             except: None,
@@ -99,14 +147,14 @@ impl Proxies {
         };
         let proxy = read("HTTPS_PROXY").or_else(|| read("ALL_PROXY"));
         Ok(Self {
-            proxy: proxy.map(|text| ProxyPlan::parse(&text)).transpose()?,
+            proxy: proxy.map(|text| ProxySettings::parse(&text)).transpose()?,
             except: read("NO_PROXY"),
         })
     }
 
     /// The proxy on the way to `to`, if there is one.
     #[must_use]
-    pub fn toward(&self, to: &Address) -> Option<&ProxyPlan> {
+    pub fn toward(&self, to: &Address) -> Option<&ProxySettings> {
         let proxy = self.proxy.as_ref()?;
         let Some(except) = &self.except else {
             return Some(proxy);
@@ -136,7 +184,7 @@ mod tests {
 
     #[test]
     fn proxies_are_read_in_every_spelling() {
-        let read = |text| ProxyPlan::parse(text).map(|p| (p.scheme, p.address.to_string()));
+        let read = |text| ProxySettings::parse(text).map(|p| (p.scheme, p.address.to_string()));
         assert_eq!(
             read("socks5://h"),
             Ok((ProxyScheme::Socks5, "h:1080".into()))
@@ -162,13 +210,13 @@ mod tests {
             "socks5://h:x",
             "http://h/x",
         ] {
-            assert!(ProxyPlan::parse(bad).is_err(), "{bad}");
+            assert!(ProxySettings::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn user_and_password_are_decoded_and_not_repeated() {
-        let proxy = ProxyPlan::parse("http://us%40er:p%3Aw:x@h:1").unwrap();
+        let proxy = ProxySettings::parse("http://us%40er:p%3Aw:x@h:1").unwrap();
         let (user, password) = proxy.credentials.clone().unwrap();
         assert_eq!(
             (user.as_str(), password.expose_secret()),
@@ -181,7 +229,7 @@ mod tests {
             "http://u:marker%0d@h",
         ] {
             assert!(
-                !ProxyPlan::parse(bad)
+                !ProxySettings::parse(bad)
                     .unwrap_err()
                     .to_string()
                     .contains("marker")

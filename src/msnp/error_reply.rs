@@ -4,7 +4,7 @@ use std::fmt;
 
 /// An error's number, 100 to 999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ErrorCode(pub u16);
+pub struct ErrorReply(pub u16);
 
 /// What an error means for somebody who wants to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum ErrorClass {
     Protocol,
 }
 
-impl ErrorCode {
+impl ErrorReply {
     /// The meaning in a few words (hypothetic.org, notification/errors; the wiki of yellows111).
     #[must_use]
     pub const fn meaning(self) -> &'static str {
@@ -82,7 +82,7 @@ impl ErrorCode {
     }
 }
 
-impl fmt::Display for ErrorCode {
+impl fmt::Display for ErrorReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error {} ({})", self.0, self.meaning())
     }
@@ -95,13 +95,13 @@ mod tests {
     #[test]
     fn the_classes_that_decide_an_exit_code_hold() {
         for code in [205, 206, 208, 911, 917, 928] {
-            assert_eq!(ErrorCode(code).class(), ErrorClass::Credentials, "{code}");
+            assert_eq!(ErrorReply(code).class(), ErrorClass::Credentials, "{code}");
         }
         for code in [500, 600, 601, 602, 910, 921] {
-            assert_eq!(ErrorCode(code).class(), ErrorClass::Busy, "{code}");
+            assert_eq!(ErrorReply(code).class(), ErrorClass::Busy, "{code}");
         }
-        assert_eq!(ErrorCode(715).class(), ErrorClass::Protocol);
-        assert_eq!(ErrorCode(931).class(), ErrorClass::Server);
-        assert_eq!(ErrorCode(999).class(), ErrorClass::Server);
+        assert_eq!(ErrorReply(715).class(), ErrorClass::Protocol);
+        assert_eq!(ErrorReply(931).class(), ErrorClass::Server);
+        assert_eq!(ErrorReply(999).class(), ErrorClass::Server);
     }
 }

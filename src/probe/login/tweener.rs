@@ -3,12 +3,12 @@
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use hyper::header::{HeaderName as Name, WWW_AUTHENTICATE};
 
-use super::dial::{Dialer, Errand};
-use super::http::{Connection, Request, Response};
-use super::{Passport, Url, tls};
-use crate::failure::{Failure, Stage};
+use super::{Passport, Plan};
+use crate::failure::{ErrorCode, Failure, Stage};
 use crate::msnp::passport::{self, AuthenticationInfo, SignIn};
+use crate::run_log::{Event, Purpose, RunLog};
 use crate::secret::{self, ExposeSecret, SecretString};
+use crate::transport::{Connection, Connector, Dialer, Request, Response, Url};
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -24,8 +24,9 @@ const AUTHENTICATION_INFO: Name = HeaderName::from_static("authentication-info")
 
 /// Gets a ticket, and whatever can be had of it beforehand.
 pub(super) struct Tweener<'a> {
-    dialer: Dialer<'a>,
-    connector: Option<tls::Connector>,
+    plan: &'a Plan,
+    log: &'a RunLog,
+    connector: Option<Connector>,
     /// The connection that was used last, or was opened ahead.
     kept: Option<Connection>,
     /// The login page, once it is known.
@@ -35,9 +36,10 @@ pub(super) struct Tweener<'a> {
 }
 
 impl<'a> Tweener<'a> {
-    pub(super) const fn new(dialer: Dialer<'a>) -> Self {
+    pub(super) const fn new(plan: &'a Plan, log: &'a RunLog) -> Self {
         Self {
-            dialer,
+            plan,
+            log,
             connector: None,
             kept: None,
             login: None,
@@ -47,16 +49,12 @@ impl<'a> Tweener<'a> {
 
     /// Does all that needs no policy yet: asks the nexus, connects to the login server.
     pub(super) async fn prepare(&mut self) -> Result<(), Failure> {
-        let login = match &self.dialer.plan.passport {
+        let login = match &self.plan.passport {
             Passport::Login(url) => url.clone(),
             Passport::Nexus(nexus) => self.ask_nexus(nexus.clone()).await?,
         };
-        self.allow(&login, Stage::Login)?;
-        let _open = self
-            .dialer
-            .trail
-            .enter(Stage::Login, format!("the login server {}", login.address));
-        self.reach(&login, Errand::Login).await?;
+        self.allow(&login, Purpose::Login)?;
+        self.reach(&login, Purpose::Login).await?;
         self.login = Some(login);
         Ok(())
     }
@@ -67,10 +65,6 @@ impl<'a> Tweener<'a> {
             self.prepare().await?;
             return Box::pin(self.ticket(policy)).await;
         };
-        let _open = self
-            .dialer
-            .trail
-            .enter(Stage::Login, format!("the ticket from {}", login.address));
         let (failure, is_final) = match self.sign_in(&login, policy, SignIn::Encoded).await? {
             Answer::Ticket(ticket) => return Ok(ticket),
             Answer::Refused { failure, is_final } => (failure, is_final),
@@ -79,7 +73,7 @@ impl<'a> Tweener<'a> {
         // be so, it is worth one more try; where the server has understood what it refuses, a
         // second wrong try would only bring the account nearer to being locked.
         let urls = self.passport_urls.as_ref().map(|urls| urls.expose_secret());
-        if is_final || self.dialer.plan.decodes_sign_in || passport::decodes(policy, urls) {
+        if is_final || self.plan.decodes_sign_in || passport::decodes(policy, urls) {
             return Err(failure);
         }
         match self.sign_in(&login, policy, SignIn::AsTyped).await? {
@@ -89,28 +83,23 @@ impl<'a> Tweener<'a> {
     }
 
     async fn ask_nexus(&mut self, mut nexus: Url) -> Result<Url, Failure> {
-        let _open = self
-            .dialer
-            .trail
-            .enter(Stage::Nexus, format!("the nexus {}", nexus.address));
         for _ in 0..=MAX_REDIRECTS {
-            self.allow(&nexus, Stage::Nexus)?;
-            let response = self.get(&nexus, None, Errand::Nexus).await?;
-            // Whatever the status: the header is all that counts.
+            self.allow(&nexus, Purpose::Nexus)?;
+            let response = self.get(&nexus, None, Purpose::Nexus).await?;
+            // The header counts, whatever the status.
             if let Some(urls) = text_of(&response.headers, &PASSPORT_URLS) {
                 return login_page(self.passport_urls.insert(urls), &nexus);
             }
             match redirect(&nexus, &response, Stage::Nexus)? {
                 Some(next) => nexus = next,
                 None => {
-                    return Err(Failure::no_profile(
+                    return Err(Failure::new(
                         Stage::Nexus,
-                        "nexus-without-header",
+                        ErrorCode::NexusWithoutHeader,
                         format!(
                             "{nexus} answers HTTP {} without PassportURLs",
                             response.status
                         ),
-                        "check --nexus-url, or name the login page with --login-url",
                     ));
                 }
             }
@@ -126,16 +115,15 @@ impl<'a> Tweener<'a> {
         policy: &str,
         sign_in: SignIn,
     ) -> Result<Answer, Failure> {
-        let plan = self.dialer.plan;
+        let plan = self.plan;
         let mut login = login.clone();
         let header =
             passport::authorization(plan.account.as_str(), &plan.password, policy, sign_in);
         let mut header = HeaderValue::from_str(header.expose_secret()).map_err(|_| {
-            Failure::no_profile(
+            Failure::new(
                 Stage::Login,
-                "bad-policy",
+                ErrorCode::BadPolicy,
                 "the server's policy cannot be put into a header",
-                "ask another server",
             )
         })?;
         header.set_sensitive(true);
@@ -146,10 +134,10 @@ impl<'a> Tweener<'a> {
             secret::remember(text);
         }
         for _ in 0..=MAX_REDIRECTS {
-            self.allow(&login, Stage::Login)?;
+            self.allow(&login, Purpose::Login)?;
             let extra = Some((AUTHORIZATION, header.clone()));
-            self.dialer.trail.credentials_to(&login.address, plan);
-            let response = self.get(&login, extra, Errand::Login).await?;
+            self.note_credentials(&login);
+            let response = self.get(&login, extra, Purpose::Login).await?;
             let info = text_of(&response.headers, &AUTHENTICATION_INFO)
                 .map(|value| passport::authentication_info(value.expose_secret()));
             if let Some(AuthenticationInfo::Ticket(ticket)) = info {
@@ -170,30 +158,43 @@ impl<'a> Tweener<'a> {
         Err(too_many_redirects(&login, Stage::Login))
     }
 
+    /// The credentials are about to be sent.
+    fn note_credentials(&self, login: &Url) {
+        let to = login.address.clone();
+        let mut hosts = self.plan.credential_hosts.iter();
+        let named = hosts.any(|host| host.eq_ignore_ascii_case(&to.host));
+        self.log.note(Event::CredentialsSent { to, named });
+    }
+
     /// One GET, over the kept connection where it leads there.
     async fn get(
         &mut self,
         url: &Url,
         extra: Option<(HeaderName, HeaderValue)>,
-        errand: Errand,
+        purpose: Purpose,
     ) -> Result<Response, Failure> {
-        let stage = errand.stage(Stage::Connect);
         let reused = self.kept.as_ref().is_some_and(|kept| kept.leads_to(url));
         let ask = Request {
             headers: extra.into_iter().collect(),
             ..Request::default()
         };
-        let first = self
-            .reach(url, errand)
-            .await?
-            .ask(url, ask.clone(), stage)
-            .await;
+        let log = self.log;
+        let what = match purpose {
+            Purpose::Nexus => format!("the nexus {}", url.address),
+            _ => format!("the ticket from {}", url.address),
+        };
+        let connection = self.reach(url, purpose).await?;
+        let step = log.begin(purpose, Stage::Request, what.clone());
+        let first = connection.ask(url, ask.clone()).await;
+        drop(step);
         match first {
             Ok(response) => Ok(response),
-            // The server closed the idle connection just as we asked.
+            // The server closed the idle connection just as it was used.
             Err(unanswered) if reused && unanswered.stale => {
                 self.kept = None;
-                let again = self.reach(url, errand).await?.ask(url, ask, stage).await;
+                let connection = self.reach(url, purpose).await?;
+                let _step = log.begin(purpose, Stage::Request, what);
+                let again = connection.ask(url, ask).await;
                 again.map_err(|unanswered| unanswered.failure)
             }
             Err(unanswered) => Err(unanswered.failure),
@@ -201,36 +202,35 @@ impl<'a> Tweener<'a> {
     }
 
     /// A connection to the server of `url`: the kept one, or a new one.
-    async fn reach(&mut self, url: &Url, errand: Errand) -> Result<&mut Connection, Failure> {
+    async fn reach(&mut self, url: &Url, purpose: Purpose) -> Result<&mut Connection, Failure> {
+        let route = &self.plan.route;
         let kept = match self.kept.take() {
             Some(kept) if kept.leads_to(url) => kept,
             _ => {
                 let connector = match &self.connector {
                     Some(connector) => connector,
-                    None => self
-                        .connector
-                        .insert(tls::connector(&self.dialer.plan.extra_roots)?),
+                    None => self.connector.insert(Connector::new(&route.extra_roots)?),
                 };
-                Connection::open(&self.dialer, connector, url, errand).await?
+                let log = self.log;
+                Connection::open(&Dialer { route, log }, connector, url, purpose).await?
             }
         };
         Ok(self.kept.insert(kept))
     }
 
     /// Whether the password may go there.
-    fn allow(&self, url: &Url, stage: Stage) -> Result<(), Failure> {
-        if url.https || self.dialer.plan.insecure_http {
+    fn allow(&self, url: &Url, purpose: Purpose) -> Result<(), Failure> {
+        if url.https || self.plan.insecure_http {
             return Ok(());
         }
-        Err(Failure::unreachable(
-            stage,
-            "plain-http",
-            // Not the whole of it: a redirect may repeat what it was asked with.
+        Err(Failure::new(
+            purpose.stage(Stage::Request),
+            ErrorCode::PlainHttp,
+            // Not the whole URL: a redirect may repeat what it was asked with.
             format!(
                 "http://{} would carry the password without encryption",
                 url.address
             ),
-            "use an https:// address; --insecure-http allows it all the same",
         ))
     }
 }
@@ -271,42 +271,32 @@ fn judge(
                 format!(": {text}")
             })
             .unwrap_or_default();
-        let failure = Failure::credentials(
+        let failure = Failure::new(
             Stage::Login,
-            "wrong-password",
+            ErrorCode::WrongPassword,
             format!("{at} refused the account or the password{text}"),
-            "check the account's spelling and its password",
         );
         let is_final = refusal.is_explicit;
         return Ok(Answer::Refused { failure, is_final });
     }
-    if response.status == 503 {
-        return Err(Failure::no_profile(
-            Stage::Login,
-            "server-busy",
-            format!("{at} is busy, or has refused too many logins (HTTP 503)"),
-            "try again in a minute or later",
-        ));
-    }
     let (code, message) = match response.status {
+        503 => (
+            ErrorCode::ServerBusy,
+            format!("{at} is busy, or has refused too many logins (HTTP 503)"),
+        ),
         200..=299 => (
-            "login-without-ticket",
+            ErrorCode::LoginWithoutTicket,
             format!("{at} answered without a usable ticket"),
         ),
         status => (
-            "login-failed",
+            ErrorCode::LoginFailed,
             format!("{at} answered HTTP {status} instead of a ticket"),
         ),
     };
-    Err(Failure::no_profile(
-        Stage::Login,
-        code,
-        message,
-        "check --login-url or --nexus-url; if they are right, try again later",
-    ))
+    Err(Failure::new(Stage::Login, code, message))
 }
 
-/// Where a response sends us on to, if it does.
+/// Where a response redirects to, if it does.
 fn redirect(from: &Url, response: &Response, stage: Stage) -> Result<Option<Url>, Failure> {
     let Some(location) = response.headers.get(LOCATION) else {
         return Ok(None);
@@ -319,24 +309,19 @@ fn redirect(from: &Url, response: &Response, stage: Stage) -> Result<Option<Url>
         .ok()
         .and_then(|location| from.join(location).ok());
     to.map(Some).ok_or_else(|| {
-        Failure::no_profile(
+        Failure::new(
             stage,
-            "bad-redirect",
-            format!(
-                "{} redirects to something that is no web address",
-                from.address
-            ),
-            "check --login-url or --nexus-url",
+            ErrorCode::BadRedirect,
+            format!("{} redirects to something that is not a URL", from.address),
         )
     })
 }
 
 fn too_many_redirects(at: &Url, stage: Stage) -> Failure {
-    Failure::no_profile(
+    Failure::new(
         stage,
-        "too-many-redirects",
+        ErrorCode::TooManyRedirects,
         format!("{} redirects more than {MAX_REDIRECTS} times", at.address),
-        "check --login-url or --nexus-url",
     )
 }
 
@@ -344,11 +329,10 @@ fn login_page(urls: &SecretString, nexus: &Url) -> Result<Url, Failure> {
     passport::login_url(urls.expose_secret())
         .and_then(|url| url.parse().ok())
         .ok_or_else(|| {
-            Failure::no_profile(
+            Failure::new(
                 Stage::Nexus,
-                "nexus-without-login",
-                format!("{nexus} names no login page (DALogin) that is a web address"),
-                "name the login page with --login-url",
+                ErrorCode::NexusWithoutLogin,
+                format!("{nexus} names no login page (DALogin) that is a URL"),
             )
         })
 }

@@ -4,20 +4,20 @@
 //! Source: hypothetic.org, general/http_connections and general/http_examples.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 
-use super::dial::{Dialer, Errand};
-use super::http::{Connection, Request, Response};
-use super::plan::ProxyScheme;
-use super::{Url, proxy, tls};
 use crate::address::{Address, MSNP_PORT};
-use crate::conntype::{PathKind, Proxy, Warning};
-use crate::failure::{Failure, Stage};
+use crate::conntype::PathKind;
+use crate::failure::{ErrorCode, Failure, Stage};
+use crate::run_log::{Event, Purpose};
+use crate::transport::{
+    Connection, Connector, Dialer, Ends, Established, ProxyScheme, ProxySettings, Request,
+    Response, Url, authorization, reach, requires_password, wrong_password,
+};
 
 /// What a gateway answers with.
 const SESSION: HeaderName = HeaderName::from_static("x-msn-messenger");
@@ -36,14 +36,6 @@ const LIFESPAN: u32 = 2;
 /// How long the address in `GW-IP` is tried before we stay where we are.
 const MOVE: Duration = Duration::from_secs(3);
 
-/// The two ends of the HTTP connection that is in use.
-#[derive(Clone, Debug)]
-pub(super) struct Ends {
-    pub(super) local: SocketAddr,
-    pub(super) peer: SocketAddr,
-    pub(super) proxy: Option<Proxy>,
-}
-
 /// A session at a gateway. Dropping a call to [`read`](Self::read) loses nothing: the request
 /// that is under way goes on at the next one.
 pub(super) struct Gateway<'a> {
@@ -61,7 +53,7 @@ type UnderWay<'a> = Pin<Box<dyn Future<Output = (Line<'a>, Result<Bytes, Failure
 /// The HTTP side of the session.
 struct Line<'a> {
     dialer: Dialer<'a>,
-    connector: tls::Connector,
+    connector: Connector,
     url: Url,
     target: Address,
     connection: Option<Connection>,
@@ -83,10 +75,10 @@ impl<'a> Gateway<'a> {
         target: &Address,
     ) -> Result<Self, Failure> {
         if target.port != MSNP_PORT {
-            dialer.trail.warn(Warning::PortNotSent(target.to_string()));
+            dialer.log.note(Event::PortNotSent(target.clone()));
         }
         let mut line = Line {
-            connector: tls::connector(&dialer.plan.extra_roots)?,
+            connector: Connector::new(&dialer.route.extra_roots)?,
             dialer,
             url: url.clone(),
             target: target.clone(),
@@ -113,7 +105,7 @@ impl<'a> Gateway<'a> {
             .map(|connection| connection.ends().clone())
     }
 
-    /// Sends commands, after whatever is under way.
+    /// Sends commands, after what is under way.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.finish().await?;
         self.begin(Ask::Send(Bytes::copy_from_slice(bytes)));
@@ -171,7 +163,7 @@ impl Line<'_> {
     /// One request and its answer.
     async fn ask(&mut self, ask: Ask) -> Result<Bytes, Failure> {
         if self.closed {
-            return Err(self.failed("gateway-closed", "has ended the session"));
+            return Err(self.failed(ErrorCode::GatewayClosed, "has ended the session"));
         }
         let query = match (&self.session, &ask) {
             (None, _) => format!("Action=open&Server=NS&IP={}", self.target.host),
@@ -183,10 +175,11 @@ impl Line<'_> {
             Ask::Poll => Bytes::new(),
         };
         self.reach().await?;
-        // Later ones are waited for by name: an answer of the server's.
-        let _open = self.session.is_none().then(|| {
+        // Later requests are part of a step of the session.
+        let _step = self.session.is_none().then(|| {
             let what = format!("the gateway {}", self.url.address);
-            self.dialer.trail.enter(Stage::Gateway, what)
+            let log = self.dialer.log;
+            log.begin(Purpose::Gateway, Stage::Request, what)
         });
         let url = Url {
             path: format!("{}?{query}", self.url.path),
@@ -198,9 +191,9 @@ impl Line<'_> {
             absolute: self.http_proxy().is_some(),
         };
         let Some(connection) = &mut self.connection else {
-            return Err(self.failed("gateway-closed", "cannot be reached"));
+            return Err(self.failed(ErrorCode::GatewayClosed, "cannot be reached"));
         };
-        let response = connection.ask(&url, request, Stage::Gateway).await;
+        let response = connection.ask(&url, request).await;
         let response = response.map_err(|unanswered| unanswered.failure)?;
         self.note_session(&response).await?;
         Ok(response.body)
@@ -209,9 +202,9 @@ impl Line<'_> {
     /// Takes over what the answer says about the session.
     async fn note_session(&mut self, response: &Response) -> Result<(), Failure> {
         if let Some(plan) = self.http_proxy()
-            && proxy::wants_password(response.status)
+            && requires_password(response.status)
         {
-            return Err(proxy::wrong_password(plan, Stage::Proxy));
+            return Err(wrong_password(plan, Stage::Proxy));
         }
         if response.status != 200 {
             let proxy = match self.http_proxy() {
@@ -219,22 +212,18 @@ impl Line<'_> {
                 None => String::new(),
             };
             if response.status == 503 {
-                return Err(Failure::no_profile(
-                    Stage::Gateway,
-                    "server-busy",
-                    format!("{} {proxy}is busy or full (HTTP 503)", self.url.address),
-                    "try again later",
-                ));
+                let what = format!("{proxy}is busy or full (HTTP 503)");
+                return Err(self.failed(ErrorCode::ServerBusy, &what));
             }
             let what = format!("{proxy}answers HTTP {}", response.status);
-            return Err(self.failed("gateway-refused", &what));
+            return Err(self.failed(ErrorCode::GatewayRefused, &what));
         }
         let header = response
             .headers
             .get(SESSION)
             .and_then(|value| value.to_str().ok());
         let Some(header) = header else {
-            return Err(self.failed("no-gateway", "answers without X-MSN-Messenger"));
+            return Err(self.failed(ErrorCode::NotAGateway, "answers without X-MSN-Messenger"));
         };
         let state = SessionHeader::parse(header);
         if state.closes {
@@ -242,7 +231,7 @@ impl Line<'_> {
             return Ok(());
         }
         let Some(id) = state.id else {
-            return Err(self.failed("no-gateway", "gives no usable SessionID"));
+            return Err(self.failed(ErrorCode::NotAGateway, "gives no usable SessionID"));
         };
         let first = self.session.replace(id.to_owned()).is_none();
         if first && let Some(host) = state.host {
@@ -264,7 +253,7 @@ impl Line<'_> {
         let is_here = address.host.eq_ignore_ascii_case(&self.url.address.host)
             || address.host.eq_ignore_ascii_case(&self.target.host)
             || (address.ip().is_some() && address.ip() == own);
-        // A proxy reaches every host over the connection that stands.
+        // A proxy reaches every host over the same connection.
         if is_here || self.http_proxy().is_some() {
             return;
         }
@@ -272,17 +261,17 @@ impl Line<'_> {
             address,
             ..self.url.clone()
         };
-        let open = Connection::open(&self.dialer, &self.connector, &url, Errand::Gateway);
+        let open = Connection::open(&self.dialer, &self.connector, &url, Purpose::Gateway);
         match tokio::time::timeout(MOVE, open).await {
             Ok(Ok(connection)) => {
                 self.url = url;
-                self.stands(connection);
+                self.adopt(connection);
             }
             _ => tracing::info!(to = %url.address, "GW-IP cannot be reached; staying"),
         }
     }
 
-    /// Makes sure that a connection stands.
+    /// Makes sure that there is a connection.
     async fn reach(&mut self) -> Result<(), Failure> {
         if self
             .connection
@@ -292,35 +281,40 @@ impl Line<'_> {
             return Ok(());
         }
         let connection = match self.http_proxy() {
-            Some(plan) => {
-                let errand = Errand::Gateway;
-                let stands = proxy::reach(&self.dialer, plan, errand).await?;
-                Connection::over(stands.0, stands.1, &self.url, errand).await?
+            Some(settings) => {
+                let Established { stream, ends, .. } =
+                    reach(&self.dialer, settings, Purpose::Gateway).await?;
+                Connection::over(stream, ends, &self.url, Purpose::Gateway).await?
             }
             None => {
-                Connection::open(&self.dialer, &self.connector, &self.url, Errand::Gateway).await?
+                Connection::open(&self.dialer, &self.connector, &self.url, Purpose::Gateway).await?
             }
         };
-        self.stands(connection);
+        self.adopt(connection);
         Ok(())
     }
 
-    /// Takes a connection that stands, and notes where it leads.
-    fn stands(&mut self, connection: Connection) {
-        let trail = self.dialer.trail;
-        let Ends { local, peer, proxy } = connection.ends();
-        trail.connected(*local, *peer, PathKind::HttpGateway, proxy.as_ref());
-        trail.gateway_at(match proxy {
+    /// Takes an established connection, and notes where it leads.
+    fn adopt(&mut self, connection: Connection) {
+        let log = self.dialer.log;
+        let Ends { local, peer, proxy } = connection.ends().clone();
+        log.note(Event::Gateway(match proxy {
             Some(_) => self.url.address.to_string(),
             None => peer.to_string(),
+        }));
+        log.note(Event::Connected {
+            local,
+            peer,
+            path: PathKind::HttpGateway,
+            proxy,
         });
         self.connection = Some(connection);
     }
 
-    /// The HTTP proxy that a request in the clear is handed to whole, instead of through a tunnel.
-    fn http_proxy(&self) -> Option<&super::ProxyPlan> {
-        let plan = self.dialer.plan.proxies.toward(&self.url.address)?;
-        (plan.scheme == ProxyScheme::Http && !self.url.https).then_some(plan)
+    /// The HTTP proxy that gets an unencrypted request whole, in place of a tunnel.
+    fn http_proxy(&self) -> Option<&ProxySettings> {
+        let settings = self.dialer.route.proxies.toward(&self.url.address)?;
+        (settings.scheme == ProxyScheme::Http && !self.url.https).then_some(settings)
     }
 
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
@@ -330,18 +324,13 @@ impl Line<'_> {
                 HeaderName::from_static("proxy-connection"),
                 HeaderValue::from_static("Keep-Alive"),
             ));
-            headers.extend(proxy::authorization(plan).map(|value| (PROXY_AUTHORIZATION, value)));
+            headers.extend(authorization(plan).map(|value| (PROXY_AUTHORIZATION, value)));
         }
         headers
     }
 
-    fn failed(&self, code: &'static str, what: &str) -> Failure {
-        Failure::no_profile(
-            Stage::Gateway,
-            code,
-            format!("{} {what}", self.url.address),
-            "check --http-gateway; its path is /gateway/gateway.dll, usually",
-        )
+    fn failed(&self, code: ErrorCode, what: &str) -> Failure {
+        Failure::new(Stage::Gateway, code, format!("{} {what}", self.url.address))
     }
 }
 

@@ -1,0 +1,119 @@
+//! The login: connects, signs in, and observes what the server sees of the connection.
+//!
+//! ```text
+//!   Plan ─► observe ─┬─► session ─► (gateway) ─► transport ─► msnp::Login ─► Observation
+//!                    └─► tweener ─► transport ─► msnp::passport ─► ticket
+//! ```
+
+mod error;
+#[doc(hidden)]
+pub mod fuzz;
+mod gateway;
+mod plan;
+mod session;
+mod tweener;
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+pub use plan::{Passport, Plan};
+pub use session::Observed;
+
+use session::{Reached, Session};
+use tweener::Tweener;
+
+use crate::failure::Failure;
+use crate::run_log::RunLog;
+
+/// How long a failure of the Passport servers waits for one of the notification server, which
+/// says more: on the same network both occur together.
+const NOTIFICATION_GRACE: Duration = Duration::from_millis(50);
+
+/// When progress is first reported; most runs have ended by then.
+const FIRST_PROGRESS: Duration = Duration::from_millis(400);
+
+/// How often it is reported after that.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Logs in, observes what the server sees of the connection, and signs out.
+///
+/// # Errors
+/// [`Failure`] for whatever prevents a profile, the plan's time being up among them.
+pub async fn observe<'a>(
+    plan: &'a Plan,
+    log: &'a RunLog,
+    until: Instant,
+) -> Result<Observed<'a>, Failure> {
+    // Kept beyond its deadline: what it waits for is known only while it waits.
+    let mut attempt = pin!(attempt(plan, log, until));
+    let mut progress = Instant::now() + FIRST_PROGRESS;
+    loop {
+        tokio::select! {
+            biased;
+            done = attempt.as_mut() => return done,
+            () = sleep_until(until) => return Err(log.timed_out()),
+            () = sleep_until(progress), if log.has_progress() => {
+                log.report_progress();
+                progress += PROGRESS_INTERVAL;
+            }
+        }
+    }
+}
+
+async fn attempt<'a>(
+    plan: &'a Plan,
+    log: &'a RunLog,
+    until: Instant,
+) -> Result<Observed<'a>, Failure> {
+    let mut tweener = Tweener::new(plan, log);
+    let mut session = Session::new(plan, log, until);
+    let mut policy = prepare(&mut session, &mut tweener).await?;
+    loop {
+        let ticket = tokio::select! {
+            ticket = tweener.ticket(&policy) => ticket?,
+            // Nothing is expected here; a server that hangs up is noticed.
+            reached = session.advance() => match reached? {
+                Reached::Policy(other) => { policy = other; continue }
+                Reached::Profile(_) => return Err(session.profile_too_early()),
+            },
+        };
+        match session.sign_in(&ticket).await? {
+            Reached::Profile(profile) => return session.observation(profile).await,
+            Reached::Policy(another) => policy = another,
+        }
+    }
+}
+
+/// Gets the policy, and whatever leads to the ticket. Neither needs the other yet, so both are
+/// prepared at the same time.
+async fn prepare(session: &mut Session<'_>, tweener: &mut Tweener<'_>) -> Result<String, Failure> {
+    let mut ready = pin!(tweener.prepare());
+    let policy = {
+        let mut policy = pin!(session.policy());
+        tokio::select! {
+            // In this order: a local port that was asked for is taken before the system gives it
+            // to a Passport connection.
+            biased;
+            policy = &mut policy => policy?,
+            done = &mut ready => return match done {
+                Ok(()) => policy.await,
+                // Where both servers fail, the notification server is the one to name.
+                Err(failure) => match timeout(NOTIFICATION_GRACE, policy).await {
+                    Ok(Err(first)) => Err(first),
+                    _ => Err(failure),
+                },
+            },
+        }
+    };
+    tokio::select! {
+        biased;
+        done = &mut ready => done.map(|()| policy),
+        // Nothing is expected here; a server that hangs up is noticed.
+        reached = session.advance() => match reached? {
+            Reached::Policy(another) => ready.await.map(|()| another),
+            Reached::Profile(_) => Err(session.profile_too_early()),
+        },
+    }
+}

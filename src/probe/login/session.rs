@@ -1,0 +1,350 @@
+//! Drives the login over a connection, and observes the connection's own ends.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Plan;
+use super::error::{ended, garbled, stage_of};
+use super::gateway::Gateway;
+use crate::address::Address;
+use crate::conntype::{Observation, PathKind};
+use crate::failure::{ErrorCode, Failure, Stage};
+use crate::msnp::{Decoder, Dialect, Login, LoginStage, Options, Outgoing, Profile, Side, Step};
+use crate::run_log::{Event, Purpose, RunLog};
+use crate::secret::{self, ExposeSecret, SecretString};
+use crate::transport::{Dialer, Ends, Established, connect, describe};
+
+/// How long a server that has accepted the ticket may keep the profile back before it is asked
+/// another way. Every server that sends one unasked does so at once; a slow line needs some of it.
+const PROFILE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long signing out may take.
+const SIGN_OUT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long before the deadline signing out is given up; the shortest run has ten times as much.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(10);
+
+/// How much is read at a time, in bytes; a whole login fits.
+const READ: usize = 4096;
+
+/// An observation. The connection stays open until this is dropped: a NAT forgets a mapping when
+/// its connection closes, and a second observation is to meet it.
+pub struct Observed<'a> {
+    /// What was observed.
+    pub observation: Observation,
+    _wire: Option<Wire<'a>>,
+}
+
+/// What carries the commands.
+enum Wire<'a> {
+    Tcp(Established),
+    Gateway(Box<Gateway<'a>>),
+}
+
+impl Wire<'_> {
+    /// Reads into the decoder; `Ok(Ok(0))` is the end. Safe to drop while it waits.
+    async fn read(&mut self, decoder: &mut Decoder) -> Result<io::Result<usize>, Failure> {
+        match self {
+            Self::Tcp(wire) => {
+                let space = decoder.space();
+                space.reserve(READ);
+                Ok(wire.stream.read_buf(space).await)
+            }
+            Self::Gateway(gateway) => {
+                let bytes = gateway.read().await?;
+                decoder.feed(&bytes);
+                Ok(Ok(bytes.len()))
+            }
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::Tcp(wire) => {
+                // What the server said before it hung up says more than that a write failed:
+                // read on.
+                if let Err(error) = wire.stream.write_all(bytes).await {
+                    tracing::debug!(%error, "write failed");
+                }
+                Ok(())
+            }
+            Self::Gateway(gateway) => gateway.write(bytes).await,
+        }
+    }
+
+    /// The ends of the connection, as they are now, and the kind of path.
+    fn ends(&self) -> Option<(Ends, PathKind)> {
+        match self {
+            Self::Tcp(wire) => Some((wire.ends.clone(), wire.path)),
+            Self::Gateway(gateway) => Some((gateway.ends()?, PathKind::HttpGateway)),
+        }
+    }
+}
+
+/// What the login has reached that somebody else has to act on.
+pub(super) enum Reached {
+    /// The server requires a ticket for this policy.
+    Policy(String),
+    /// The profile is there.
+    Profile(Profile),
+}
+
+/// The notification server's side of the run.
+pub(super) struct Session<'a> {
+    plan: &'a Plan,
+    log: &'a RunLog,
+    until: Instant,
+    login: Login,
+    decoder: Decoder,
+    at: Address,
+    wire: Option<Wire<'a>>,
+    dialect: Option<Dialect>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(plan: &'a Plan, log: &'a RunLog, until: Instant) -> Self {
+        Self {
+            login: Login::new(Options {
+                account: plan.account.clone(),
+                dialects: plan.dialects.clone(),
+                lockstep: plan.lockstep,
+            }),
+            decoder: Decoder::new(Side::Server),
+            at: plan.server.clone(),
+            wire: None,
+            dialect: None,
+            plan,
+            log,
+            until,
+        }
+    }
+
+    /// Connects and negotiates until the server requires a ticket.
+    pub(super) async fn policy(&mut self) -> Result<String, Failure> {
+        match self.advance().await? {
+            Reached::Policy(policy) => Ok(policy),
+            Reached::Profile(_) => Err(self.profile_too_early()),
+        }
+    }
+
+    /// Hands the ticket in and waits for the profile.
+    pub(super) async fn sign_in(&mut self, ticket: &SecretString) -> Result<Reached, Failure> {
+        let step = self.begin(Stage::SignIn, "the sign-in at");
+        let out = self.login.ticket(ticket);
+        self.send(&out).await?;
+        while self.login.stage() == LoginStage::SignIn {
+            if let Some(reached) = self.read().await? {
+                return Ok(reached);
+            }
+        }
+        drop(step);
+        if self.login.stage() != LoginStage::Profile {
+            // Referred after the ticket: all begins again.
+            return self.advance().await;
+        }
+        // What comes now may hold commands nobody has listed, with payloads.
+        self.decoder.resynchronise();
+        self.log.note(Event::SignedIn);
+        let _step = self.begin(Stage::Profile, "the profile from");
+        loop {
+            let patience = PROFILE_TIMEOUT.min(self.until.duration_since(Instant::now()) / 3);
+            match timeout(patience, self.profile()).await {
+                Ok(Ok(Some(reached))) => return Ok(reached),
+                // Referred elsewhere: all begins again.
+                Ok(Ok(None)) => return self.advance().await,
+                Ok(Err(failure)) => return Err(failure),
+                Err(_) => match self.login.nudge() {
+                    Some(out) => self.send(&out).await?,
+                    None => {
+                        return Err(Failure::new(
+                            Stage::Profile,
+                            ErrorCode::NoProfile,
+                            format!(
+                                "{} accepted the login but sends no profile, even after SYN and CHG",
+                                self.at
+                            ),
+                        ));
+                    }
+                },
+            }
+        }
+    }
+
+    /// Reads until the profile, or until the server refers to another: `None`. Safe to drop while
+    /// it waits for the server.
+    async fn profile(&mut self) -> Result<Option<Reached>, Failure> {
+        while self.login.stage() == LoginStage::Profile {
+            if let Some(reached) = self.read().await? {
+                return Ok(Some(reached));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes on until there is something to act on. Safe to drop while it waits for the server.
+    pub(super) async fn advance(&mut self) -> Result<Reached, Failure> {
+        loop {
+            if self.wire.is_none() {
+                self.connect().await?;
+            }
+            // While the ticket is fetched nothing is waited for here.
+            let _step = (self.login.stage() != LoginStage::Ticket)
+                .then(|| self.begin(Stage::Negotiate, "an answer from"));
+            while self.wire.is_some() {
+                if let Some(reached) = self.read().await? {
+                    return Ok(reached);
+                }
+            }
+        }
+    }
+
+    /// Begins a step of this connection.
+    fn begin(&self, stage: Stage, what: &str) -> crate::run_log::Step<'a> {
+        let what = format!("{what} {}", self.at);
+        self.log.begin(self.purpose(), stage, what)
+    }
+
+    const fn purpose(&self) -> Purpose {
+        match self.plan.gateway {
+            Some(_) => Purpose::Gateway,
+            None => Purpose::Notification,
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), Failure> {
+        let dialer = Dialer {
+            route: &self.plan.route,
+            log: self.log,
+        };
+        self.wire = Some(match &self.plan.gateway {
+            Some(url) => {
+                let gateway = Gateway::connect(dialer, url, &self.at).await?;
+                Wire::Gateway(Box::new(gateway))
+            }
+            None => Wire::Tcp(connect(&dialer, &self.at, Purpose::Notification).await?),
+        });
+        self.decoder = Decoder::new(Side::Server);
+        let out = self.login.connected(&self.at);
+        self.send(&out).await
+    }
+
+    /// Handles one command that is there, or reads more bytes. `None` where there is nothing to
+    /// act on yet.
+    async fn read(&mut self) -> Result<Option<Reached>, Failure> {
+        let step = match self.decoder.decode() {
+            Ok(Some(command)) => {
+                tracing::trace!(?command, "from the server");
+                self.login.receive(&command)
+            }
+            Ok(None) => return self.fill().await,
+            Err(error) => return Err(garbled(&error, &self.at, self.login.stage())),
+        };
+        if self.dialect != self.login.dialect() {
+            self.dialect = self.login.dialect();
+            if let Some(dialect) = self.dialect {
+                self.log.note(Event::Agreed(dialect));
+            }
+        }
+        let step = step.map_err(|error| ended(&error, &self.at, self.login.stage()))?;
+        self.act(step).await
+    }
+
+    async fn fill(&mut self) -> Result<Option<Reached>, Failure> {
+        let Some(wire) = &mut self.wire else {
+            return Err(self.disconnected());
+        };
+        match wire.read(&mut self.decoder).await? {
+            Ok(1..) => Ok(None),
+            Ok(0) => self.closed(None).await,
+            Err(error) => self.closed(Some(describe(&error))).await,
+        }
+    }
+
+    async fn closed(&mut self, error: Option<String>) -> Result<Option<Reached>, Failure> {
+        let midway = self.decoder.is_midway();
+        let stage = self.login.stage();
+        match (self.login.closed(midway), error) {
+            (Ok(step), _) => self.act(step).await,
+            (Err(why), None) => Err(ended(&why, &self.at, stage)),
+            (Err(_), Some(error)) => Err(Failure::new(
+                stage_of(stage),
+                ErrorCode::ConnectionLost,
+                format!("{}: {error} before {stage}", self.at),
+            )),
+        }
+    }
+
+    async fn act(&mut self, step: Step) -> Result<Option<Reached>, Failure> {
+        match step {
+            Step::Wait => {}
+            Step::Send(out) => self.send(&out).await?,
+            Step::NeedTicket(policy) => return Ok(Some(Reached::Policy(policy))),
+            Step::Profile(profile) => return Ok(Some(Reached::Profile(profile))),
+            Step::Refer(referral) => {
+                tracing::info!(to = %referral.to, "referred");
+                self.log.note(Event::Referred(referral.to.clone()));
+                self.at = referral.to;
+                self.wire = None;
+            }
+            Step::Reconnect(why) => {
+                tracing::info!(?why, "connecting to the same server again");
+                self.wire = None;
+            }
+        }
+        Ok(None)
+    }
+
+    async fn send(&mut self, out: &Outgoing) -> Result<(), Failure> {
+        let Some(wire) = &mut self.wire else {
+            return Err(self.disconnected());
+        };
+        tracing::debug!(commands = out.shown(), "to the server");
+        wire.write(out.bytes()).await
+    }
+
+    /// Observes the very socket that carried the login, and signs out.
+    pub(super) async fn observation(mut self, profile: Profile) -> Result<Observed<'a>, Failure> {
+        let Some((ends, path)) = self.wire.as_ref().and_then(Wire::ends) else {
+            return Err(self.disconnected());
+        };
+        // The login is complete whether the server reads this or not. The kernel takes so few
+        // bytes at once; a gateway has to be asked, but not for longer than there is time: the
+        // observation would be lost.
+        let latest = (Instant::now() + SIGN_OUT_TIMEOUT).min(self.until - DEADLINE_MARGIN);
+        let _ = timeout_at(latest, self.send(&Login::goodbye())).await;
+        if let Some(sso) = &profile.sso {
+            secret::remember(sso.expose_secret());
+        }
+        let observation = Observation {
+            local: ends.local,
+            client_ip: profile.client_ip,
+            client_port: profile.client_port,
+            order: self.plan.order,
+            path,
+            proxy: ends.proxy,
+            peer: Some(ends.peer),
+        };
+        Ok(Observed {
+            observation,
+            _wire: self.wire,
+        })
+    }
+
+    /// The failure of a server that sends the profile before it has the ticket.
+    pub(super) fn profile_too_early(&self) -> Failure {
+        Failure::new(
+            stage_of(self.login.stage()),
+            ErrorCode::OutOfOrder,
+            format!("{} sent a profile before the ticket", self.at),
+        )
+    }
+
+    /// The login state machine asks for a connection that is gone: a bug.
+    fn disconnected(&self) -> Failure {
+        let message = format!("the connection to {} is gone", self.at);
+        Failure::new(stage_of(self.login.stage()), ErrorCode::Bug, message)
+    }
+}

@@ -1,0 +1,5 @@
+//! What is asked of the network. Each probe has a plan, notes events in a
+//! [`RunLog`](crate::run_log::RunLog), and returns evidence for
+//! [`conntype`](crate::conntype) to judge.
+
+pub mod login;

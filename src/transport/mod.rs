@@ -1,0 +1,34 @@
+//! Connections: names, dialing, proxies, TLS, HTTP. The one room that opens the client's sockets.
+//!
+//! ```text
+//!   url  route (proxies)  error  driver      values, and what several files need
+//!     └─────────┬───────────┘      │
+//!             dial ──► proxy ──────┤         names, addresses, a proxy's handshake
+//!               └──► connect       │
+//!                      └─► http ◄──┘ ◄ tls   requests over connections of our own
+//! ```
+//! It knows nothing of MSNP: what a connection is for is only passed on to the
+//! [`RunLog`](crate::run_log::RunLog).
+
+mod connect;
+mod dial;
+mod driver;
+mod error;
+mod http;
+mod proxies;
+mod proxy;
+mod route;
+mod tls;
+mod url;
+
+pub use proxies::{BadProxy, Proxies, ProxyScheme, ProxySettings};
+pub use route::{Bind, Family, Route};
+pub use tls::{BadPem, read_certificates};
+pub use url::{BadUrl, Url};
+
+pub(crate) use connect::connect;
+pub(crate) use dial::{Dialer, Ends, Established};
+pub(crate) use error::describe;
+pub(crate) use http::{Connection, Request, Response};
+pub(crate) use proxy::{authorization, reach, requires_password, wrong_password};
+pub(crate) use tls::Connector;

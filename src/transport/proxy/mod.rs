@@ -1,0 +1,104 @@
+//! The handshake with a proxy; maintained crates speak the protocols.
+
+mod socks;
+mod tunnel;
+
+use std::net::SocketAddr;
+
+pub(crate) use tunnel::{authorization, requires_password};
+
+use super::ProxyScheme;
+use super::ProxySettings;
+use super::dial::{Dialer, Established};
+use crate::address::Address;
+use crate::conntype::Proxy;
+use crate::failure::{ErrorCode, Failure, Stage};
+use crate::run_log::Purpose;
+
+/// Connects to `to` through the proxy.
+pub(super) async fn connect(
+    dialer: &Dialer<'_>,
+    settings: &ProxySettings,
+    to: &Address,
+    purpose: Purpose,
+) -> Result<Established, Failure> {
+    let v4_only = match (settings.scheme, to.ip()) {
+        (ProxyScheme::Socks5, None) => false,
+        (ProxyScheme::Socks4, None) => true,
+        _ => return connect_to(dialer, settings, to, to, purpose).await,
+    };
+    let (first, other) = dialer.resolve_beyond(to, purpose, v4_only).await?;
+    let target = |at: SocketAddr| Address {
+        host: at.ip().to_string(),
+        port: at.port(),
+    };
+    let done = connect_to(dialer, settings, to, &target(first), purpose).await;
+    match (done, other) {
+        (Err(failure), Some(other)) if failure.code == ErrorCode::ProxyRefused => {
+            let done = connect_to(dialer, settings, to, &target(other), purpose).await;
+            done.map_err(|_| failure)
+        }
+        (done, _) => done,
+    }
+}
+
+/// Connects to `to`, which the proxy is told as `target`.
+async fn connect_to(
+    dialer: &Dialer<'_>,
+    settings: &ProxySettings,
+    to: &Address,
+    target: &Address,
+    purpose: Purpose,
+) -> Result<Established, Failure> {
+    let Established { stream, ends, path } = reach(dialer, settings, purpose).await?;
+    let what = format!("the proxy {} to connect to {to}", settings.address);
+    let _step = dialer.log.begin(purpose, Stage::Proxy, what);
+    let stage = purpose.stage(Stage::Proxy);
+    let (stream, bound) = match settings.scheme {
+        ProxyScheme::Http => (
+            tunnel::connect(stream, settings, target, stage).await?,
+            None,
+        ),
+        ProxyScheme::Socks5 | ProxyScheme::Socks5h => {
+            socks::connect_v5(stream, settings, target, stage).await?
+        }
+        ProxyScheme::Socks4 | ProxyScheme::Socks4a => {
+            socks::connect_v4(stream, settings, target, stage).await?
+        }
+    };
+    let proxy = ends.proxy.map(|proxy| Proxy { bound, ..proxy });
+    dialer.established(stream, path, proxy, to, purpose)
+}
+
+/// Connects to the proxy itself.
+pub(crate) async fn reach(
+    dialer: &Dialer<'_>,
+    settings: &ProxySettings,
+    purpose: Purpose,
+) -> Result<Established, Failure> {
+    let at = &settings.address;
+    let addresses = dialer.resolve(at, purpose).await?;
+    let stream = dialer.race(at, &addresses, purpose, Stage::Proxy).await?;
+    let in_use = stream.peer_addr().ok().map(|peer| peer.ip());
+    let mut ips: Vec<_> = addresses.iter().map(|address| address.ip()).collect();
+    // The one in use first; the rest in the order they came.
+    ips.sort_by_key(|ip| Some(*ip) != in_use);
+    ips.dedup();
+    let proxy = Some(Proxy {
+        name: at.to_string(),
+        addresses: ips,
+        bound: None,
+    });
+    // A handshake that fails is reported with the proxy it failed at.
+    dialer.established(stream, settings.scheme.path(), proxy, at, purpose)
+}
+
+/// The failure of a proxy that requires a password, or another one than it got.
+pub(crate) fn wrong_password(settings: &ProxySettings, stage: Stage) -> Failure {
+    let at = &settings.address;
+    let message = match settings.credentials {
+        Some(_) => format!("the proxy {at} refused the user or the password given for it"),
+        None => format!("the proxy {at} requires a user and a password"),
+    };
+    Failure::new(stage, ErrorCode::ProxyPassword, message)
+}
