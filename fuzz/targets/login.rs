@@ -52,7 +52,7 @@ fuzz_target!(|data: &[u8]| {
                     false
                 }
                 Ok(Step::Refer(referral)) => {
-                    at = referral.to;
+                    at = referral;
                     true
                 }
                 Ok(Step::Reconnect(_)) => true,
@@ -70,7 +70,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    while let Some(out) = login.nudge() {
+    while let Some(out) = login.request_profile() {
         proper(&out);
     }
     let _ = login.closed(decoder.is_midway());
@@ -78,7 +78,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn proper(out: &Outgoing) {
     let text = String::from_utf8_lossy(out.bytes());
-    let names: Vec<_> = out.shown().split(' ').collect();
+    let names: Vec<_> = out.names().split(' ').collect();
     let lines: Vec<_> = text.split_terminator("\r\n").collect();
     let payload = usize::from(names.contains(&"QRY"));
     assert_eq!(lines.len(), names.len() + payload, "{text:?}");

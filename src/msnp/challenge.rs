@@ -1,21 +1,19 @@
 //! The answer to a server's `CHL`, MSNP6 to MSNP10.
 
-use std::fmt::Write as _;
-
 use md5::{Digest, Md5};
 
-/// The product name and code that clients of the time shipped with.
+/// The product name and code that the official client shipped with.
 pub const PRODUCT: (&str, &str) = ("msmsgs@msnmsgr.com", "Q1P7W2E4J9R8U3S5");
 
-/// Every pair that is known. There are more product names than anybody listed: a server that does
-/// not know one cannot check its answer.
+/// Every known pair. More product names exist than were ever listed; the answer of an unknown one
+/// cannot be checked.
 pub const PRODUCTS: [(&str, &str); 3] = [
     PRODUCT,
     ("PROD0038W!61ZTF9", "VT6PX?UQTM4WM%YR"),
     ("PROD0061VRRZH@4F", "JXQ6J@TUOGYV@N0M"), // aMSN
 ];
 
-/// Whether a client's answer to a challenge may be right: it is, or its product is not known.
+/// Whether a client's answer to a challenge may be right: its product is unknown, or it is right.
 #[must_use]
 pub fn is_plausible(challenge: &str, product: &str, given: &[u8]) -> bool {
     let known = PRODUCTS.iter().find(|(name, _)| *name == product);
@@ -26,16 +24,8 @@ pub fn is_plausible(challenge: &str, product: &str, given: &[u8]) -> bool {
 /// (hypothetic.org, notification/pings_challenges).
 #[must_use]
 pub fn answer(challenge: &str, code: &str) -> String {
-    let digest = Md5::new()
-        .chain_update(challenge)
-        .chain_update(code)
-        .finalize();
-    digest
-        .iter()
-        .fold(String::with_capacity(32), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    let digest = Md5::new().chain_update(challenge).chain_update(code);
+    format!("{:032x}", u128::from_be_bytes(digest.finalize().into()))
 }
 
 #[cfg(test)]

@@ -6,17 +6,17 @@ use bytes::{Buf, BytesMut};
 
 use super::Command;
 
-/// The longest line taken, in bytes, its end included. Nothing real comes near: tickets are the
-/// longest words seen, at about 1.5 KiB.
+/// The longest line accepted, in bytes, its end included. Tickets are the longest words seen, at
+/// about 1.5 KiB.
 pub const MAX_LINE: usize = 8 * 1024;
 
-/// The longest payload taken, in bytes. The longest profile seen has 1462.
+/// The longest payload accepted, in bytes. The longest profile seen has 1462.
 pub const MAX_PAYLOAD: usize = 64 * 1024;
 
 /// How far to look for the next command after something unreadable, in bytes.
 const MAX_SKIP: usize = MAX_PAYLOAD;
 
-/// Whose commands are read: the two directions have other payload commands.
+/// Whose commands are read: the payload commands of the two directions differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Commands that a server sends.
@@ -25,7 +25,7 @@ pub enum Side {
     Client,
 }
 
-/// What the bytes look like that are no MSNP.
+/// What bytes that are not MSNP look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LooksLike {
     /// An HTTP response or request.
@@ -34,8 +34,8 @@ pub enum LooksLike {
     Tls,
     /// An SSH greeting.
     Ssh,
-    /// Nothing we know.
-    Nothing,
+    /// Nothing known.
+    Unknown,
 }
 
 impl fmt::Display for LooksLike {
@@ -44,34 +44,34 @@ impl fmt::Display for LooksLike {
             Self::Http => "HTTP",
             Self::Tls => "TLS",
             Self::Ssh => "SSH",
-            Self::Nothing => "something that is no MSNP",
+            Self::Unknown => "a protocol other than MSNP",
         })
     }
 }
 
-/// Why the bytes cannot be read on.
+/// Why decoding cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// A line without end.
+    /// A line that does not end.
     #[error("a line is longer than {MAX_LINE} bytes")]
     LineTooLong,
     /// A payload larger than anything real.
-    #[error("{command} announces a payload of {announced} bytes; at most {MAX_PAYLOAD} are taken")]
+    #[error("{command} announces a payload of {announced} bytes; the limit is {MAX_PAYLOAD}")]
     PayloadTooLong {
         /// The command.
         command: String,
         /// The length as it stood in the line, cut after 20 characters.
         announced: String,
     },
-    /// A payload command whose length is no number.
+    /// A payload command whose length is not a number.
     #[error("{command} has no payload length")]
     NoLength {
         /// The command.
         command: String,
     },
-    /// What stands where a command should begin is none.
-    #[error("the other end talks {0}")]
+    /// What should be a command is none.
+    #[error("the other end speaks {0}")]
     NotMsnp(LooksLike),
 }
 
@@ -83,7 +83,7 @@ pub enum CodecError {
 pub struct Decoder {
     side: Side,
     buffer: BytesMut,
-    /// Length of the command handed out last; it goes before the next one is looked for.
+    /// Length of the command returned last; it is removed before the next one is looked for.
     spent: usize,
     /// How far the unfinished line has been searched for its end.
     searched: usize,
@@ -216,16 +216,16 @@ impl Decoder {
         self.skipping = end.is_none();
         self.skipped += drop;
         if self.skipped > MAX_SKIP {
-            return Err(CodecError::NotMsnp(LooksLike::Nothing));
+            return Err(CodecError::NotMsnp(LooksLike::Unknown));
         }
         Ok(end.is_some())
     }
 }
 
-/// What the start of a line is if it is no command, as early as that can be told.
+/// What the start of a line is if it is not a command, as early as that can be told.
 fn foreign(start: &[u8]) -> Option<LooksLike> {
     let name = &start[..start.len().min(3)];
-    // An empty line is none of ours to judge.
+    // An empty line is skipped elsewhere.
     if matches!(name, [] | [b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..]) {
         return None;
     }
@@ -242,7 +242,7 @@ fn foreign(start: &[u8]) -> Option<LooksLike> {
         }
         [0x14..=0x17, 3, ..] | [0x14..=0x17] => LooksLike::Tls,
         [b'S', b'S', b'H', b'-', ..] => LooksLike::Ssh,
-        _ => LooksLike::Nothing,
+        _ => LooksLike::Unknown,
     })
 }
 

@@ -17,7 +17,7 @@ pub struct Command<'a> {
 impl<'a> Command<'a> {
     /// Takes a line without its line end, and the payload that followed it.
     ///
-    /// The line must begin with three characters of `A`–`Z` or `0`–`9`; the decoder sees to that.
+    /// The line must begin with three characters of `A`–`Z` or `0`–`9`; the decoder ensures that.
     #[must_use]
     pub(super) const fn new(line: &'a [u8], payload: &'a [u8]) -> Self {
         Self { line, payload }
@@ -95,13 +95,13 @@ impl fmt::Debug for Command<'_> {
     }
 }
 
-/// A version of the protocol whose login we speak: MSNP8 to MSNP12.
+/// A version of the protocol whose login is supported: MSNP8 to MSNP12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dialect(u8);
 
-/// A word that is no dialect we speak.
+/// A word that is none of these dialects.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no dialect spoken here; there are MSNP8, MSNP9, MSNP10, MSNP11 and MSNP12")]
+#[error("invalid dialect '{0}' (expected MSNP8, MSNP9, MSNP10, MSNP11 or MSNP12)")]
 pub struct UnknownDialect(String);
 
 impl Dialect {
@@ -116,11 +116,14 @@ impl Dialect {
     /// MSNP12, the last before the login changed its payloads.
     pub const MSNP12: Self = Self(12);
 
-    /// The version number, 8 to 12.
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        self.0
-    }
+    /// Every dialect, oldest first.
+    pub const ALL: [Self; 5] = [
+        Self::MSNP8,
+        Self::MSNP9,
+        Self::MSNP10,
+        Self::MSNP11,
+        Self::MSNP12,
+    ];
 }
 
 impl fmt::Display for Dialect {
@@ -138,14 +141,11 @@ impl FromStr for Dialect {
     /// [`UnknownDialect`] for anything but MSNP8 to MSNP12.
     fn from_str(word: &str) -> Result<Self, UnknownDialect> {
         let upper = word.trim().to_ascii_uppercase();
-        match upper.strip_prefix("MSNP").unwrap_or(&upper) {
-            "8" => Ok(Self::MSNP8),
-            "9" => Ok(Self::MSNP9),
-            "10" => Ok(Self::MSNP10),
-            "11" => Ok(Self::MSNP11),
-            "12" => Ok(Self::MSNP12),
-            _ => Err(UnknownDialect(word.chars().take(20).collect())),
-        }
+        let number = upper.strip_prefix("MSNP").unwrap_or(&upper);
+        Self::ALL
+            .into_iter()
+            .find(|dialect| dialect.0.to_string() == number)
+            .ok_or_else(|| UnknownDialect(word.chars().take(20).collect()))
     }
 }
 

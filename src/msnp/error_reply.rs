@@ -77,7 +77,7 @@ impl ErrorReply {
     /// Whether the code may mean no more than that commands came before their turn: sending them
     /// one by one is worth a try.
     #[must_use]
-    pub const fn may_be_impatience(self) -> bool {
+    pub const fn may_reject_pipelining(self) -> bool {
         matches!(self.0, 200 | 201 | 302 | 502 | 715 | 800)
     }
 }

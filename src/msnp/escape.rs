@@ -2,73 +2,47 @@
 
 use std::borrow::Cow;
 
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
+use percent_encoding::{
+    AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode,
+};
+
+/// What would break the `key=value` pieces of a header.
+const HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b',').add(b'%').add(b'"').add(b'\'');
+
+/// What would break a command's parameter.
+const WORD: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// Encodes every byte but ASCII letters and digits, the one form all Passport servers read alike.
 #[must_use]
 pub fn percent_encode(text: &str) -> String {
-    encode(text, |byte| byte.is_ascii_alphanumeric())
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// Encodes only what would break a header's `key=value` pieces: commas, `%`, quotes, blanks, control
 /// characters and everything that is not ASCII.
 #[must_use]
 pub fn encode_header_piece(text: &str) -> String {
-    encode(text, |byte| {
-        byte.is_ascii_graphic() && !matches!(byte, b',' | b'%' | b'"' | b'\'')
-    })
+    utf8_percent_encode(text, HEADER).to_string()
 }
 
 /// Encodes what would break a command's parameter: blanks, control characters and `%`. Other
 /// bytes, raw UTF-8 included, stay as they are.
 #[must_use]
 pub fn encode_word(text: &str) -> String {
-    encode(text, |byte| byte > b' ' && byte != b'%' && byte != 0x7f)
-}
-
-fn encode(text: &str, stays: impl Fn(u8) -> bool) -> String {
-    let mut bytes = Vec::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
-        if stays(byte) {
-            bytes.push(byte);
-        } else {
-            bytes.push(b'%');
-            bytes.push(HEX[usize::from(byte >> 4)]);
-            bytes.push(HEX[usize::from(byte & 15)]);
-        }
+    let mut word = String::with_capacity(text.len());
+    for piece in text.split_inclusive(|c: char| c.is_ascii()) {
+        let (utf8, ascii) = piece.split_at(piece.trim_end_matches(|c: char| c.is_ascii()).len());
+        word.push_str(utf8);
+        word.extend(utf8_percent_encode(ascii, WORD));
     }
-    // Only whole characters stay unencoded, so this never replaces anything.
-    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    word
 }
 
-/// Decodes `%XX`; a `%` that two hex digits do not follow stays, `+` stays, bytes that come out
-/// as no UTF-8 are replaced.
+/// Decodes `%XX`; a `%` that two hex digits do not follow stays, `+` stays, bytes that do not come
+/// out as UTF-8 are replaced.
 #[must_use]
 pub fn percent_decode(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let hex = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match (byte, hex(bytes.get(at + 1)), hex(bytes.get(at + 2))) {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "two hex digits are one byte"
-            )]
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            _ => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+    percent_decode_str(text).decode_utf8_lossy()
 }
 
 #[cfg(test)]

@@ -10,28 +10,30 @@
 
 use super::{Command, Dialect, ErrorReply, Profile, challenge};
 use crate::address::Address;
-use crate::secret::{ExposeSecret, SecretSlice, SecretString};
+use crate::secret::SecretString;
 
 mod account;
+mod commands;
 mod error;
 
 pub use account::{Account, BadAccount};
+pub use commands::Outgoing;
 pub use error::{LoginError, LoginStage};
 
-/// How often a server may send us on.
+/// How many referrals are followed.
 const MAX_REFERRALS: usize = 5;
 
 /// How many commands are read before the profile; a contact list has some thousands.
 const MAX_COMMANDS: usize = 50_000;
 
-/// What the login is to be done with.
+/// What the login needs.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whose login.
+    /// Who logs in.
     pub account: Account,
     /// What to offer, best first; empty stands for MSNP9 and MSNP8.
     pub dialects: Vec<Dialect>,
-    /// One command at a time from the start.
+    /// Whether to send one command at a time from the start.
     pub lockstep: bool,
 }
 
@@ -45,55 +47,20 @@ pub enum Step {
     /// Get a ticket for this policy, then call [`Login::ticket`]; read on meanwhile.
     NeedTicket(String),
     /// Close, connect there, then call [`Login::connected`].
-    Refer(Referral),
+    Refer(Address),
     /// Close, connect to the same address again, then call [`Login::connected`].
     Reconnect(Retry),
     /// Done.
     Profile(Profile),
 }
 
-/// Where a server sends us on to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Referral {
-    /// The host and port.
-    pub to: Address,
-}
-
 /// Why the same server is asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// It did not take three commands at once.
+    /// It did not accept three commands at once.
     Lockstep,
     /// It speaks none of the dialects offered; there are more.
     MoreDialects,
-}
-
-/// Bytes to send, and what may be said about them.
-#[derive(Debug)]
-pub struct Outgoing {
-    bytes: SecretSlice<u8>,
-    shown: &'static str,
-}
-
-impl Outgoing {
-    fn new(text: String, shown: &'static str) -> Self {
-        Self {
-            bytes: SecretSlice::from(text.into_bytes()),
-            shown,
-        }
-    }
-
-    /// The bytes; they may hold a ticket.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes.expose_secret()
-    }
-
-    /// The commands' names, for a log.
-    #[must_use]
-    pub const fn shown(&self) -> &'static str {
-        self.shown
-    }
 }
 
 /// Where the login stands, with what it waits for.
@@ -122,7 +89,7 @@ enum State {
     Profile,
 }
 
-/// The client's side of one login, over as many connections as the server wants.
+/// The client's side of one login, over as many connections as the servers' referrals take.
 #[derive(Debug)]
 pub struct Login {
     options: Options,
@@ -133,14 +100,15 @@ pub struct Login {
     next_trid: u32,
     at: Option<Address>,
     visited: Vec<Address>,
-    nudges: u8,
-    /// The transaction of the last nudge.
-    nudged: Option<u32>,
+    /// How many commands have asked for the profile.
+    requests: u8,
+    /// The transaction of the last of them.
+    requested: Option<u32>,
     commands: usize,
 }
 
 impl Login {
-    /// A login that has not begun.
+    /// A login that has not started.
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self {
@@ -152,13 +120,13 @@ impl Login {
             next_trid: 1,
             at: None,
             visited: Vec::new(),
-            nudges: 0,
-            nudged: None,
+            requests: 0,
+            requested: None,
             commands: 0,
         }
     }
 
-    /// A connection to `at` stands: what to send first.
+    /// A connection to `at` is established: what to send first.
     pub fn connected(&mut self, at: &Address) -> Outgoing {
         self.at = Some(at.clone());
         if !self.visited.contains(at) {
@@ -169,17 +137,17 @@ impl Login {
 
     fn begin(&mut self) -> Outgoing {
         self.dialect = None;
-        self.nudges = 0;
+        self.requests = 0;
         let trid = self.trid();
         self.state = State::Version { trid };
-        let mut text = self.ver(trid);
+        let mut text = commands::ver(trid, &self.offered());
         if self.lockstep {
             return Outgoing::new(text, "VER");
         }
         let trid = self.trid();
-        text.push_str(&self.cvr(trid));
+        text.push_str(&commands::cvr(trid, &self.options.account));
         let trid = self.trid();
-        text.push_str(&self.usr(trid));
+        text.push_str(&commands::usr(trid, &self.options.account));
         Outgoing::new(text, "VER CVR USR")
     }
 
@@ -190,7 +158,7 @@ impl Login {
     pub fn receive(&mut self, command: &Command<'_>) -> Result<Step, LoginError> {
         self.commands += 1;
         if self.commands > MAX_COMMANDS {
-            return Err(LoginError::TalksTooMuch);
+            return Err(LoginError::TooManyCommands);
         }
         if let Some(code) = command.error_code() {
             return self.refused(command, ErrorReply(code));
@@ -220,7 +188,7 @@ impl Login {
                     .arg(0)
                     .map(|reason| reason.chars().take(8).collect()),
             }),
-            // Whatever else a server tells: presence, contacts, mail, configuration.
+            // Whatever else a server sends: presence, contacts, mail, configuration.
             _ => Ok(Step::Wait),
         }
     }
@@ -230,7 +198,7 @@ impl Login {
     /// # Errors
     /// [`LoginError::Closed`] where a second try would not help.
     pub fn closed(&mut self, midway: bool) -> Result<Step, LoginError> {
-        if self.may_be_impatience() {
+        if self.may_reject_pipelining() {
             return Ok(self.retry_in_lockstep());
         }
         Err(LoginError::Closed {
@@ -243,23 +211,21 @@ impl Login {
     pub fn ticket(&mut self, ticket: &SecretString) -> Outgoing {
         let trid = self.trid();
         self.state = State::SignIn { trid };
-        Outgoing::new(
-            format!("USR {trid} TWN S {}\r\n", ticket.expose_secret()),
-            "USR",
-        )
+        Outgoing::new(commands::usr_ticket(trid, ticket), "USR")
     }
 
-    /// The profile does not come by itself: the next thing that may make it come, or `None`.
+    /// The profile was not sent unasked: the next command that may make the server send it, or
+    /// `None`.
     ///
-    /// Old servers send it only after `SYN` or the first `CHG`; HDN signs in without being seen.
-    pub fn nudge(&mut self) -> Option<Outgoing> {
+    /// Old servers send it only after `SYN` or the first `CHG`; HDN appears offline to others.
+    pub fn request_profile(&mut self) -> Option<Outgoing> {
         if self.state != State::Profile {
             return None;
         }
-        self.nudges += 1;
+        self.requests += 1;
         let trid = self.trid();
-        self.nudged = Some(trid);
-        match self.nudges {
+        self.requested = Some(trid);
+        match self.requests {
             1 if self.dialect >= Some(Dialect::MSNP10) => {
                 Some(Outgoing::new(format!("SYN {trid} 0 0\r\n"), "SYN"))
             }
@@ -269,13 +235,13 @@ impl Login {
         }
     }
 
-    /// The polite end.
+    /// The command that ends the session.
     #[must_use]
-    pub fn goodbye() -> Outgoing {
+    pub fn sign_out() -> Outgoing {
         Outgoing::new("OUT\r\n".to_owned(), "OUT")
     }
 
-    /// What the login waits for, in words.
+    /// What the login waits for.
     #[must_use]
     pub const fn stage(&self) -> LoginStage {
         match self.state {
@@ -294,12 +260,6 @@ impl Login {
         self.dialect
     }
 
-    /// Whether commands go out one at a time.
-    #[must_use]
-    pub const fn is_lockstep(&self) -> bool {
-        self.lockstep
-    }
-
     fn trid(&mut self) -> u32 {
         let trid = self.next_trid;
         self.next_trid += 1;
@@ -314,24 +274,10 @@ impl Login {
         }
     }
 
-    fn ver(&self, trid: u32) -> String {
-        let offered: Vec<_> = self.offered().iter().map(Dialect::to_string).collect();
-        format!("VER {trid} {} CVR0\r\n", offered.join(" "))
-    }
-
-    fn cvr(&self, trid: u32) -> String {
-        let account = &self.options.account;
-        format!("CVR {trid} 0x0409 winnt 5.1 i386 MSNMSGR 6.0.0602 MSMSGS {account}\r\n")
-    }
-
-    fn usr(&self, trid: u32) -> String {
-        format!("USR {trid} TWN I {}\r\n", self.options.account)
-    }
-
     fn version(&mut self, command: &Command<'_>, trid: u32) -> Result<Step, LoginError> {
         expect_trid(command, trid)?;
         let offered = self.offered();
-        // A server that insists on one of MSNP10 to 12 gets its way: the profile is the same.
+        // A server that insists on one of MSNP10 to 12 may have it: the profile is the same.
         let spoken = |dialect: &Dialect| offered.contains(dialect) || *dialect >= Dialect::MSNP10;
         self.dialect = command
             .args()
@@ -349,7 +295,10 @@ impl Login {
         }
         let trid = self.trid();
         self.state = State::ClientVersion { trid };
-        Ok(Step::Send(Outgoing::new(self.cvr(trid), "CVR")))
+        Ok(Step::Send(Outgoing::new(
+            commands::cvr(trid, &self.options.account),
+            "CVR",
+        )))
     }
 
     fn no_dialect(
@@ -381,7 +330,10 @@ impl Login {
         }
         let trid = self.trid();
         self.state = State::Account { trid };
-        Ok(Step::Send(Outgoing::new(self.usr(trid), "USR")))
+        Ok(Step::Send(Outgoing::new(
+            commands::usr(trid, &self.options.account),
+            "USR",
+        )))
     }
 
     /// `USR <trid> TWN S <policy>`.
@@ -438,7 +390,7 @@ impl Login {
             });
         }
         if to == "0" {
-            // Stay here and begin again; it counts, so that it cannot go on for ever.
+            // Stay here and begin again; it counts as a referral, so that it has an end.
             if let Some(at) = self.at.clone() {
                 self.visited.push(at);
             }
@@ -455,11 +407,11 @@ impl Login {
             return Err(LoginError::ReferralLoop { to });
         }
         self.state = State::Idle;
-        Ok(Step::Refer(Referral { to }))
+        Ok(Step::Refer(to))
     }
 
     fn challenge(&mut self, command: &Command<'_>) -> Step {
-        // From MSNP11 on the answer is another one, and no profile waits for it.
+        // From MSNP11 on the answer differs, and no profile waits for it.
         let (Some(challenge), true) = (command.exact_arg(1), self.dialect <= Some(Dialect::MSNP10))
         else {
             return Step::Wait;
@@ -475,20 +427,20 @@ impl Login {
 
     fn refused(&mut self, command: &Command<'_>, code: ErrorReply) -> Result<Step, LoginError> {
         if command.args().next().is_some() && command.trid().is_none() {
-            // `220 mail.example ESMTP` and its like.
+            // Such as `220 mail.example ESMTP`.
             return Err(LoginError::Malformed {
                 command: "error",
                 what: "no transaction id",
             });
         }
-        // A nudge that is refused says no more than that it does not help: the next one, then.
+        // Where one such request is refused, the next one may still work.
         if self.state == State::Profile
-            && command.trid() == self.nudged
-            && let Some(out) = self.nudge()
+            && command.trid() == self.requested
+            && let Some(out) = self.request_profile()
         {
             return Ok(Step::Send(out));
         }
-        if code.may_be_impatience() && self.may_be_impatience() {
+        if code.may_reject_pipelining() && self.may_reject_pipelining() {
             return Ok(self.retry_in_lockstep());
         }
         Err(LoginError::Refused {
@@ -497,7 +449,7 @@ impl Login {
         })
     }
 
-    const fn may_be_impatience(&self) -> bool {
+    const fn may_reject_pipelining(&self) -> bool {
         let early = matches!(
             self.state,
             State::Version { .. } | State::ClientVersion { .. } | State::Account { .. }

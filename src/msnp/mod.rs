@@ -1,7 +1,7 @@
-//! MSNP8 and MSNP9 on the wire, without any wire: bytes in, values out.
+//! The protocol, without sockets: bytes in, values out.
 //!
 //! Sans-IO. [`Decoder`] cuts bytes into commands, [`Login`] is the client's side of the login as
-//! a state machine, [`Profile`] is what it is all for, [`passport`] holds the header grammar of
+//! a state machine, [`Profile`] is what the login is for, [`passport`] holds the header grammar of
 //! Passport 1.4 for both ends. The embedded server uses the same types from the other side.
 
 pub mod challenge;
@@ -17,8 +17,6 @@ pub use codec::{CodecError, Decoder, LooksLike, MAX_LINE, MAX_PAYLOAD, Side};
 pub use command::{Command, Dialect, UnknownDialect};
 pub use error_reply::{ErrorClass, ErrorReply};
 pub use escape::{encode_header_piece, encode_word, percent_decode, percent_encode};
-pub use login::{
-    Account, BadAccount, Login, LoginError, LoginStage, Options, Outgoing, Referral, Step,
-};
+pub use login::{Account, BadAccount, Login, LoginError, LoginStage, Options, Outgoing, Step};
 pub(crate) use profile::ClassicProfile;
 pub use profile::{Profile, find_profile};

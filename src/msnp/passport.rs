@@ -1,6 +1,6 @@
 //! The headers of Passport 1.4 ("Tweener"), for both ends.
 //!
-//! Text in, values out; who carries the headers over HTTPS is somebody else's affair.
+//! Text in, values out; other rooms carry the headers over HTTPS.
 //! Sources: [MS-PASS] 2.2; hypothetic.org, notification/authentication.
 
 use super::{encode_header_piece, percent_decode, percent_encode};
@@ -9,10 +9,11 @@ use crate::secret::{ExposeSecret, SecretString};
 /// The word every one of these headers begins with.
 pub const SCHEME: &str = "Passport1.4";
 
-/// The longest ticket taken, in bytes; it has to fit into a line. The longest seen has about 1500.
+/// The longest ticket accepted, in bytes; it has to fit into a line. The longest seen has about
+/// 1500.
 pub const MAX_TICKET: usize = 4096;
 
-/// The place that hands out tickets, as the nexus names it in `PassportURLs`.
+/// The login page, which issues tickets, as the nexus names it in `PassportURLs`.
 ///
 /// Servers of today write a scheme (`DALogin=https://host/login`), Microsoft wrote none
 /// (`DALogin=login.passport.com/login2.srf`); the answer always has one. `None` where the header
@@ -58,7 +59,8 @@ impl SignIn {
 
 /// Whether a server is known to decode the account, so that a refusal is about the password.
 ///
-/// That is Escargot, which sends this policy and names its login page as its only key, and us.
+/// That is Escargot, which sends this policy and names its login page as its only key, and the
+/// embedded server in that form.
 /// `passport_urls` is the nexus' header, where a nexus was asked.
 #[must_use]
 pub fn decodes(policy: &str, passport_urls: Option<&str>) -> bool {
@@ -219,7 +221,7 @@ pub fn credentials(value: &str) -> Option<Credentials> {
     if rest.len() == value.trim_start().len() {
         return None;
     }
-    // One wiki showed the scheme's word twice for years, and clients were built on it.
+    // Some clients write the scheme's word twice, as a wiki showed it for years.
     let find = |wanted: &str| {
         pairs(rest)
             .find(|(key, _)| key.eq_ignore_ascii_case(wanted))

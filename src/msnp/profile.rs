@@ -1,4 +1,4 @@
-//! The initial profile: what the server saw of us.
+//! The initial profile: what the server sees of the connection.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub struct Profile {
 }
 
 impl PartialEq for Profile {
-    /// What the server sees is the same; secrets are not compared.
+    /// Compares what the server sees; secrets are not compared.
     fn eq(&self, other: &Self) -> bool {
         (&self.client_ip, &self.client_port) == (&other.client_ip, &other.client_port)
     }
@@ -108,7 +108,7 @@ fn is_profile_type(value: &[u8]) -> bool {
 /// Finds the last profile in a saved payload or in a transcript that contains one.
 ///
 /// Only the header fields of a message count: those that follow a `MSG` command, or the first ones
-/// that there are where no command stands before them. A message's body may say what it likes.
+/// that there are where no command stands before them. A message's body is ignored.
 ///
 /// Lines of a transcript may have something before them, a direction or a time: whatever stands
 /// before the command or before `Content-Type:` is taken off the other lines too, byte for byte

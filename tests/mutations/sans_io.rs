@@ -157,9 +157,9 @@ fn drive(bytes: &[u8], size: usize) -> Result<End, String> {
                 Ok(Step::Send(out)) => proper(&out)?,
                 Ok(Step::NeedTicket(_)) => proper(&login.ticket(&SecretString::from(TICKET)))?,
                 Ok(Step::Refer(referral)) => {
-                    let host = referral.to.host.chars();
-                    if referral.to.port == 0 || host.clone().any(|c| c.is_control() || c == ' ') {
-                        return Err(format!("referred to {:?}", referral.to));
+                    let host = referral.host.chars();
+                    if referral.port == 0 || host.clone().any(|c| c.is_control() || c == ' ') {
+                        return Err(format!("referred to {:?}", referral));
                     }
                     return Ok(End::Moved);
                 }
@@ -172,7 +172,7 @@ fn drive(bytes: &[u8], size: usize) -> Result<End, String> {
             }
         }
     }
-    while let Some(out) = login.nudge() {
+    while let Some(out) = login.request_profile() {
         proper(&out)?;
     }
     Ok(match login.closed(decoder.is_midway()) {
@@ -184,7 +184,7 @@ fn drive(bytes: &[u8], size: usize) -> Result<End, String> {
 /// Nothing a server says makes us send anything but these commands, whole.
 fn proper(out: &Outgoing) -> Result<(), String> {
     let text = String::from_utf8_lossy(out.bytes());
-    let names: Vec<_> = out.shown().split(' ').collect();
+    let names: Vec<_> = out.names().split(' ').collect();
     let lines: Vec<_> = text.split_terminator("\r\n").collect();
     let known = ["VER", "CVR", "USR", "SYN", "CHG", "QRY", "OUT"];
     let fits = names.iter().zip(&lines).all(|(name, line)| {

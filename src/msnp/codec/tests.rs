@@ -114,8 +114,8 @@ fn other_protocols_are_known_at_their_first_bytes() {
     );
     assert_eq!(looks(b"\x15\x03\x01\x00\x02\x02\x46"), Some(LooksLike::Tls));
     assert_eq!(looks(b"SSH-2.0-OpenSSH_9\r\n"), Some(LooksLike::Ssh));
-    assert_eq!(looks(b"\0"), Some(LooksLike::Nothing));
-    assert_eq!(looks(b"ver"), Some(LooksLike::Nothing));
+    assert_eq!(looks(b"\0"), Some(LooksLike::Unknown));
+    assert_eq!(looks(b"ver"), Some(LooksLike::Unknown));
     assert_eq!(looks(b"VER"), None);
 }
 

@@ -55,7 +55,7 @@ pub enum LoginError {
         /// What we waited for.
         stage: LoginStage,
     },
-    /// An answer to something else than was asked.
+    /// An answer to another transaction.
     #[error("the server's {command} answers transaction {}, not {expected}", got.as_deref().unwrap_or("none"))]
     WrongTrid {
         /// The command.
@@ -65,7 +65,7 @@ pub enum LoginError {
         /// What came back.
         got: Option<String>,
     },
-    /// A command without what it must have.
+    /// A command that lacks a required part.
     #[error("the server's {command} cannot be used: {what}")]
     Malformed {
         /// The command.
@@ -74,13 +74,13 @@ pub enum LoginError {
         what: &'static str,
     },
     /// Another authentication scheme than TWN.
-    #[error("the server wants the authentication scheme '{scheme}', not TWN")]
+    #[error("the server requires the authentication scheme '{scheme}', not TWN")]
     OtherScheme {
         /// Its name.
         scheme: String,
     },
-    /// A referral to where we have been.
-    #[error("the server refers to {to}, where we have been already")]
+    /// A referral to a server that was asked before.
+    #[error("the server refers to {to}, which referred here before")]
     ReferralLoop {
         /// That address.
         to: Address,
@@ -92,7 +92,7 @@ pub enum LoginError {
         limit: usize,
     },
     /// A referral to no address.
-    #[error("the server refers to an address that is none: {why}")]
+    #[error("the server refers to an invalid address: {why}")]
     BadReferral {
         /// Why not.
         why: String,
@@ -111,7 +111,7 @@ pub enum LoginError {
         /// Whether a command had begun.
         midway: bool,
     },
-    /// Commands without end.
-    #[error("the server sends command after command, but no profile")]
-    TalksTooMuch,
+    /// More commands than any server sends before the profile.
+    #[error("the server sends command after command and no profile")]
+    TooManyCommands,
 }

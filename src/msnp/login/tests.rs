@@ -140,8 +140,8 @@ fn every_form_of_referral_is_followed() {
         let Ok(Step::Refer(referral)) = say(&mut login, form) else {
             panic!("{form} was not followed");
         };
-        assert_eq!(referral.to.to_string(), want);
-        let again = login.connected(&referral.to);
+        assert_eq!(referral.to_string(), want);
+        let again = login.connected(&referral);
         assert!(text(&again).starts_with("VER 4 "), "the count goes on");
     }
 }
@@ -334,13 +334,13 @@ fn a_greeting_of_another_protocol_is_no_error_code() {
 }
 
 #[test]
-fn a_silent_server_is_nudged_twice() {
+fn a_silent_server_is_asked_for_the_profile_twice() {
     let mut login = with_ticket();
-    assert!(login.nudge().is_none(), "not before the OK");
+    assert!(login.request_profile().is_none(), "not before the OK");
     say(&mut login, "USR 4 OK user@example.com Name 1 0").unwrap();
-    assert_eq!(text(&login.nudge().unwrap()), "SYN 5 0\r\n");
-    assert_eq!(text(&login.nudge().unwrap()), "CHG 6 HDN 0\r\n");
-    assert!(login.nudge().is_none());
+    assert_eq!(text(&login.request_profile().unwrap()), "SYN 5 0\r\n");
+    assert_eq!(text(&login.request_profile().unwrap()), "CHG 6 HDN 0\r\n");
+    assert!(login.request_profile().is_none());
 }
 
 #[test]
@@ -363,14 +363,14 @@ fn being_signed_out_ends_it() {
 fn a_server_that_never_stops_talking_is_stopped() {
     let mut login = with_ticket();
     let error = (0..=MAX_COMMANDS).find_map(|_| say(&mut login, "NLN NLN a@b.c").err());
-    assert_eq!(error, Some(LoginError::TalksTooMuch));
+    assert_eq!(error, Some(LoginError::TooManyCommands));
 }
 
 #[test]
-fn a_nudge_that_is_refused_leads_to_the_next() {
+fn a_refused_request_for_the_profile_leads_to_the_next() {
     let mut login = with_ticket();
     say(&mut login, "USR 4 OK user@example.com Name 1 0").unwrap();
-    assert_eq!(text(&login.nudge().unwrap()), "SYN 5 0\r\n");
+    assert_eq!(text(&login.request_profile().unwrap()), "SYN 5 0\r\n");
     assert_eq!(sent(say(&mut login, "715 5")), "CHG 6 HDN 0\r\n");
     assert!(matches!(
         say(&mut login, "715 6"),

@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
                 // Referred elsewhere: all begins again.
                 Ok(Ok(None)) => return self.advance().await,
                 Ok(Err(failure)) => return Err(failure),
-                Err(_) => match self.login.nudge() {
+                Err(_) => match self.login.request_profile() {
                     Some(out) => self.send(&out).await?,
                     None => {
                         return Err(Failure::new(
@@ -283,10 +283,10 @@ impl<'a> Session<'a> {
             Step::Send(out) => self.send(&out).await?,
             Step::NeedTicket(policy) => return Ok(Some(Reached::Policy(policy))),
             Step::Profile(profile) => return Ok(Some(Reached::Profile(profile))),
-            Step::Refer(referral) => {
-                tracing::info!(to = %referral.to, "referred");
-                self.log.note(Event::Referred(referral.to.clone()));
-                self.at = referral.to;
+            Step::Refer(to) => {
+                tracing::info!(%to, "referred");
+                self.log.note(Event::Referred(to.clone()));
+                self.at = to;
                 self.wire = None;
             }
             Step::Reconnect(why) => {
@@ -301,7 +301,7 @@ impl<'a> Session<'a> {
         let Some(wire) = &mut self.wire else {
             return Err(self.disconnected());
         };
-        tracing::debug!(commands = out.shown(), "to the server");
+        tracing::debug!(commands = out.names(), "to the server");
         wire.write(out.bytes()).await
     }
 
@@ -314,7 +314,7 @@ impl<'a> Session<'a> {
         // bytes at once; a gateway has to be asked, but not for longer than there is time: the
         // observation would be lost.
         let latest = (Instant::now() + SIGN_OUT_TIMEOUT).min(self.until - DEADLINE_MARGIN);
-        let _ = timeout_at(latest, self.send(&Login::goodbye())).await;
+        let _ = timeout_at(latest, self.send(&Login::sign_out())).await;
         if let Some(sso) = &profile.sso {
             secret::remember(sso.expose_secret());
         }
