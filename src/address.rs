@@ -15,13 +15,13 @@ pub struct Address {
     pub port: u16,
 }
 
-/// Why a text is no address.
+/// Why a text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
-    /// Nothing stands before the port.
+    /// There is no host before the port.
     #[error("'{0}' has no host")]
     NoHost(String),
-    /// What stands after the colon is no port.
+    /// What follows the colon is not a port.
     #[error("'{0}': the port must be a number from 1 to 65535")]
     BadPort(String),
     /// A web address.
@@ -29,7 +29,7 @@ pub enum BadAddress {
         "'{0}' is a web address: leave out the scheme and the path (expected HOST or HOST:PORT)"
     )]
     Scheme(String),
-    /// It holds characters that no host name has.
+    /// It holds characters that host names cannot have.
     #[error("'{0}' is not a host name or an address")]
     BadHost(String),
 }
@@ -47,7 +47,7 @@ impl Address {
                 .take(80)
                 .collect::<String>()
         };
-        // A common mistake; its "port" would be a confusing thing to name.
+        // A common mistake: naming its "port" would confuse.
         if text.contains("://") {
             return Err(BadAddress::Scheme(shown()));
         }
@@ -104,7 +104,7 @@ fn split(text: &str) -> Option<(&str, Option<&str>)> {
 }
 
 fn is_v6_literal(host: &str) -> bool {
-    // A zone id (fe80::1%eth0) is the system's to understand.
+    // The system interprets the zone id (fe80::1%eth0).
     host.split_once('%')
         .map_or(host, |(ip, _zone)| ip)
         .parse::<Ipv6Addr>()

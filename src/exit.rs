@@ -18,7 +18,7 @@ pub enum Exit {
     Credentials = 4,
     /// Not determined: the server answered, but not with a usable profile.
     NoProfile = 5,
-    /// A bug of ours.
+    /// A bug in this program.
     Bug = 70,
     /// The result cannot be written: a full disk, an I/O error (`EX_IOERR` of sysexits.h).
     Output = 74,

@@ -59,20 +59,20 @@ pub struct ProxySettings {
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
     proxy: Option<ProxySettings>,
-    /// `NO_PROXY`: what is reached without.
+    /// `NO_PROXY`: what is reached directly.
     except: Option<String>,
 }
 
-/// Why a text is no proxy. The text itself may hold a password, so it is not repeated.
+/// Why a text does not name a proxy. The text may hold a password, so it is not repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadProxy {
-    /// No scheme, or one that is not spoken.
-    #[error("the proxy's scheme is none of socks5, socks5h, socks4, socks4a, http")]
+    /// No scheme, or an unknown one.
+    #[error("invalid proxy scheme (expected socks5, socks5h, socks4, socks4a or http)")]
     Scheme,
-    /// The address is none.
-    #[error("the proxy's address is none: it is written scheme://[user[:password]@]host[:port]")]
+    /// The address is invalid.
+    #[error("invalid proxy address (expected scheme://[user[:password]@]host[:port])")]
     Address,
-    /// User or password hold what cannot be sent.
+    /// The user or the password cannot be sent.
     #[error("the proxy's user or password holds a line break or a NUL character, or is too long")]
     Credentials,
 }
@@ -139,7 +139,7 @@ impl Proxies {
     /// lower case. `variable` reads the environment.
     ///
     /// # Errors
-    /// [`BadProxy`] where the variable's value is none.
+    /// [`BadProxy`] where the variable's value is invalid.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadProxy> {
         let read = |name: &str| {
             let value = variable(name).or_else(|| variable(&name.to_ascii_lowercase()));
@@ -159,11 +159,11 @@ impl Proxies {
         let Some(except) = &self.except else {
             return Some(proxy);
         };
-        // The matcher takes the asterisk for names only.
+        // The matcher applies the asterisk to names only.
         if except.split(',').any(|entry| entry.trim() == "*") {
             return None;
         }
-        // It only answers whether; what it would go through is our own affair.
+        // The matcher says only whether to use a proxy; which one is known here.
         let matcher = Matcher::builder()
             .all("http://proxy.invalid")
             .no(except.as_str())

@@ -24,7 +24,7 @@ use crate::address::Address;
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::run_log::Purpose;
 
-/// Why a file holds no certificates.
+/// Why a file's certificates cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPem {
     /// It is not PEM.
@@ -33,7 +33,7 @@ pub enum BadPem {
     /// It is PEM, but holds no certificate.
     #[error("it holds no certificate")]
     Empty,
-    /// It holds something that is called a certificate and is none.
+    /// One of its certificates is damaged or of an unknown kind.
     #[error("it holds a certificate that is damaged or of an unknown kind")]
     Unusable,
 }
@@ -41,7 +41,7 @@ pub enum BadPem {
 /// Reads the certificates of a PEM file.
 ///
 /// # Errors
-/// [`BadPem`] where there are none.
+/// [`BadPem`] where there are none, or one cannot be used.
 pub fn read_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadPem> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
@@ -61,11 +61,11 @@ pub fn read_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Bad
 /// The client's side of TLS: the public roots and the certificates of the user; TLS 1.3 and 1.2.
 pub(crate) struct Connector {
     inner: TlsConnector,
-    /// Whether a server has asked for a certificate of ours.
+    /// Whether a server has asked for a client certificate.
     asked: Arc<NoCertificate>,
 }
 
-/// Has no certificate to show, but knows that it was asked for one.
+/// Has no client certificate, and remembers that the server asked for one.
 #[derive(Debug, Default)]
 struct NoCertificate(AtomicBool);
 
@@ -76,7 +76,7 @@ impl ResolvesClientCert for NoCertificate {
     }
 
     fn has_certs(&self) -> bool {
-        // Else it would not be asked.
+        // Otherwise rustls would not ask.
         true
     }
 }
@@ -176,8 +176,8 @@ impl ServerCertVerifier for Verifier {
         let verified = self
             .webpki
             .verify_server_cert(end_entity, intermediates, name, ocsp, now);
-        // Who issued it, and what it calls itself, do not matter where it is the one given. That it
-        // is out of date does: webpki looks at that first.
+        // Its issuer and what it calls itself do not matter where it is the one given. That it
+        // is out of date does: webpki checks that first.
         let is_about_the_issuer = matches!(
             verified,
             Err(rustls::Error::InvalidCertificate(
@@ -225,8 +225,8 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// A signature of the handshake itself that cannot be verified. Keys that are too short end like
-/// this: the signature over the certificate is another matter.
+/// The signature of the handshake itself cannot be verified, as with keys that are too short. The
+/// signature over the certificate is checked separately.
 #[derive(Debug, thiserror::Error)]
 #[error("the signature of the handshake cannot be verified with the certificate's key")]
 struct HandshakeSignature;
@@ -351,7 +351,7 @@ fn certificate(why: &CertificateError) -> (ErrorCode, Cow<'static, str>) {
     }
 }
 
-/// Whether the algorithms of a certificate are what is wrong with it.
+/// Whether the certificate's algorithms are too weak.
 #[expect(deprecated, reason = "it is still a variant that may come")]
 fn is_weak(error: &CertificateError) -> bool {
     match error {

@@ -1,4 +1,4 @@
-//! `http` and `https` addresses, reduced to what is needed of them.
+//! `http` and `https` URLs: scheme, host, port, path.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use hyper::Uri;
 
 use crate::address::Address;
 
-/// An `http://` or `https://` address.
+/// An `http://` or `https://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// Whether it is `https`.
@@ -18,9 +18,9 @@ pub struct Url {
     pub path: String,
 }
 
-/// Why a text is no such address.
+/// Why a text is not such a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is not an http:// or https:// address")]
+#[error("'{text}' is not an http:// or https:// URL")]
 pub struct BadUrl {
     text: String,
 }
@@ -32,11 +32,11 @@ impl Url {
         self.https == other.https && self.address == other.address
     }
 
-    /// Where a `Location` header leads to, seen from here: a whole address, one without the scheme
+    /// Where a `Location` header leads to from this page: a whole URL, one without the scheme
     /// (`//host/path`), a path from the root, or one relative to this page (RFC 3986 §5.2).
     ///
     /// # Errors
-    /// [`BadUrl`] where it leads to something that is not HTTP.
+    /// [`BadUrl`] where that is not an HTTP URL.
     pub fn join(&self, location: &str) -> Result<Self, BadUrl> {
         let location = location.trim();
         let scheme = if self.https { "https" } else { "http" };

@@ -80,7 +80,7 @@ pub enum LoginError {
         scheme: String,
     },
     /// A referral to a server that was asked before.
-    #[error("the server refers to {to}, which referred here before")]
+    #[error("the server refers to {to}, which was asked before")]
     ReferralLoop {
         /// That address.
         to: Address,

@@ -1,4 +1,4 @@
-//! A door for the fuzz targets to what has no name outside. Nothing else goes through it.
+//! Public for the fuzz targets only.
 
 use super::gateway::SessionHeader;
 

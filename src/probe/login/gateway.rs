@@ -96,7 +96,7 @@ impl<'a> Gateway<'a> {
         })
     }
 
-    /// The ends of the HTTP connection, where one stands.
+    /// The ends of the HTTP connection, where there is one.
     pub(super) fn ends(&self) -> Option<Ends> {
         self.line
             .as_ref()?
@@ -120,7 +120,7 @@ impl<'a> Gateway<'a> {
                 if self.closed {
                     return Ok(Bytes::new());
                 }
-                // Not a part of the request: what is to be sent meanwhile need not wait for it.
+                // Outside the request, so that a write need not wait for it.
                 tokio::time::sleep(self.pause).await;
                 self.begin(Ask::Poll);
                 self.pause = (self.pause * 2).min(POLL);

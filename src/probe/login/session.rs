@@ -84,7 +84,7 @@ impl Wire<'_> {
     }
 }
 
-/// What the login has reached that somebody else has to act on.
+/// What the login has reached that its caller has to act on.
 pub(super) enum Reached {
     /// The server requires a ticket for this policy.
     Policy(String),
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
             // Referred after the ticket: all begins again.
             return self.advance().await;
         }
-        // What comes now may hold commands nobody has listed, with payloads.
+        // From here on the server may send unlisted commands with payloads.
         self.decoder.resynchronise();
         self.log.note(Event::SignedIn);
         let _step = self.begin(Stage::Profile, "the profile from");

@@ -266,7 +266,7 @@ fn judge(
         let text = refusal
             .text
             .map(|text| {
-                // Hidden before it is cut: half of a secret would stand there.
+                // Hidden before it is cut, which could leave half of a secret.
                 let text: String = secret::redact(&text).chars().take(MAX_TEXT).collect();
                 format!(": {text}")
             })

@@ -42,7 +42,7 @@ pub(super) async fn connect(
     }
 }
 
-/// Connects to `to`, which the proxy is told as `target`.
+/// Connects to `to`; `target` is the address that the proxy gets.
 async fn connect_to(
     dialer: &Dialer<'_>,
     settings: &ProxySettings,
