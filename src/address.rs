@@ -1,7 +1,7 @@
 //! `host:port` in all the ways people write it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The port of notification and dispatch servers.
 pub const MSNP_PORT: u16 = 1863;
@@ -83,6 +83,21 @@ impl Address {
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(at: SocketAddr) -> Self {
+        Self {
+            host: at.ip().to_string(),
+            port: at.port(),
+        }
+    }
+}
+
+impl serde::Serialize for Address {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

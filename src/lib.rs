@@ -32,6 +32,7 @@
 //! - [`cli`]: one file a command.
 //! - [`failure`]: what went wrong and where, with stable codes. [`exit`]: the table of exit codes.
 //!   [`address`]: `host:port`. [`secret`]: values that cannot be printed.
+//!   `networks`: the presets.
 //!
 //! Modules named `fuzz` are public for the fuzz targets only; nothing else uses them.
 
@@ -41,6 +42,7 @@ pub mod conntype;
 pub mod exit;
 pub mod failure;
 pub mod msnp;
+mod networks;
 pub mod probe;
 pub mod report;
 pub mod run_log;
@@ -53,8 +55,9 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Each room, and the rooms it may import from.
-    const ROOMS: [(&str, &[&str]); 12] = [
+    const ROOMS: [(&str, &[&str]); 13] = [
         ("address", &[]),
+        ("networks", &[]),
         ("secret", &[]),
         ("conntype", &["address"]),
         ("msnp", &["address", "secret"]),
@@ -83,7 +86,7 @@ mod tests {
         (
             "report",
             &[
-                "address", "conntype", "exit", "failure", "run_log", "secret",
+                "address", "conntype", "exit", "failure", "msnp", "networks", "run_log", "secret",
             ],
         ),
         (
@@ -94,6 +97,7 @@ mod tests {
                 "exit",
                 "failure",
                 "msnp",
+                "networks",
                 "probe",
                 "report",
                 "run_log",

@@ -1,4 +1,4 @@
-//! What happened during a login, in order: kept outside the work, so that a deadline or a signal
+//! What happened during a run, in order: kept outside the work, so that a deadline or a signal
 //! that ends the work cannot take it away.
 
 use std::fmt;
@@ -62,6 +62,8 @@ impl Purpose {
 /// One event.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// A login to this server begins; what follows belongs to it.
+    LoginBegan(Address),
     /// A step begins. Steps of one connection do not overlap.
     Began {
         /// The connection it belongs to.
@@ -85,7 +87,7 @@ pub enum Event {
         proxy: Option<Proxy>,
     },
     /// The HTTP gateway in use, by its address or, behind a proxy, its name.
-    Gateway(String),
+    Gateway(Address),
     /// The gateway is told the host alone: the port of this server is not sent.
     PortNotSent(Address),
     /// A server referred to this one.
@@ -112,7 +114,7 @@ pub struct Entry {
     pub event: Event,
 }
 
-/// The log of one login.
+/// The log of one run, which has one login or several.
 pub struct RunLog {
     started: Instant,
     progress: Option<Progress>,

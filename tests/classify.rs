@@ -29,21 +29,19 @@ fn every_scenario_gets_its_label() {
     for case in &scenarios.case {
         let verdict = classify(&Observation {
             local: case.local,
-            client_ip: case.client_ip.clone(),
-            client_port: case.client_port.clone(),
             order: case.order.parse().unwrap(),
             path: case.path.parse().unwrap(),
-            proxy: None,
-            peer: None,
+            ..Observation::new(
+                case.local,
+                case.client_ip.as_deref(),
+                case.client_port.as_deref(),
+            )
         });
-        let got = (
-            verdict.comparison.ip.as_str(),
-            verdict.comparison.port.as_str(),
-            verdict.label.as_str(),
-        );
-        let want = (case.ip.as_str(), case.port.as_str(), case.label.as_str());
+        let (ip, port) = (verdict.comparison.ip, verdict.comparison.port);
+        let got = serde_json::json!([ip, port, verdict.label]);
+        let want = serde_json::json!([case.ip, case.port, case.label]);
         if got != want {
-            wrong.push(format!("{}: got {got:?}, want {want:?}", case.name));
+            wrong.push(format!("{}: got {got}, want {want}", case.name));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

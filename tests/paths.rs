@@ -209,7 +209,7 @@ fn a_second_server_settles_the_corner_cell() {
     assert_eq!(same["mapping"], "endpoint-independent");
     assert_eq!(same["alternatives"], json!([]));
     assert_eq!(
-        same["looks"][0]["local"], same["looks"][1]["local"],
+        same["observations"][0]["local"], same["observations"][1]["local"],
         "the very same local port"
     );
 
@@ -251,7 +251,10 @@ fn a_port_kept_toward_one_server_only_is_a_mapping_that_depends_on_it() {
     let second = second.address.to_string();
     let run = Run::of(served.tool().args(["--json", "--second-server", &second]));
     let json = run.json();
-    assert_eq!(json["looks"][0]["label"], "Direct-Connect", "{json:#}");
+    assert_eq!(
+        json["observations"][0]["label"], "Direct-Connect",
+        "{json:#}"
+    );
     assert_eq!(json["label"], "Port-Restrict-NAT", "{json:#}");
     assert_eq!(json["mapping"], "endpoint-dependent");
     assert_eq!(json["reason"]["code"], "port-kept-toward-one-server");
@@ -341,10 +344,13 @@ fn a_constant_nobody_has_listed_is_found_out() {
         "{json:#}"
     );
     assert_eq!(json["reason"]["code"], "observed-constant");
-    assert_eq!(json["looks"].as_array().map(Vec::len), Some(3));
+    assert_eq!(json["observations"].as_array().map(Vec::len), Some(3));
     assert_eq!(codes(&json, "warnings"), ["signed-out-elsewhere"]);
 
     let honest = Run::of(served.tool().args(["--json", "--repeat", "3"])).json();
     assert_eq!(honest["label"], "Direct-Connect");
-    assert_ne!(honest["looks"][0]["local"], honest["looks"][1]["local"]);
+    assert_ne!(
+        honest["observations"][0]["local"],
+        honest["observations"][1]["local"]
+    );
 }

@@ -163,7 +163,7 @@ fn a_report_says_the_label_once_and_keeps_to_the_width() {
             let screen = run(columns, &["demo", "--path", "address-rewritten"], look);
             let lines = screen.lines();
             assert_eq!(lines[0], "IP-Restrict-NAT", "{look:?}:\n{}", screen.text);
-            assert_eq!(lines[1], "The way to the server");
+            assert_eq!(lines[1], "The path to the server");
             let times = screen.text.matches("IP-Restrict-NAT").count();
             assert_eq!(times, 1, "{look:?}:\n{}", screen.text);
             assert!(

@@ -1,4 +1,4 @@
-//! The main job: one login, one verdict, and more looks where they were asked for.
+//! The main job: one login, one verdict, and further observations where they were asked for.
 
 use std::net::SocketAddr;
 
@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::args::CheckArgs;
 use super::output::Output;
 use super::settings::{self, Settings};
-use super::{CommandError, networks, signals};
+use super::{CommandError, signals};
 use crate::address::Address;
-use crate::conntype::{Destination, Verdict, Warning, classify, settle};
+use crate::conntype::{Destination, Missing, Observation, Verdict, Warning, classify, settle};
 use crate::exit::Exit;
-use crate::probe::login::{Observed, Passport, Plan, observe};
-use crate::report::{Context, Look, Report, context, print};
+use crate::probe::login::{Passport, Plan, observe};
+use crate::report::{Context, ObservationReport, Report, context, last_login, networks, print};
 use crate::run_log::RunLog;
 use crate::transport::{Bind, Route};
 
@@ -24,10 +24,9 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
         .as_deref()
         .is_some_and(|name| name.eq_ignore_ascii_case("list"))
     {
-        let text = if output.json {
-            networks::json()
-        } else {
-            networks::list()
+        let text = match output.json {
+            true => networks::json(),
+            false => networks::text(print::width_of(&std::io::stdout())),
         };
         print::result(&text).map_err(CommandError::Output)?;
         return Ok(Exit::Done);
@@ -44,13 +43,7 @@ fn log_in(args: CheckArgs, output: &Output, runtime: &Runtime) -> Result<Exit, C
     let log = RunLog::new(output.progress());
     let work = report(&settings, &log, output);
     // What is waited for is known only while the work is there to wait for it.
-    let interrupted = |class| {
-        let context = Context {
-            expected: output.expected.clone(),
-            ..context(&log, &settings.plan.server)
-        };
-        Report::of_failure(&log.interrupted(class), context)
-    };
+    let interrupted = |class| Report::of_failure(&log.interrupted(class), known(&log, output));
     let report = signals::until_signal_or(runtime, work, interrupted);
     Ok(output.finish(&report))
 }
@@ -64,162 +57,110 @@ pub(super) fn runtime() -> Result<Runtime, CommandError> {
         .map_err(CommandError::Other)
 }
 
-/// Carries the settings out and says what came of it.
+/// Carries the settings out and reports the result.
 pub(super) async fn report(settings: &Settings, log: &RunLog, output: &Output) -> Report {
     let plan = &settings.plan;
     let until = Instant::now() + plan.timeout;
-    let seen = observe(plan, log, until).await;
-    let known = || Context {
-        expected: output.expected.clone(),
-        ..context(log, &plan.server)
+    let first = match observe(plan, log, until).await {
+        Ok(first) => first,
+        Err(failure) => return Report::of_failure(&failure, known(log, output)),
     };
-    let first = match seen {
-        Ok(seen) => seen,
-        Err(failure) => return Report::of_failure(&failure, known()),
-    };
-    let seen = &first.observation;
-    let mut looks = Looks {
-        verdict: classify(seen),
-        seen: Vec::new(),
-        credentials: Credentials::default(),
+    let mut run = Run {
+        log,
         until,
+        first: &first.observation,
+        verdict: classify(&first.observation),
+        observations: Vec::new(),
     };
-    looks.note(&plan.server, looks.verdict.clone());
+    run.note(&plan.server, run.first, &run.verdict.clone());
     if let Some((server, passport)) = &settings.second {
-        looks
-            .look_elsewhere(plan, &first, server, passport, output)
-            .await;
+        let plan = toward(plan, first.observation.local, server, passport);
+        if run.observe(&plan).await == Some(Destination::Same) {
+            run.missing(Missing::SameServer);
+        }
     }
+    // A dispatch server may refer to another notification server each time.
     for _ in 1..settings.repeat {
         if Instant::now() >= until {
-            looks.missed("the time is up; --timeout allows more time".to_owned());
+            run.missing(Missing::OutOfTime);
             break;
         }
-        looks.look_again(plan, &first, output).await;
+        run.observe(plan).await;
     }
-    let mut context = known();
-    looks.credentials.merge_into(&mut context);
-    if looks.seen.len() > 1 {
-        context.looks = looks.seen;
-    }
-    Report::of_verdict(&looks.verdict, seen, context)
+    let context = Context {
+        observations: run.observations,
+        ..known(log, output)
+    };
+    Report::of_verdict(&run.verdict, &first.observation, context)
 }
 
-/// What several looks came to so far.
-struct Looks {
-    verdict: Verdict,
-    seen: Vec<Look>,
-    credentials: Credentials,
-    until: Instant,
-}
-
-/// Where the credentials of further logins went.
-#[derive(Default)]
-struct Credentials {
-    sent_to: Vec<String>,
-    warnings: Vec<Warning>,
-}
-
-impl Credentials {
-    fn note(&mut self, log: &RunLog, server: &Address) {
-        let context = context(log, server);
-        self.sent_to.extend(context.credentials_to);
-        let elsewhere = |warning: &Warning| matches!(warning, Warning::CredentialsElsewhere(_));
-        self.warnings
-            .extend(context.warnings.into_iter().filter(elsewhere));
-    }
-
-    fn merge_into(&mut self, context: &mut Context) {
-        fn merge<T: PartialEq>(more: &mut Vec<T>, into: &mut Vec<T>) {
-            for one in more.drain(..) {
-                if !into.contains(&one) {
-                    into.push(one);
-                }
-            }
-        }
-        merge(&mut self.sent_to, &mut context.credentials_to);
-        merge(&mut self.warnings, &mut context.warnings);
+/// What is known of a run besides its verdict.
+fn known(log: &RunLog, output: &Output) -> Context {
+    Context {
+        started_at: Some(output.started_at),
+        expected: output.expected.clone(),
+        ..context(log)
     }
 }
 
-impl Looks {
-    /// A second server, toward which the very same local port is used.
-    async fn look_elsewhere(
-        &mut self,
-        plan: &Plan,
-        first: &Observed<'_>,
-        server: &Address,
-        passport: &Passport,
-        output: &Output,
-    ) {
-        let local = first.observation.local;
-        let named = vec![server.host.clone(), passport.url().address.host.clone()];
-        let plan = Plan {
-            credential_hosts: [plan.credential_hosts.clone(), named].concat(),
-            server: server.clone(),
-            passport: passport.clone(),
-            route: Route {
-                bind: Bind {
-                    ip: Some(local.ip()),
-                    port: local.port(),
-                    share: true,
-                },
-                ..plan.route.clone()
+/// The plan of a second login, from the same local end toward another server.
+fn toward(plan: &Plan, local: SocketAddr, server: &Address, passport: &Passport) -> Plan {
+    let named = vec![server.host.clone(), passport.url().address.host.clone()];
+    Plan {
+        credential_hosts: [plan.credential_hosts.clone(), named].concat(),
+        server: server.clone(),
+        passport: passport.clone(),
+        route: Route {
+            bind: Bind {
+                ip: Some(local.ip()),
+                port: local.port(),
+                share: true,
             },
-            ..plan.clone()
-        };
-        let log = RunLog::new(output.progress());
-        let seen = observe(&plan, &log, self.until).await;
-        self.credentials.note(&log, server);
-        let second = match seen {
-            Ok(seen) => seen.observation,
-            Err(failure) => return self.missed(failure.to_string()),
-        };
-        let verdict = classify(&second);
-        self.note(server, verdict.clone());
-        match destination(first.observation.peer, second.peer) {
-            Destination::Same => self.missed(format!(
-                "{server} is the same server, seen from the same port"
-            )),
-            destination => self.settle(&verdict, destination),
-        }
-    }
-
-    /// The same server, from a port of the system's choice. A dispatch server may refer to another
-    /// notification server each time.
-    async fn look_again(&mut self, plan: &Plan, first: &Observed<'_>, output: &Output) {
-        let log = RunLog::new(output.progress());
-        let seen = observe(plan, &log, self.until).await;
-        self.credentials.note(&log, &plan.server);
-        match seen {
-            Ok(seen) => {
-                let verdict = classify(&seen.observation);
-                self.note(&plan.server, verdict.clone());
-                let destination = destination(first.observation.peer, seen.observation.peer);
-                self.settle(&verdict, destination);
-            }
-            Err(failure) => self.missed(failure.to_string()),
-        }
-    }
-
-    fn settle(&mut self, second: &Verdict, destination: Destination) {
-        self.verdict = settle(self.verdict.clone(), second, destination);
-    }
-
-    fn missed(&mut self, why: String) {
-        self.verdict.warnings.push(Warning::LookFailed(why));
-    }
-
-    fn note(&mut self, server: &Address, verdict: Verdict) {
-        self.seen.push(Look::of(server, &verdict));
+            ..plan.route.clone()
+        },
+        ..plan.clone()
     }
 }
 
-/// Where a further login went, compared with the first.
-fn destination(first: Option<SocketAddr>, second: Option<SocketAddr>) -> Destination {
-    match (first, second) {
-        (Some(a), Some(b)) if a == b => Destination::Same,
-        (Some(a), Some(b)) if a.ip() == b.ip() => Destination::OtherPort,
-        _ => Destination::OtherAddress,
+/// A run whose first login gave an observation.
+struct Run<'a> {
+    log: &'a RunLog,
+    until: Instant,
+    first: &'a Observation,
+    verdict: Verdict,
+    observations: Vec<ObservationReport>,
+}
+
+impl Run<'_> {
+    /// Logs in once more and settles the verdict with what is observed. Where the login went,
+    /// compared with the first; `None` where it failed.
+    async fn observe(&mut self, plan: &Plan) -> Option<Destination> {
+        let further = match observe(plan, self.log, self.until).await {
+            Ok(further) => further.observation,
+            Err(failure) => {
+                let failed = ObservationReport::failed(&failure, &last_login(self.log));
+                self.observations.extend(failed);
+                self.missing(Missing::LoginFailed);
+                return None;
+            }
+        };
+        let verdict = classify(&further);
+        self.note(&plan.server, &further, &verdict);
+        let destination = Destination::of(self.first.peer, further.peer);
+        let is_same_flow =
+            destination == Destination::Same && self.first.local.port() == further.local.port();
+        if !is_same_flow {
+            self.verdict = settle(self.verdict.clone(), &verdict, destination);
+        }
+        Some(destination)
+    }
+
+    fn missing(&mut self, why: Missing) {
+        self.verdict.warn(Warning::ObservationMissing(why));
+    }
+
+    fn note(&mut self, server: &Address, seen: &Observation, verdict: &Verdict) {
+        let observation = ObservationReport::of(server, seen, verdict);
+        self.observations.push(observation);
     }
 }

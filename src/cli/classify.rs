@@ -50,10 +50,9 @@ pub(super) struct ClassifyArgs {
 
 pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandError> {
     let context = Context {
-        expected: output.expected.clone(),
         path: args.path,
         local: Some(args.local),
-        ..Context::default()
+        ..output.context()
     };
     let profile = match &args.profile {
         Some(path) => find_profile(&read(path)?),

@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use serde::Serialize;
 use tokio::sync::oneshot;
 
 use relay::{Relay, Rewrite};
@@ -16,13 +15,11 @@ use super::check;
 use super::output::Output;
 use super::settings::Settings;
 use super::signals;
-use crate::address::Address;
 use crate::conntype::{Label, PortOrder, Warning};
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Stage};
 use crate::probe::login::{Passport, Plan};
-use crate::report::text::wrap;
-use crate::report::{Report, SCHEMA_VERSION, print, remedy};
+use crate::report::{Report, demo, print, remedy};
 use crate::run_log::RunLog;
 use crate::secret::SecretString;
 use crate::server::{Config, PortField, Server};
@@ -108,19 +105,6 @@ fn parse_kind(word: &str) -> Result<Kind, String> {
         })
 }
 
-/// The whole demo as one JSON document.
-#[derive(Serialize)]
-struct Document<'a> {
-    schema_version: u32,
-    paths: Vec<Row<'a>>,
-}
-
-#[derive(Serialize)]
-struct Row<'a> {
-    path: &'static str,
-    report: &'a Report,
-}
-
 pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError> {
     let runtime = check::runtime()?;
     let show = |kind| {
@@ -133,20 +117,21 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
     }
     let mut rows = Vec::new();
     for kind in Kind::ALL {
-        rows.push((kind, show(kind)?));
+        let path = kind.as_str();
+        let report = show(kind)?;
+        rows.push(demo::Row { path, report });
     }
-    let as_it_must_be = rows
-        .iter()
-        .all(|(kind, report)| report.label == kind.label());
+    let labels = rows.iter().map(|row| row.report.label);
+    let is_right = labels.eq(Kind::ALL.map(Kind::label));
     let text = match output.json {
-        true => document(&rows)?,
-        false => table(&rows, print::width_of(&std::io::stdout())),
+        true => demo::json(&rows),
+        false => demo::table(&rows, print::width_of(&std::io::stdout())),
     };
     print::result(&text).map_err(CommandError::Output)?;
     let cut_off = rows
         .iter()
-        .any(|(_, report)| report.exit_code == Exit::Unreachable);
-    Ok(match (as_it_must_be, cut_off) {
+        .any(|row| row.report.exit_code == Exit::Unreachable);
+    Ok(match (is_right, cut_off) {
         (true, _) => Exit::Done,
         (false, true) => {
             let remedy = remedy(ErrorCode::NoLoopback, Stage::Connect);
@@ -171,7 +156,7 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
     let relay = match kind.rewrite() {
         Some(rewrite) => {
             let relay = Relay::bind(rewrite).await.context("start the relay")?;
-            config.advertise = Some(address(relay.address()));
+            config.advertise = Some(relay.address().into());
             Some(relay)
         }
         None => None,
@@ -189,12 +174,12 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
         .authority_pem()
         .ok_or_else(|| anyhow!("no authority was made"))?;
     let plan = Plan {
-        server: address(dispatch),
+        server: dispatch.into(),
         account: "demo@example.com".parse()?,
         password: SecretString::from("demo"),
         passport: Passport::Nexus(Url {
             https: true,
-            address: address(passport),
+            address: passport.into(),
             path: "/rdr/pprdr.asp".to_owned(),
         }),
         decodes_sign_in: true,
@@ -225,91 +210,11 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
     // Nobody else is signed in at a server that was made a moment ago.
     report
         .warnings
-        .retain(|warning| warning.code != Warning::SignedOutElsewhere.code());
+        .retain(|warning| *warning != Warning::SignedOutElsewhere);
     drop(stop);
     if let Some(relaying) = relaying {
         relaying.abort();
     }
     serving.abort();
     Ok(report)
-}
-
-fn address(at: SocketAddr) -> Address {
-    Address {
-        host: at.ip().to_string(),
-        port: at.port(),
-    }
-}
-
-fn document(rows: &[(Kind, Report)]) -> Result<String, CommandError> {
-    let document = Document {
-        schema_version: SCHEMA_VERSION,
-        paths: rows
-            .iter()
-            .map(|(kind, report)| Row {
-                path: kind.as_str(),
-                report,
-            })
-            .collect(),
-    };
-    serde_json::to_string_pretty(&document)
-        .map(|text| text + "\n")
-        .context("write the JSON document")
-        .map_err(CommandError::Other)
-}
-
-fn table(rows: &[(Kind, Report)], width: usize) -> String {
-    let head = ["path", "this host", "ClientIP", "ClientPort", "label"].map(str::to_owned);
-    let mut lines = vec![head];
-    lines.extend(rows.iter().map(|(kind, report)| {
-        let raw = |text: Option<&String>| text.map_or("-", String::as_str).to_owned();
-        let observed = report.observed.as_ref();
-        [
-            kind.as_str().to_owned(),
-            report
-                .local
-                .map_or_else(|| "-".to_owned(), |end| SocketAddr::from(end).to_string()),
-            raw(observed.and_then(|seen| seen.client_ip.raw.as_ref())),
-            raw(observed.and_then(|seen| seen.client_port.raw.as_ref())),
-            report.label.to_string(),
-        ]
-    }));
-    let widest = |column: usize| {
-        lines
-            .iter()
-            .map(|line| line[column].len())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; 5] = std::array::from_fn(widest);
-    let [a, b, c, d, _] = widths;
-    let is_narrow = widths.iter().sum::<usize>() + 4 * 2 > width;
-    let mut text: String = match is_narrow {
-        false => lines
-            .iter()
-            .map(|[path, local, ip, port, label]| {
-                format!("{path:a$}  {local:b$}  {ip:c$}  {port:>d$}  {label}\n")
-            })
-            .collect(),
-        // One value below the other.
-        true => lines[1..]
-            .iter()
-            .map(|[path, local, ip, port, label]| {
-                format!(
-                    "{path:a$}  {label}\n  this host   {local}\n  ClientIP    {ip}\n  ClientPort  {port}\n"
-                )
-            })
-            .collect(),
-    };
-    for (kind, report) in rows {
-        if let Some(error) = &report.error {
-            let line = format!("{}: {}; {}", kind.as_str(), error.message, error.remedy);
-            text.push('\n');
-            text.extend(wrap(&line, width).iter().map(|line| format!("{line}\n")));
-        }
-    }
-    text.push('\n');
-    let note = "ClientPort is printed as Microsoft's servers did, its two bytes exchanged.";
-    text.extend(wrap(note, width).iter().map(|line| format!("{line}\n")));
-    text
 }

@@ -6,7 +6,6 @@ mod classify;
 mod demo;
 mod environment;
 mod explain;
-mod networks;
 mod output;
 mod secret_input;
 mod serve;

@@ -1,6 +1,7 @@
 //! How a result gets out: the label or the document on stdout, the story on stderr.
 
 use std::io::IsTerminal;
+use std::time::SystemTime;
 
 use super::args::OutputArgs;
 use super::serve::ServeError;
@@ -13,6 +14,7 @@ use crate::run_log::Progress;
 /// What was asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
+    pub(super) started_at: SystemTime,
     pub(super) expected: Vec<Label>,
     pub(super) json: bool,
     pub(super) quiet: bool,
@@ -22,6 +24,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(args: &OutputArgs) -> Self {
         Self {
+            started_at: SystemTime::now(),
             expected: args.expect.clone(),
             json: args.json,
             quiet: args.quiet,
@@ -98,11 +101,16 @@ impl Output {
     /// The result of a run that a signal ended before there was anything to report.
     pub(super) fn interrupted(&self, signal: ErrorCode) -> Exit {
         let failure = Failure::new(Stage::Connect, signal, "interrupted before the login");
-        let context = Context {
+        self.finish(&Report::of_failure(&failure, self.context()))
+    }
+
+    /// What the report of every run begins with.
+    pub(super) fn context(&self) -> Context {
+        Context {
+            started_at: Some(self.started_at),
             expected: self.expected.clone(),
             ..Context::default()
-        };
-        self.finish(&Report::of_failure(&failure, context))
+        }
     }
 
     /// The result of a demo on a machine without loopback.

@@ -9,10 +9,10 @@ use tokio::runtime::Runtime;
 
 use super::args::CheckArgs;
 use super::environment::Origins;
-use super::networks::{self, Network};
 use super::{CommandError, secret_input};
 use crate::address::{Address, MSNP_PORT};
 use crate::msnp::Account;
+use crate::networks::{self, Network};
 use crate::probe::login::{Passport, Plan};
 use crate::transport::{Bind, Family, Proxies, ProxySettings, Route, Url, read_certificates};
 

@@ -1,64 +1,39 @@
-//! The verdict's parts: what was compared, the rule that spoke, what would change the answer.
+//! The verdict's parts: what was compared, the rule that applied, what the label leaves open.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{IpReading, Label, PortReading};
+use serde::Serialize;
 
-/// The outcome of one comparison; not knowing is one of the three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+use super::{Label, PortUnknown};
+use crate::address::Address;
+
+/// The outcome of one comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Sameness {
     /// Both values are known and equal.
     Same,
     /// Both values are known and differ.
     Different,
-    /// At least one value is unknown, or comparing them would mean nothing.
+    /// At least one value is unknown, or the two are not comparable.
     Unknown,
 }
 
-impl Sameness {
-    /// The word for it in JSON and in the story.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Same => "same",
-            Self::Different => "different",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl fmt::Display for Sameness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Which reading of `ClientPort` made it equal to the local port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The reading of `ClientPort` that equals the local port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OrderMatch {
     /// Only the plain reading.
     Plain,
     /// Only the swapped reading.
     Swapped,
-    /// The port's two bytes are equal, so both readings are one.
+    /// Both readings: the port's two bytes are equal.
     Either,
 }
 
-impl OrderMatch {
-    /// The word for it in JSON and in the story.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Swapped => "swapped",
-            Self::Either => "either",
-        }
-    }
-}
-
-/// How a NAT maps our port toward different destinations (RFC 4787 §4.1, RFC 5382 §4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How a NAT maps one local port toward different destinations (RFC 4787 §4.1, RFC 5382 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mapping {
     /// The same outside port toward both destinations.
     EndpointIndependent,
@@ -66,74 +41,63 @@ pub enum Mapping {
     EndpointDependent,
 }
 
-impl Mapping {
-    /// The word for it in JSON and in the story.
+/// The destination of a further login, compared with the first one's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// The same address and port.
+    Same,
+    /// Another port of the same address.
+    OtherPort,
+    /// Another address.
+    OtherAddress,
+}
+
+impl Destination {
+    /// Where a further login went, from the remote ends of the first and of the further one.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EndpointIndependent => "endpoint-independent",
-            Self::EndpointDependent => "endpoint-dependent",
+    pub fn of(first: Option<SocketAddr>, further: Option<SocketAddr>) -> Self {
+        match (first, further) {
+            (Some(a), Some(b)) if a == b => Self::Same,
+            (Some(a), Some(b)) if a.ip() == b.ip() => Self::OtherPort,
+            _ => Self::OtherAddress,
         }
     }
 }
 
-/// Where a second look went, seen from the first one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Destination {
-    /// To the same address and port.
-    Same,
-    /// To another port of the same address.
-    OtherPort,
-    /// To another address.
-    OtherAddress,
-}
-
 /// Whether the address the server sees is the proxy's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ProxyRelation {
     /// `ClientIP` is one of the proxy's addresses: it is the last hop before the server.
     LastHop,
-    /// `ClientIP` is none of the proxy's addresses: something further on rewrites again.
+    /// `ClientIP` is none of the proxy's addresses: something beyond it rewrites again.
     Beyond,
     /// The proxy's addresses or `ClientIP` are not known.
     Unknown,
 }
 
-impl ProxyRelation {
-    /// The word for it in JSON.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::LastHop => "last-hop",
-            Self::Beyond => "beyond",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// Both comparisons, with the values they were made of.
+/// Both comparisons, with the values compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
     /// The local end, normalised.
     pub local: SocketAddr,
-    /// What `ClientIP` came to.
-    pub client_ip: IpReading,
-    /// What `ClientPort` came to.
-    pub client_port: PortReading,
+    /// `ClientIP`, where it is an address.
+    pub client_ip: Option<IpAddr>,
+    /// `ClientPort`, where it is a port; its byte order is not decided here.
+    pub client_port: Option<u16>,
     /// The addresses compared.
     pub ip: Sameness,
     /// The ports compared.
     pub port: Sameness,
-    /// The reading that made the ports equal; `None` when they are not.
+    /// The reading that equals the local port; `None` where neither does.
     pub order_matched: Option<OrderMatch>,
-    /// The outside port where it is settled: the ports are the same, or the order was given, or
-    /// both readings are one.
+    /// The outside port where it is known: the ports are the same, or the order was given, or
+    /// both readings are equal.
     pub outside_port: Option<u16>,
 }
 
 impl Comparison {
-    /// Takes the outcomes back: the profile's values turned out to be no observation. The values
-    /// stay.
+    /// Discards the outcomes, not the values: the profile does not describe this connection.
     pub(super) const fn forget(&mut self) {
         self.ip = Sameness::Unknown;
         self.port = Sameness::Unknown;
@@ -164,35 +128,20 @@ pub enum Reason {
     ObservationsDisagree,
     /// The address differs, the port cannot be compared.
     AddressRewrittenPortUnknown(PortUnknown),
-    /// The address is ours, the port cannot be compared.
+    /// The address is the local one, the port cannot be compared.
     AddressOursPortUnknown(PortUnknown),
-    /// `ClientIP` is missing or no address.
+    /// `ClientIP` is missing or not an address.
     AddressUnknown,
     /// `ClientIP` is a loopback address, but the server is not on this host.
     LoopbackElsewhere,
-    /// The values are ones that a server is known to print for everybody.
+    /// A server is known to send these values to every client.
     KnownConstant,
-    /// Another login from another local port got the very same `ClientPort`.
+    /// Another login, from another local port, got the same `ClientPort`.
     ObservedConstant,
 }
 
-/// Why the ports could not be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PortUnknown {
-    /// The profile has no `ClientPort`.
-    Absent,
-    /// It is not a number.
-    Unreadable,
-    /// It is above 65535.
-    OutOfRange,
-    /// It is 0: the server was reached through an HTTP gateway.
-    Zero,
-    /// The local port belongs to the connection to a proxy or gateway.
-    OtherConnection,
-}
-
 impl Reason {
-    /// A stable word for programs.
+    /// The stable code in JSON.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -214,90 +163,22 @@ impl Reason {
     }
 }
 
-impl fmt::Display for PortUnknown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Absent => "the profile has no ClientPort",
-            Self::Unreadable => "ClientPort is not a number",
-            Self::OutOfRange => "ClientPort is above 65535",
-            Self::Zero => "ClientPort is 0, which an HTTP gateway reports",
-            Self::OtherConnection => {
-                "the local port belongs to the connection to the proxy or gateway"
-            }
-        })
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NothingRewritten => {
-                f.write_str("the server sees this computer's own address and port")
-            }
-            Self::AddressRewritten => {
-                f.write_str("the server sees another address but the same port")
-            }
-            Self::PortRewritten => f.write_str("the server sees our address but another port"),
-            Self::BothRewritten => f.write_str("the server sees another address and another port"),
-            Self::MappingDependsOnDestination => f.write_str(
-                "the server sees another address and another port, and a second server saw yet \
-                 another port from the same local port",
-            ),
-            Self::MappingIndependentOfDestination => f.write_str(
-                "the server sees another address and another port, but a second server saw the \
-                 same port from the same local port",
-            ),
-            Self::PortKeptTowardOne => f.write_str(
-                "from the same local port, one server sees that port and another server sees a \
-                 different one: the mapping depends on the destination",
-            ),
-            Self::ObservationsDisagree => f.write_str(
-                "two observations contradict each other, and the label is one that both allow",
-            ),
-            Self::AddressRewrittenPortUnknown(why) => {
-                write!(
-                    f,
-                    "the server sees another address, and the ports cannot be compared: {why}"
-                )
-            }
-            Self::AddressOursPortUnknown(why) => {
-                write!(
-                    f,
-                    "the server sees our address, but the ports cannot be compared: {why}"
-                )
-            }
-            Self::AddressUnknown => f.write_str("the profile has no ClientIP that is an address"),
-            Self::LoopbackElsewhere => f.write_str(
-                "ClientIP is a loopback address, which a server on another host sees only of a \
-                 proxy of its own: that proxy hides this connection",
-            ),
-            Self::KnownConstant => f.write_str(
-                "the profile holds values that a server is known to print for everybody",
-            ),
-            Self::ObservedConstant => f.write_str(
-                "ClientPort stayed the same while the local port changed: the server prints a \
-                 constant, not what it sees",
-            ),
-        }
-    }
-}
-
-/// Why a further observation left open what it was made for.
+/// Why a further observation leaves the label as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsettled {
-    /// One server sees this private address, our own: it is on this side of the NAT.
+    /// One server sees this private address, the local one: it is on this side of the NAT.
     NotTranslated(IpAddr),
     /// Only one of these two outside addresses is on the internet.
     OtherSide(IpAddr, IpAddr),
-    /// Both servers see the connection come from the internet, but from two addresses.
+    /// The servers see two different outside addresses, both on the internet.
     TwoOutsideAddresses(IpAddr, IpAddr),
-    /// The same outside port, but toward the same address.
+    /// The outside ports are the same, but both logins went to one address.
     SameAddress,
     /// One of the ports cannot be compared.
     PortUnknown,
-    /// The further observation by itself tells nothing; why.
+    /// The further observation alone is undetermined; why.
     Undetermined(Reason),
-    /// The other server is known to print constants.
+    /// The other server is known to send constants.
     KnownConstant,
 }
 
@@ -315,75 +196,49 @@ impl Unsettled {
     }
 }
 
-impl fmt::Display for Unsettled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotTranslated(ip) => write!(
-                f,
-                "one of the servers sees this computer's own private address {ip}: it is on this \
-                 side of the NAT, so the two observations cannot be compared"
-            ),
-            Self::OtherSide(first, second) => write!(
-                f,
-                "the servers see {first} and {second}, of which only one is a public address: one \
-                 server is inside a private network or behind a proxy of its own, so the two \
-                 observations cannot be compared"
-            ),
-            Self::TwoOutsideAddresses(first, second) => write!(
-                f,
-                "the servers see two outside addresses, {first} and {second}, as with an address \
-                 pool or two uplinks, so their ports cannot be compared"
-            ),
-            Self::SameAddress => f.write_str(
-                "the second server has the address of the first and sees the same port: toward \
-                 another address the NAT may use another port",
-            ),
-            Self::PortUnknown => f.write_str("one of the two observations has no port to compare"),
-            Self::Undetermined(reason) => {
-                write!(f, "another observation is not usable: {reason}")
-            }
-            Self::KnownConstant => f.write_str(
-                "another server sent values that it is known to print for everybody, so it adds \
-                 nothing",
-            ),
-        }
-    }
+/// Why an observation that was asked for is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The login failed.
+    LoginFailed,
+    /// The time was up before every login was made.
+    OutOfTime,
+    /// The second server is the first one, reached from the same local port.
+    SameServer,
 }
 
 /// Something worth knowing that does not change the label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// `ClientIP` is not globally routable while the server's address is: the connection came
-    /// back from a router, or a proxy stands in front of the server.
+    /// `ClientIP` is not globally routable while the server's address is: a router sent the
+    /// connection back (a hairpin), or a proxy is in front of the server.
     ClientIpNotGlobal(IpAddr),
     /// `ClientIP` is the server's own address, for the same two reasons.
     ClientIpIsServer(IpAddr),
     /// The ports differ and the byte order was not given: the outside port has two readings.
     OutsidePortAmbiguous(u16, u16),
-    /// Both byte orders make the ports equal, so the server's order stays unknown.
+    /// Both byte orders make the ports equal, so the server's order is not known.
     OrderUndecided,
     /// The label describes one TCP flow and says nothing about UDP.
     TcpFlowOnly,
-    /// The account may have been signed out where it was signed in.
+    /// The login may have signed the account out elsewhere.
     SignedOutElsewhere,
-    /// The account was signed in elsewhere while we looked.
-    SignedInElsewhere,
-    /// The server was named with this port, but an HTTP gateway is told only the host.
-    PortNotSent(String),
-    /// The account and the password went to this host, which neither the server is nor an option or
-    /// a preset names: a nexus or a redirect did.
-    CredentialsElsewhere(String),
-    /// Another look was asked for and could not be had; why.
-    LookFailed(String),
-    /// Another observation by itself has this label, and contradicts the first.
-    LooksDisagree(Label),
-    /// A further observation settled nothing; why.
+    /// An HTTP gateway gets the server's host only, not the port requested here.
+    PortNotSent(Address),
+    /// The account and the password went to this host. It is not the server, and no option or
+    /// preset names it: the nexus or a redirect did.
+    CredentialsElsewhere(Address),
+    /// An observation that was asked for is missing.
+    ObservationMissing(Missing),
+    /// Another observation alone has this label, and contradicts the first.
+    ObservationsDisagree(Label),
+    /// A further observation settles nothing; why.
     Unsettled(Unsettled),
 }
 
 impl Warning {
-    /// A stable word for programs.
+    /// The stable code in JSON.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -393,75 +248,16 @@ impl Warning {
             Self::OrderUndecided => "byte-order-undecided",
             Self::TcpFlowOnly => "tcp-flow-only",
             Self::SignedOutElsewhere => "signed-out-elsewhere",
-            Self::SignedInElsewhere => "signed-in-elsewhere",
             Self::PortNotSent(_) => "port-not-sent",
             Self::CredentialsElsewhere(_) => "credentials-elsewhere",
-            Self::LookFailed(_) => "look-failed",
-            Self::LooksDisagree(_) => "looks-disagree",
+            Self::ObservationMissing(_) => "look-failed",
+            Self::ObservationsDisagree(_) => "looks-disagree",
             Self::Unsettled(why) => why.code(),
         }
     }
 }
 
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClientIpNotGlobal(ip) => write!(
-                f,
-                "ClientIP {ip} is not an internet address although the server has one: the \
-                 connection came back from a router on this network (a hairpin), or a proxy \
-                 stands in front of the server; the label describes that"
-            ),
-            Self::ClientIpIsServer(ip) => write!(
-                f,
-                "ClientIP {ip} is the server's own address: the connection came back from a \
-                 router (a hairpin), or a proxy stands in front of the server; the label \
-                 describes that"
-            ),
-            Self::OutsidePortAmbiguous(plain, swapped) => write!(
-                f,
-                "the outside port is {plain} or, with its bytes exchanged, {swapped}; \
-                 --port-order settles it"
-            ),
-            Self::OrderUndecided => f.write_str(
-                "the port's two bytes are equal, so the server's byte order stays unknown",
-            ),
-            Self::TcpFlowOnly => f.write_str(
-                "the label describes this one TCP connection; UDP may be treated otherwise",
-            ),
-            Self::SignedOutElsewhere => f.write_str(
-                "this login signs the account out wherever else it was signed in; a test account \
-                 avoids that",
-            ),
-            Self::SignedInElsewhere => {
-                f.write_str("the account was signed in elsewhere while we looked (OUT OTH)")
-            }
-            Self::PortNotSent(server) => write!(
-                f,
-                "an HTTP gateway is told the host only: the port of {server} was not sent on"
-            ),
-            Self::CredentialsElsewhere(host) => write!(
-                f,
-                "the account and the password went to {host}, which is neither the server nor \
-                 named by an option: the nexus or a redirect named it"
-            ),
-            Self::LookFailed(why) => {
-                write!(
-                    f,
-                    "another look could not be had, so what it would settle stays open: {why}"
-                )
-            }
-            Self::LooksDisagree(label) => write!(
-                f,
-                "another observation, by itself, is {label}: connections from this computer are \
-                 not all treated alike"
-            ),
-            Self::Unsettled(why) => why.fmt(f),
-        }
-    }
-}
-
-/// The answer, with all that it rests on.
+/// The label and its evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The connection type.
@@ -474,8 +270,17 @@ pub struct Verdict {
     pub comparison: Comparison,
     /// Where `ClientIP` stands to the proxy; `None` on a path without one.
     pub proxy: Option<ProxyRelation>,
-    /// How the NAT maps toward two destinations; `None` where nobody looked or it cannot be told.
+    /// How the NAT maps toward two destinations; `None` where that is not known.
     pub mapping: Option<Mapping>,
-    /// What does not change the label but is worth knowing.
+    /// What is worth knowing but does not change the label.
     pub warnings: Vec<Warning>,
+}
+
+impl Verdict {
+    /// Adds a warning, once.
+    pub fn warn(&mut self, warning: Warning) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
 }

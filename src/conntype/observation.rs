@@ -1,12 +1,13 @@
-//! What was observed: the local end of the socket, and what the profile said of it.
+//! What was observed: the local end of the socket, and the profile's values.
 
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 
-/// The way the login took to the server.
+use crate::address::Address;
+
+/// The path of the login to the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PathKind {
-    /// A TCP connection of our own, all the way.
+    /// A TCP connection from this host to the server.
     #[default]
     Tcp,
     /// Through a SOCKS4 or SOCKS4a proxy.
@@ -29,7 +30,7 @@ impl PathKind {
         Self::HttpGateway,
     ];
 
-    /// The word for it on the command line and in JSON.
+    /// The name on the command line and in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -41,32 +42,18 @@ impl PathKind {
         }
     }
 
-    /// Whether our socket is the very flow that the server sees, NATs aside. Through a proxy or
-    /// a gateway it is not: the local port belongs to another connection.
+    /// Whether the server sees the connection of the local socket, NATs aside. Through a proxy or
+    /// a gateway it sees another one, so the local port has nothing to be compared with.
     #[must_use]
     pub const fn is_end_to_end(self) -> bool {
         matches!(self, Self::Tcp)
     }
 }
 
-impl FromStr for PathKind {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
-            .ok_or_else(|| {
-                let list = Self::ALL.map(Self::as_str).join(", ");
-                format!("invalid path '{word}' (expected one of {list})")
-            })
-    }
-}
-
-/// Which byte order of `ClientPort` is believed.
+/// How to read the byte order of `ClientPort`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PortOrder {
-    /// Either may match.
+    /// Both ways; either may match.
     #[default]
     Auto,
     /// The number is the port, as revival servers print it.
@@ -79,7 +66,7 @@ impl PortOrder {
     /// Every order.
     pub const ALL: [Self; 3] = [Self::Auto, Self::Plain, Self::Swapped];
 
-    /// The word for it on the command line and in JSON.
+    /// The name on the command line and in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -90,68 +77,103 @@ impl PortOrder {
     }
 }
 
-impl FromStr for PortOrder {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|order| order.as_str() == word)
-            .ok_or_else(|| format!("invalid port order '{word}' (expected auto, plain or swapped)"))
-    }
-}
-
 /// Exchanges the two bytes of a port: 1033 (0x0409) becomes 2308 (0x0904), and back.
 #[must_use]
 pub const fn swap_port(port: u16) -> u16 {
     port.swap_bytes()
 }
 
-/// IPv4 in its IPv6 clothes (`::ffff:a.b.c.d`) becomes plain IPv4; anything else stays.
+/// Turns an IPv4-mapped IPv6 address (`::ffff:a.b.c.d`) into IPv4; leaves any other as it is.
 #[must_use]
 pub const fn normalise(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
 
-/// What the `ClientIP` field came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IpReading {
+/// Why `ClientIP` gives no address to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IpUnknown {
     /// The profile has no such field.
     Absent,
-    /// The field holds no IP address that a client can have.
+    /// The field is not an IP address.
     Unreadable,
-    /// An address, normalised.
-    Ip(IpAddr),
+    /// The address is one that no TCP peer has: unspecified, broadcast or multicast.
+    NotAHost(IpAddr),
 }
 
-impl IpReading {
-    /// Reads the field's text; `None` is a field that is not there.
+/// Why there are no ports to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PortUnknown {
+    /// The profile has no `ClientPort`.
+    Absent,
+    /// It is not a number.
+    Unreadable,
+    /// It is above 65535.
+    OutOfRange,
+    /// It is 0: the server was reached through an HTTP gateway.
+    Zero,
+    /// The local port belongs to the connection to a proxy or gateway.
+    OtherConnection,
+}
+
+/// A field of the profile: its text, and the value read from it. Nothing reads the text again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field<T, E> {
+    /// The text in the profile; `None` where the field is missing.
+    pub raw: Option<String>,
+    /// The value, or why there is none.
+    pub value: Result<T, E>,
+}
+
+impl Field<IpAddr, IpUnknown> {
+    /// Reads `ClientIP`; `None` where the profile has none.
     ///
-    /// Brackets and a zone id go, v4-mapped IPv6 becomes IPv4. Addresses no TCP peer can have
-    /// (unspecified, broadcast, multicast) are unreadable.
+    /// Drops brackets and a zone id, and turns IPv4-mapped IPv6 into IPv4.
     #[must_use]
-    pub fn read(text: Option<&str>) -> Self {
-        let Some(text) = text else {
-            return Self::Absent;
+    pub fn client_ip(raw: Option<&str>) -> Self {
+        let read = |text: &str| {
+            let text = text.trim();
+            let bare = text
+                .strip_prefix('[')
+                .and_then(|rest| rest.strip_suffix(']'))
+                .unwrap_or(text);
+            let bare = bare.split_once('%').map_or(bare, |(ip, _zone)| ip);
+            match bare.parse().map(normalise) {
+                Ok(ip) if is_no_peer(ip) => Err(IpUnknown::NotAHost(ip)),
+                read => read.map_err(|_| IpUnknown::Unreadable),
+            }
         };
-        let text = text.trim();
-        let bare = text
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(text);
-        let bare = bare.split_once('%').map_or(bare, |(ip, _zone)| ip);
-        match bare.parse().map(normalise) {
-            Ok(ip) if !is_no_peer(ip) => Self::Ip(ip),
-            _ => Self::Unreadable,
+        Self {
+            value: raw.map_or(Err(IpUnknown::Absent), read),
+            raw: raw.map(str::to_owned),
         }
     }
+}
 
-    /// The address, if there is one.
+impl Field<u16, PortUnknown> {
+    /// Reads `ClientPort`; `None` where the profile has none. The value is 1 to 65535, its byte
+    /// order not yet decided.
+    ///
+    /// Accepts digits with blanks around them and dots after them: the sample in the protocol's
+    /// documentation ends in a dot (`516.`).
     #[must_use]
-    pub const fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Ip(ip) => Some(*ip),
-            _ => None,
+    pub fn client_port(raw: Option<&str>) -> Self {
+        let is_blank = |c: char| c.is_ascii_whitespace();
+        let read = |text: &str| {
+            let digits = text
+                .trim_start_matches(is_blank)
+                .trim_end_matches(|c| c == '.' || is_blank(c));
+            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(PortUnknown::Unreadable);
+            }
+            match digits.parse() {
+                Ok(0) => Err(PortUnknown::Zero),
+                // Digits only, so a number that does not fit is too large.
+                read => read.map_err(|_| PortUnknown::OutOfRange),
+            }
+        };
+        Self {
+            value: raw.map_or(Err(PortUnknown::Absent), read),
+            raw: raw.map(str::to_owned),
         }
     }
 }
@@ -160,86 +182,36 @@ fn is_no_peer(ip: IpAddr) -> bool {
     ip.is_unspecified() || ip.is_multicast() || matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
 }
 
-/// What the `ClientPort` field came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PortReading {
-    /// The profile has no such field.
-    Absent,
-    /// The field is not a number.
-    Unreadable,
-    /// The number is above 65535.
-    OutOfRange,
-    /// 0, the HTTP gateway's marker.
-    Zero,
-    /// A number from 1 to 65535, as it stands in the profile: its byte order is not yet decided.
-    Port(u16),
-}
-
-impl PortReading {
-    /// Reads the field's text; `None` is a field that is not there.
-    ///
-    /// Takes digits with blanks around them and dots behind them: the documentation's own sample
-    /// ends in a dot (`516.`). Anything else is no number.
-    #[must_use]
-    pub fn read(text: Option<&str>) -> Self {
-        let Some(text) = text else {
-            return Self::Absent;
-        };
-        let is_blank = |c: char| c.is_ascii_whitespace();
-        let digits = text
-            .trim_start_matches(is_blank)
-            .trim_end_matches(|c| c == '.' || is_blank(c));
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Self::Unreadable;
-        }
-        match digits.parse::<u16>() {
-            Ok(0) => Self::Zero,
-            Ok(port) => Self::Port(port),
-            // Only digits stand there, so what cannot be read is too large.
-            Err(_) => Self::OutOfRange,
-        }
-    }
-
-    /// The number in the profile, 1 to 65535, if there is one.
-    #[must_use]
-    pub const fn port(self) -> Option<u16> {
-        match self {
-            Self::Port(port) => Some(port),
-            _ => None,
-        }
-    }
-}
-
 /// Whether a connected socket can have this local end: a port, and a unicast address of a host.
 #[must_use]
 pub fn can_be_local(end: SocketAddr) -> bool {
     end.port() != 0 && !is_no_peer(normalise(end.ip()))
 }
 
-/// The proxy at which our own connection ends.
+/// The proxy that the local socket is connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
-    /// `host:port` as it was asked for, without user or password.
-    pub name: String,
-    /// Every address its name has; the one in use first.
+    /// Its name and port as requested.
+    pub name: Address,
+    /// The addresses of that name; the one in use first.
     pub addresses: Vec<IpAddr>,
-    /// SOCKS' BND.ADDR and BND.PORT: the proxy's own end toward the server, where it told one
-    /// that means something (not 0.0.0.0, not port 0).
+    /// SOCKS' BND.ADDR and BND.PORT: the proxy's own end toward the server, where it reports a
+    /// usable one (not 0.0.0.0, not port 0).
     pub bound: Option<SocketAddr>,
 }
 
-/// Everything the verdict is drawn from.
+/// Everything that the verdict is drawn from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// `getsockname` of the socket that carried the login, after it was connected.
     pub local: SocketAddr,
-    /// `ClientIP` as it stands in the profile.
-    pub client_ip: Option<String>,
-    /// `ClientPort` as it stands in the profile.
-    pub client_port: Option<String>,
-    /// The byte order that is believed.
+    /// `ClientIP` from the profile.
+    pub client_ip: Field<IpAddr, IpUnknown>,
+    /// `ClientPort` from the profile.
+    pub client_port: Field<u16, PortUnknown>,
+    /// How to read the byte order of `ClientPort`.
     pub order: PortOrder,
-    /// The way the login took.
+    /// The path of the login.
     pub path: PathKind,
     /// The proxy, where the path has one.
     pub proxy: Option<Proxy>,
@@ -248,13 +220,14 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// An observation on a plain TCP path with nothing known of the far end.
+    /// Reads the two fields of the profile. The path is plain TCP, and nothing is known of the far
+    /// end.
     #[must_use]
     pub fn new(local: SocketAddr, client_ip: Option<&str>, client_port: Option<&str>) -> Self {
         Self {
             local,
-            client_ip: client_ip.map(str::to_owned),
-            client_port: client_port.map(str::to_owned),
+            client_ip: Field::client_ip(client_ip),
+            client_port: Field::client_port(client_port),
             order: PortOrder::Auto,
             path: PathKind::Tcp,
             proxy: None,
@@ -282,50 +255,46 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_digits_with_blanks_around_and_dots_behind() {
-        assert_eq!(PortReading::read(None), PortReading::Absent);
-        assert_eq!(PortReading::read(Some("")), PortReading::Unreadable);
-        assert_eq!(PortReading::read(Some("x1")), PortReading::Unreadable);
-        assert_eq!(PortReading::read(Some("-1")), PortReading::Unreadable);
-        assert_eq!(PortReading::read(Some("+1")), PortReading::Unreadable);
-        assert_eq!(PortReading::read(Some(" 0")), PortReading::Zero);
-        assert_eq!(PortReading::read(Some("516.")), PortReading::Port(516));
-        assert_eq!(
-            PortReading::read(Some("\t18183 ")),
-            PortReading::Port(18183)
-        );
-        assert_eq!(PortReading::read(Some("65535")), PortReading::Port(65535));
-        assert_eq!(PortReading::read(Some("65536")), PortReading::OutOfRange);
-        assert_eq!(PortReading::read(Some("516. ")), PortReading::Port(516));
-        assert_eq!(PortReading::read(Some("0.")), PortReading::Zero);
-        for none in [
-            "٣", ".", ".516", "51,234", "51 234", "51.234", "1e3", "0x1234", "516;",
+    fn a_port_is_digits_with_blanks_around_and_dots_after() {
+        let read = |raw: &str| Field::client_port(Some(raw)).value;
+        assert_eq!(Field::client_port(None).value, Err(PortUnknown::Absent));
+        for (raw, value) in [
+            (" 0", Err(PortUnknown::Zero)),
+            ("0.", Err(PortUnknown::Zero)),
+            ("516.", Ok(516)),
+            ("516. ", Ok(516)),
+            ("\t18183 ", Ok(18183)),
+            ("65535", Ok(65535)),
+            ("65536", Err(PortUnknown::OutOfRange)),
         ] {
-            assert_eq!(
-                PortReading::read(Some(none)),
-                PortReading::Unreadable,
-                "{none}"
-            );
+            assert_eq!(read(raw), value, "{raw}");
+        }
+        for raw in [
+            "", "x1", "-1", "+1", "٣", ".", ".516", "51,234", "51 234", "51.234", "1e3", "0x1234",
+            "516;",
+        ] {
+            assert_eq!(read(raw), Err(PortUnknown::Unreadable), "{raw}");
         }
     }
 
     #[test]
-    fn an_address_loses_brackets_zone_and_v4_mapping() {
-        let ip = |text: &str| IpReading::read(Some(text)).ip().map(|ip| ip.to_string());
-        assert_eq!(ip(" 203.0.113.7 ").as_deref(), Some("203.0.113.7"));
-        assert_eq!(ip("::ffff:203.0.113.7").as_deref(), Some("203.0.113.7"));
-        assert_eq!(ip("[2001:DB8::5]").as_deref(), Some("2001:db8::5"));
-        assert_eq!(ip("fe80::1%eth0").as_deref(), Some("fe80::1"));
-        for none in [
-            "",
-            "host",
-            "203.0.113",
-            "0.0.0.0",
-            "::",
-            "255.255.255.255",
-            "224.0.0.1",
+    fn an_address_is_read_without_brackets_zone_and_v4_mapping() {
+        let read = |raw: &str| Field::client_ip(Some(raw)).value;
+        assert_eq!(Field::client_ip(None).value, Err(IpUnknown::Absent));
+        for (raw, ip) in [
+            (" 203.0.113.7 ", "203.0.113.7"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("[2001:DB8::5]", "2001:db8::5"),
+            ("fe80::1%eth0", "fe80::1"),
         ] {
-            assert_eq!(ip(none), None, "{none}");
+            assert_eq!(read(raw), Ok(ip.parse().unwrap()), "{raw}");
+        }
+        for raw in ["", "host", "203.0.113"] {
+            assert_eq!(read(raw), Err(IpUnknown::Unreadable), "{raw}");
+        }
+        for raw in ["0.0.0.0", "::", "255.255.255.255", "224.0.0.1"] {
+            let ip = raw.parse().unwrap();
+            assert_eq!(read(raw), Err(IpUnknown::NotAHost(ip)), "{raw}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an address's range tells about where it can be reached.
+//! Where an address can be reached, by its range.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,16 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// registries).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Range {
-    /// One host alone.
+    /// This host only.
     Loopback,
     /// A private network (RFC 1918, RFC 4193) or a single link.
     Private,
     /// A provider's shared address (RFC 6598, carrier-grade NAT).
     Shared,
-    /// No unicast address, or one set aside for tests.
+    /// Not a unicast address, or reserved for tests.
     Special,
-    /// The internet. Documentation ranges are counted here, so that examples read like the real
-    /// thing.
+    /// The internet, documentation ranges included: examples then read like real addresses.
     Global,
 }
 
@@ -54,7 +53,7 @@ impl Range {
     }
 }
 
-/// Whether an address can be reached from the public internet, as far as its range tells.
+/// Whether an address's range is routed on the public internet.
 pub(super) fn is_global(ip: IpAddr) -> bool {
     Range::of(ip) == Range::Global
 }

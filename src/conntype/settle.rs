@@ -1,23 +1,23 @@
-//! Several observations: what a further one adds to a verdict, and what it takes away.
+//! Several observations: how a further one changes a verdict.
 
 use super::range::is_global;
 use super::{
-    Comparison, Destination, Label, Mapping, PortReading, Reason, Sameness, Unsettled, Verdict,
-    Warning, swap_port,
+    Comparison, Destination, Label, Mapping, Reason, Sameness, Unsettled, Verdict, Warning,
+    swap_port,
 };
 
-/// Adds a further observation, already classified by itself, to a verdict.
+/// Adds a further observation, classified on its own, to a verdict.
 ///
 /// - From the same local port toward another address it can settle `Symmetric-NAT` against
-///   `Unknown-NAT`, but only when it was translated as the first one was: both address and port
-///   differ in both, and the outside address is the same (RFC 4787 §4.1).
-/// - From another local port toward the same server it can show that the server prints a constant.
-/// - Where the two contradict each other, the label that remains is one that both allow.
+///   `Unknown-NAT`, but only if both observations were translated alike: address and port differ
+///   in both, and the outside address is the same (RFC 4787 §4.1).
+/// - From another local port toward the same server it can show that the server sends a constant.
+/// - Where the two contradict each other, the remaining label is one that both allow.
 ///
 /// Where nothing is settled, a [`Warning`] says why.
 #[must_use]
 pub fn settle(mut verdict: Verdict, second: &Verdict, destination: Destination) -> Verdict {
-    // Nothing to add to: the first observation told nothing, or its server prints constants.
+    // The first observation is undetermined, or its server sends constants.
     if !verdict.label.determined() {
         return verdict;
     }
@@ -28,15 +28,15 @@ pub fn settle(mut verdict: Verdict, second: &Verdict, destination: Destination) 
     if destination == Destination::Same && is_constant(a, b) {
         return undetermined(verdict, Reason::ObservedConstant);
     }
-    let (Some(ip_a), Some(ip_b)) = (a.client_ip.ip(), b.client_ip.ip()) else {
+    let (Some(ip_a), Some(ip_b)) = (a.client_ip, b.client_ip) else {
         return unsettled(verdict, Unsettled::Undetermined(second.reason));
     };
     if !second.label.determined() && (b.ip == Sameness::Unknown || a.port != Sameness::Unknown) {
         return unsettled(verdict, Unsettled::Undetermined(second.reason));
     }
     if a.ip != b.ip {
-        // A server on this side of the NAT takes another path; only a public address of our own
-        // that is rewritten for one of them is a contradiction.
+        // A server on this side of the NAT is reached by another path. Only a public local address
+        // that is rewritten for one of the two is a contradiction.
         if is_global(a.local.ip()) {
             return contradicted(verdict, second, Label::UnknownConnect);
         }
@@ -76,15 +76,15 @@ pub fn settle(mut verdict: Verdict, second: &Verdict, destination: Destination) 
     }
 }
 
-/// Whether a server gave two connections from different local ports the same `ClientPort`, though
-/// neither has it. No NAT does that while the first connection is open; a server that prints a
+/// Whether a server gave two connections from different local ports the same `ClientPort`, which is
+/// neither of them. No NAT does that while the first connection is open; a server that sends a
 /// constant always does.
 ///
-/// Behind a proxy or gateway the port belongs to another connection, which may well stay.
+/// Behind a proxy or gateway the port belongs to another connection, which may persist.
 fn is_constant(a: &Comparison, b: &Comparison) -> bool {
     let differ = |found: &Comparison| found.port == Sameness::Different;
     a.local.port() != b.local.port()
-        && matches!(a.client_port, PortReading::Port(_))
+        && a.client_port.is_some()
         && a.client_port == b.client_port
         && a.client_ip == b.client_ip
         && differ(a)
@@ -92,14 +92,14 @@ fn is_constant(a: &Comparison, b: &Comparison) -> bool {
 }
 
 /// The rule for two connections from one local port that are both translated to one outside
-/// address: the outside ports tell how the NAT maps.
+/// address: the outside ports show how the NAT maps.
 fn compare_mappings(mut verdict: Verdict, second: &Verdict, destination: Destination) -> Verdict {
     if verdict.comparison.ip != Sameness::Different {
         return verdict;
     }
     let is_same = same_outside_port(&verdict.comparison, &second.comparison);
     if is_same && destination != Destination::OtherAddress {
-        // Toward another port of one address; the mapping may still depend on the address.
+        // Another port of one address: the mapping may still depend on the address.
         return unsettled(verdict, Unsettled::SameAddress);
     }
     verdict.alternatives.clear();
@@ -115,11 +115,11 @@ fn compare_mappings(mut verdict: Verdict, second: &Verdict, destination: Destina
     verdict
 }
 
-/// Two servers may print two byte orders: what is the same in any reading is the same port.
+/// Two servers may use two byte orders: ports that are equal in any reading count as the same.
 fn same_outside_port(a: &Comparison, b: &Comparison) -> bool {
     match (a.outside_port, b.outside_port) {
         (Some(a), Some(b)) => a == b,
-        _ => match (a.client_port.port(), b.client_port.port()) {
+        _ => match (a.client_port, b.client_port) {
             (Some(a), Some(b)) => a == b || a == swap_port(b),
             _ => false,
         },
@@ -149,33 +149,28 @@ fn contradicted(verdict: Verdict, second: &Verdict, label: Label) -> Verdict {
     if !label.determined() {
         verdict
             .warnings
-            .retain(|told| *told != Warning::TcpFlowOnly);
+            .retain(|warning| *warning != Warning::TcpFlowOnly);
     }
     verdict
 }
 
-fn disagreed(verdict: Verdict, label: Label) -> Verdict {
-    warned(verdict, Warning::LooksDisagree(label))
-}
-
-fn unsettled(verdict: Verdict, why: Unsettled) -> Verdict {
-    warned(verdict, Warning::Unsettled(why))
-}
-
-fn warned(mut verdict: Verdict, warning: Warning) -> Verdict {
-    if !verdict.warnings.contains(&warning) {
-        verdict.warnings.push(warning);
-    }
+fn disagreed(mut verdict: Verdict, label: Label) -> Verdict {
+    verdict.warn(Warning::ObservationsDisagree(label));
     verdict
 }
 
-/// Takes the verdict back: what the profile says turned out to be no observation.
+fn unsettled(mut verdict: Verdict, why: Unsettled) -> Verdict {
+    verdict.warn(Warning::Unsettled(why));
+    verdict
+}
+
+/// Withdraws the verdict: the profile does not describe this connection.
 fn undetermined(mut verdict: Verdict, reason: Reason) -> Verdict {
     verdict.label = Label::UnknownConnect;
     verdict.alternatives.clear();
     verdict.reason = reason;
     verdict.mapping = None;
-    // What they warn about was drawn from the profile.
+    // All of them come from the profile.
     verdict.warnings.clear();
     verdict.comparison.forget();
     verdict

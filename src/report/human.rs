@@ -1,31 +1,32 @@
-//! The report for a person: the path, what was compared, the label and why, what it means and
-//! what to try.
+//! The report for a person: the path, the comparison, the label and why, what it means and what
+//! to try.
 //!
-//! Whatever came from the network passes [`text::wrap`](super::text::wrap) on its way to the
-//! page, so no terminal obeys it. The only escape sequences are our own colours.
+//! Text from the network passes [`text::wrap`](super::text::wrap) on its way to the page, so its
+//! control characters are escaped. The only escape sequences are the page's own colours.
 
-mod page;
 mod path;
 
-use std::net::SocketAddr;
-
+use super::hints;
+use super::meaning::Meaning;
+use super::page::{BAD, GOOD, HEADING, NOTE, ODD, Page, QUIET};
 use super::text::{clean, join, sentence};
-use super::{Compared, ErrorReport, Look, Observed, Report, Timing, advice};
-use crate::conntype::{Label, PortReading, swap_port};
+use super::words;
+use super::{
+    Compared, ErrorReport, ObservationReport, Observed, ObservedPort, Report, Timing, Why,
+};
+use crate::conntype::{Label, OrderMatch, PortOrder, PortUnknown, Sameness, Warning, swap_port};
 use crate::run_log::Purpose;
-use page::{BAD, GOOD, HEADING, NOTE, ODD, Page, QUIET};
 
 /// How the report is to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
-    /// Whether colours and bold letters may be used.
+    /// Whether to use colours and bold letters.
     pub colour: bool,
-    /// The columns there are. Lines get between 40 and 100 of them: shorter ones cannot hold
-    /// the addresses, longer ones are hard to read.
+    /// The columns there are.
     pub width: usize,
-    /// Whether to tell how long it took as well.
+    /// Whether to print timings.
     pub verbose: bool,
-    /// Whether the label stands on the same screen already.
+    /// Whether the label is on the same screen already.
     pub label_shown: bool,
 }
 
@@ -40,19 +41,22 @@ impl Default for Style {
     }
 }
 
-/// How many stages the timing names: the ones worth looking at.
+/// How many stages the timing names.
 const SLOWEST: usize = 3;
 
-/// The longest value of a profile's field that is shown whole.
+/// The longest value of a profile's field that is shown whole, in columns.
 const LONGEST_VALUE: usize = 60;
 
 /// The report as text, a newline at its end.
 #[must_use]
 pub fn render(report: &Report, style: Style) -> String {
-    let mut page = Page::new(style);
-    match &report.error {
-        Some(error) if report.observed.is_none() => failure(&mut page, report, error, style),
-        _ => verdict(&mut page, report, style),
+    let mut page = Page::new(style.width, style.colour);
+    match (&report.observed, &report.comparison, &report.error) {
+        (Some(observed), Some(compared), _) => {
+            verdict(&mut page, report, observed, compared, style);
+        }
+        (.., Some(error)) => failure(&mut page, report, error, style),
+        _ => {}
     }
     notes(&mut page, report, style);
     page.finish()
@@ -63,37 +67,42 @@ fn failure(page: &mut Page, report: &Report, error: &ErrorReport, style: Style) 
     let stage = format!("{}:", error.stage);
     let indent = stage.len().max(7) + 1;
     page.item(&stage, BAD, indent, &error.message);
-    page.item("remedy:", HEADING, indent, error.remedy);
+    page.item("remedy:", HEADING, indent, &error.remedy);
     page.blank();
     label(page, report.label, style, "What it means");
-    page.text(2, advice::meaning(report.label));
+    page.text(2, Meaning::of(report.label).connection);
 }
 
-fn verdict(page: &mut Page, report: &Report, style: Style) {
-    page.heading("The way to the server", HEADING);
+fn verdict(
+    page: &mut Page,
+    report: &Report,
+    observed: &Observed,
+    compared: &Compared,
+    style: Style,
+) {
+    page.heading("The path to the server", HEADING);
     path::draw(page, report);
-    if let (Some(observed), Some(compared)) = (&report.observed, &report.comparison) {
-        page.blank();
-        page.heading("What was compared", HEADING);
-        comparison(page, report, observed, compared);
-    }
-    if !report.looks.is_empty() {
+    page.blank();
+    page.heading("What was compared", HEADING);
+    comparison(page, report, observed, compared);
+    if report.observations.len() > 1 {
         page.blank();
         page.heading("Individual observations", HEADING);
-        for look in &report.looks {
-            page.item("  -", QUIET, 4, &one_look(look));
+        for observation in &report.observations {
+            page.item("  -", QUIET, 4, &one_observation(observation));
         }
     }
 
     page.blank();
     label(page, report.label, style, "Why");
-    page.text(2, &sentence(&report.reason.text));
+    if let Why::Rule(reason) = &report.reason {
+        page.text(2, &sentence(&words::reason(reason)));
+    }
     if !report.alternatives.is_empty() {
-        let others: Vec<_> = report.alternatives.iter().map(|l| l.as_str()).collect();
-        let others = join(&others, "or");
+        let others = join(&report.alternatives, "or");
         page.text(
             2,
-            &match report.looks.is_empty() {
+            &match report.is_single() {
                 true => format!(
                     "It may also be {others}: --second-server HOST asks another server from the \
                      same local port, which settles that."
@@ -103,150 +112,156 @@ fn verdict(page: &mut Page, report: &Report, style: Style) {
         );
     }
 
+    let meaning = Meaning::of_run(report);
     page.blank();
     page.heading("What it means", HEADING);
-    page.text(2, advice::meaning_here(report));
+    page.text(2, meaning.connection);
     page.blank();
-    page.item(
-        "  File transfer",
-        HEADING,
-        20,
-        advice::file_transfer_here(report),
-    );
-    page.item(
-        "  Voice and webcam",
-        HEADING,
-        20,
-        advice::voice_here(report),
-    );
+    page.item("  File transfer", HEADING, 20, meaning.file_transfer);
+    page.item("  Voice and webcam", HEADING, 20, meaning.voice);
 
     page.blank();
     page.heading("What to try", HEADING);
-    for line in advice::to_try(report) {
-        page.item("  -", QUIET, 4, &line);
+    for hint in hints::of_run(report) {
+        page.item("  -", QUIET, 4, &sentence(&hint.to_string()));
     }
 }
 
-/// The label as a heading, or another heading where the label stands on the screen already.
+/// The label as a heading, or another heading where the label is on the screen already.
 fn label(page: &mut Page, label: Label, style: Style, otherwise: &str) {
+    let look = match label {
+        Label::DirectConnect => GOOD.bold(),
+        Label::UnknownConnect => BAD,
+        _ => ODD.bold(),
+    };
     match style.label_shown {
-        true => page.heading(otherwise, look(label)),
-        false => page.heading(label.as_str(), look(label)),
+        true => page.heading(otherwise, look),
+        false => page.heading(label.as_str(), look),
     }
 }
 
-/// The two comparisons as a table, and what there is to say about the port's byte order.
+/// The two comparisons as a table, and a sentence on the port's byte order.
 fn comparison(page: &mut Page, report: &Report, observed: &Observed, compared: &Compared) {
-    let (ip, port) = (&observed.client_ip, &observed.client_port);
     let value = |read: Option<String>, raw: &Option<String>| match (read, raw) {
         (Some(read), _) => read,
         (None, Some(raw)) => format!("'{}'", clean(raw, LONGEST_VALUE)),
         (None, None) => "nothing".to_owned(),
     };
-    let zero = PortReading::read(port.raw.as_deref()) == PortReading::Zero;
-    let number = if zero { Some(0) } else { port.number };
-    let note = order_note(report, observed, compared);
-    let how = match (compared.port, compared.order_matched) {
-        ("same", Some("swapped")) => "same, bytes exchanged",
-        (word, _) => word,
+    let (ip, port) = (&observed.client_ip, &observed.client_port);
+    let number = match port.number {
+        Err(PortUnknown::Zero) => Some(0),
+        number => number.ok(),
+    };
+    let outcome = |sameness| match sameness {
+        Sameness::Same => ("same", GOOD),
+        Sameness::Different => ("different", ODD),
+        Sameness::Unknown => ("unknown", QUIET),
+    };
+    let local = |part: fn(&std::net::SocketAddr) -> String| {
+        report.local.as_ref().map(part).unwrap_or_default()
     };
     page.table(
-        ["here", "the server says"],
+        2,
+        ["", "here", "the server says"],
+        "",
         &[
-            [
-                "address".to_owned(),
-                report.local.map(|l| l.ip.to_string()).unwrap_or_default(),
-                value(ip.ip.map(|ip| ip.to_string()), &ip.raw),
-                compared.ip.to_owned(),
-            ],
-            [
-                "port".to_owned(),
-                report.local.map(|l| l.port.to_string()).unwrap_or_default(),
-                value(number.map(|port| port.to_string()), &port.raw),
-                how.to_owned(),
-            ],
+            (
+                [
+                    "address".to_owned(),
+                    local(|local| local.ip().to_string()),
+                    value(ip.ip.map(|ip| ip.to_string()), &ip.raw),
+                ],
+                outcome(compared.ip),
+            ),
+            (
+                [
+                    "port".to_owned(),
+                    local(|local| local.port().to_string()),
+                    value(number.map(|number| number.to_string()), &port.raw),
+                ],
+                match compared.order_matched {
+                    Some(OrderMatch::Swapped) => ("same, bytes exchanged", GOOD),
+                    _ => outcome(compared.port),
+                },
+            ),
         ],
-        |cell| match cell {
-            "different" => ODD,
-            "unknown" => QUIET,
-            _ => GOOD,
-        },
     );
-    if let Some(note) = note {
+    if let Some(note) = order_note(report, port, compared) {
         page.text(2, &note);
     }
 }
 
-/// What byte order the server's port was read in, where that is worth a sentence.
-fn order_note(report: &Report, observed: &Observed, compared: &Compared) -> Option<String> {
-    let number = observed.client_port.number?;
+/// The byte order in which the server's port was read, where that is worth a sentence.
+fn order_note(report: &Report, port: &ObservedPort, compared: &Compared) -> Option<String> {
+    let number = port.number.ok()?;
     let swapped = swap_port(number);
-    let local = report.local.map(|local| local.port)?;
-    Some(match (compared.port, compared.order_matched) {
-        ("same", Some("swapped")) => format!(
-            "{number} is {swapped} with its two bytes exchanged, as Microsoft's servers wrote it."
-        ),
-        ("same", Some("either")) if compared.order_asked == "auto" => format!(
-            "The two bytes of {number} are equal, so the order this server writes them in stays \
-             open."
-        ),
-        ("different", _) if number == swapped => return None,
-        ("different", _) => match compared.order_asked {
-            "plain" => format!("{number} was read as it stands, as --port-order plain says."),
-            "swapped" => format!(
-                "{number} was read as {swapped}, its two bytes exchanged, as --port-order swapped \
-                 says."
-            ),
-            _ => format!(
-                "{number} is either the port as it stands, or {swapped} with its two bytes \
-                 exchanged, as Microsoft's servers wrote it. Neither is {local}; --port-order \
-                 settles which one it is."
-            ),
-        },
-        _ => return None,
-    })
+    let local = report.local?.port();
+    match (compared.port, compared.order_matched, compared.order_asked) {
+        (_, Some(OrderMatch::Swapped), _) => Some(format!(
+            "{number} is {swapped} with its two bytes exchanged, as Microsoft's servers sent it."
+        )),
+        (_, Some(OrderMatch::Either), PortOrder::Auto) => Some(format!(
+            "The two bytes of {number} are equal, so this server's byte order is not known."
+        )),
+        (Sameness::Different, ..) if number == swapped => None,
+        (Sameness::Different, _, PortOrder::Plain) => {
+            Some(format!("{number} was read as it is (--port-order plain)."))
+        }
+        (Sameness::Different, _, PortOrder::Swapped) => Some(format!(
+            "{number} was read as {swapped}, its two bytes exchanged (--port-order swapped)."
+        )),
+        (Sameness::Different, _, PortOrder::Auto) => Some(format!(
+            "{number} is either the port as it is, or {swapped} with its two bytes exchanged, as \
+             Microsoft's servers sent it. Neither is {local}; --port-order sets the order."
+        )),
+        _ => None,
+    }
 }
 
-/// What one look of several saw.
-fn one_look(look: &Look) -> String {
-    let known = |text: Option<String>| text.unwrap_or_else(|| "nothing".to_owned());
-    format!(
-        "{} saw {} as {}, ClientPort {}: {}",
-        look.server,
-        SocketAddr::from(look.local),
-        known(look.client_ip.map(|ip| ip.to_string())),
-        known(look.client_port.map(|port| port.to_string())),
-        look.label,
-    )
+/// What one login observed, or why it failed.
+fn one_observation(one: &ObservationReport) -> String {
+    fn known<T: ToString>(value: Option<T>) -> String {
+        value.map_or_else(|| "nothing".to_owned(), |value| value.to_string())
+    }
+    match (&one.observed, &one.label, &one.error) {
+        (Some(observed), Some(label), _) => format!(
+            "{} saw {} as {}, ClientPort {}: {label}",
+            one.server,
+            known(one.local),
+            known(observed.client_ip.ip),
+            known(observed.client_port.number.ok()),
+        ),
+        (.., Some(error)) => format!("{} failed: {}", one.server, error.message),
+        _ => one.server.to_string(),
+    }
 }
 
-/// What is worth knowing besides: the warnings, but for those that the comparison has told
-/// already; whether it was what was expected; the time it took.
+/// What is worth knowing besides: the warnings, except those that the comparison has covered; the
+/// labels expected; the time it took.
 fn notes(page: &mut Page, report: &Report, style: Style) {
-    let told: &[&str] = match report.observed {
-        Some(_) => &["outside-port-ambiguous", "byte-order-undecided"],
-        None => &[],
+    let is_covered = |warning: &Warning| {
+        let is_order = matches!(
+            warning,
+            Warning::OutsidePortAmbiguous(..) | Warning::OrderUndecided
+        );
+        is_order && report.observed.is_some()
     };
     let mut notes = Vec::new();
-    for warning in &report.warnings {
-        // What is said on every run is no warning.
-        match warning.code {
-            code if told.contains(&code) => {}
-            "tcp-flow-only" => notes.push(("note:", NOTE, warning.text.clone())),
-            _ => notes.push(("warning:", ODD, warning.text.clone())),
-        }
+    for warning in report.warnings.iter().filter(|one| !is_covered(one)) {
+        let (lead, look) = match warning {
+            // It comes with every label.
+            Warning::TcpFlowOnly => ("note:", NOTE),
+            _ => ("warning:", ODD),
+        };
+        notes.push((lead, look, words::warning(warning)));
     }
     if let Some(expected) = &report.expected {
-        let labels: Vec<_> = expected.labels.iter().map(|label| label.as_str()).collect();
-        let labels = join(&labels, "or");
-        notes.push(match expected.met {
-            true => ("expected:", GOOD, format!("{labels}, and so it is")),
-            false => (
-                "expected:",
-                BAD,
-                format!("{labels}, but it is {}", report.label),
-            ),
-        });
+        let labels = join(&expected.labels, "or");
+        let (look, text) = match expected.met {
+            true => (GOOD, format!("{labels} (met)")),
+            false => (BAD, format!("{labels} (not met: {})", report.label)),
+        };
+        notes.push(("expected:", look, text));
     }
     if style.verbose && !report.timings_ms.is_empty() {
         notes.push(("time:", NOTE, timing(&report.timings_ms)));
@@ -254,44 +269,26 @@ fn notes(page: &mut Page, report: &Report, style: Style) {
     if !notes.is_empty() {
         page.blank();
     }
-    for (prefix, look, text) in notes {
-        page.led(prefix, look, 2, &text);
+    for (lead, look, text) in notes {
+        page.led(lead, look, 2, &text);
     }
 }
 
-/// The whole time and the longest stages.
+/// The total time and the longest stages.
 fn timing(timings: &[Timing]) -> String {
-    let total = timings
-        .iter()
-        .map(|timing| timing.start + timing.took)
-        .fold(0.0, f64::max);
+    let ends = timings.iter().map(|timing| timing.start + timing.took);
+    let total = ends.fold(0.0, f64::max);
     let mut slowest: Vec<_> = timings.iter().collect();
     slowest.sort_by(|a, b| b.took.total_cmp(&a.took));
     let slowest: Vec<_> = slowest
         .iter()
         .take(SLOWEST)
-        .map(|timing| {
-            let Timing {
-                connection,
-                stage,
-                took,
-                ..
-            } = timing;
-            match connection {
-                Purpose::Notification => format!("{stage} {took:.0} ms"),
-                other => format!("{other} {stage} {took:.0} ms"),
-            }
+        .map(|timing| match timing.connection {
+            Purpose::Notification => format!("{} {:.0} ms", timing.stage, timing.took),
+            other => format!("{other} {} {:.0} ms", timing.stage, timing.took),
         })
         .collect();
-    format!("{total:.0} ms in all; longest: {}", slowest.join(", "))
-}
-
-const fn look(label: Label) -> anstyle::Style {
-    match label {
-        Label::DirectConnect => GOOD.bold(),
-        Label::UnknownConnect => BAD,
-        _ => ODD.bold(),
-    }
+    format!("{total:.0} ms in total; longest: {}", slowest.join(", "))
 }
 
 #[cfg(test)]

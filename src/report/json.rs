@@ -1,40 +1,32 @@
-//! The report for programs: one JSON document.
+//! The JSON documents.
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::text::is_hidden;
-use super::{Report, SCHEMA_VERSION, remedy};
+use super::{Report, SCHEMA_VERSION};
 use crate::exit::Exit;
 
-/// The report as one JSON document, a newline at its end. The fields come in the order of the
-/// model.
-///
-/// Characters that a terminal would obey are escaped, which changes nothing for a program: they
-/// can stand nowhere but within strings.
+/// The report as a JSON document, its keys in the order of the model.
 #[must_use]
 pub fn render(report: &Report) -> String {
-    let text = serde_json::to_string_pretty(report).unwrap_or_else(|error| {
-        // No field of the model can fail; a document there must be even so.
-        json!({
-            "schema_version": SCHEMA_VERSION,
-            "label": report.label.as_str(),
-            "determined": report.determined,
-            "error": {
-                "stage": "bug",
-                "code": "bug",
-                "message": error.to_string(),
-                "remedy": remedy::BUG,
-            },
-            "exit_code": Exit::Bug.code(),
-        })
-        .to_string()
-    });
+    document(report)
+}
+
+/// A value as a JSON document, a newline at its end.
+///
+/// Hidden characters are escaped, which changes nothing for a program: they can be in strings
+/// only.
+pub(super) fn document(value: &impl Serialize) -> String {
+    // No value can fail. If one does, that is a bug, and there is a document nevertheless.
+    let text = serde_json::to_string_pretty(value)
+        .or_else(|_| serde_json::to_string_pretty(&Report::of_bug()))
+        .unwrap_or_default();
     let mut document = String::with_capacity(text.len() + 1);
-    let mut units = [0; 2];
     for c in text.chars() {
         if c != '\n' && is_hidden(c) {
-            for unit in c.encode_utf16(&mut units) {
-                document.push_str(&format!("\\u{unit:04x}"));
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                document += &format!("\\u{unit:04x}");
             }
         } else {
             document.push(c);
@@ -63,11 +55,13 @@ mod tests {
     use crate::report::human::tests::all;
 
     /// Every key of the document, and of the objects in it where they are there.
-    const KEYS: [(&str, &[&str]); 14] = [
+    const KEYS: [(&str, &[&str]); 17] = [
         (
             "",
             &[
                 "schema_version",
+                "tool",
+                "started_at",
                 "label",
                 "determined",
                 "alternatives",
@@ -80,7 +74,7 @@ mod tests {
                 "dialect",
                 "credentials_sent_to",
                 "path",
-                "looks",
+                "observations",
                 "timings_ms",
                 "expected",
                 "warnings",
@@ -88,6 +82,7 @@ mod tests {
                 "exit_code",
             ],
         ),
+        ("/tool", &["name", "version"]),
         ("/reason", &["code", "text"]),
         ("/local", &["ip", "port"]),
         ("/observed", &["client_ip", "client_port"]),
@@ -102,15 +97,23 @@ mod tests {
         ("/path/proxy", &["name", "addresses", "bound", "relation"]),
         ("/path/hops/0", &["role", "address", "rewrites"]),
         (
-            "/looks/0",
-            &["server", "local", "client_ip", "client_port", "label"],
+            "/observations/0",
+            &["server", "address", "local", "observed", "label", "error"],
         ),
-        ("/timings_ms/0", &["connection", "stage", "start", "took"]),
+        (
+            "/observations/1/observed/client_port",
+            &["raw", "number", "order", "port"],
+        ),
+        ("/observations/1/error", &["stage", "code", "message"]),
+        (
+            "/timings_ms/0",
+            &["observation", "connection", "stage", "start", "took"],
+        ),
         ("/error", &["stage", "code", "message", "remedy"]),
     ];
 
     #[test]
-    fn every_report_is_one_json_document_with_every_key_in_its_order() {
+    fn every_report_is_one_document_with_every_key_in_order() {
         for (name, report) in all() {
             let document = render(&report);
             assert!(document.ends_with("}\n"), "{name}");
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_unknown_is_false() {
+    fn no_unknown_value_is_false() {
         fn falsehoods(at: &str, value: &serde_json::Value, found: &mut Vec<String>) {
             match value {
                 serde_json::Value::Bool(false) => found.push(at.to_owned()),
@@ -163,7 +166,7 @@ mod tests {
             let mut found = Vec::new();
             let document = serde_json::from_str(&render(&report)).unwrap();
             falsehoods("", &document, &mut found);
-            // Both are known: that there is no label, and that it is not one of those expected.
+            // Both are known.
             found.retain(|at| at != "/determined" && at != "/expected/met");
             assert_eq!(found, Vec::<String>::new(), "{name}");
         }

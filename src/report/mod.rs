@@ -1,18 +1,26 @@
-//! The result and the story: one model, one file a format.
+//! Everything that is printed: one typed model of a run, one file a format.
+//!
+//! The model holds enums, addresses and numbers. Text arises in the renderers alone.
 
-pub mod advice;
+pub mod demo;
+pub mod explain;
+mod hints;
 pub mod human;
 pub mod json;
+mod meaning;
 mod model;
+pub mod networks;
+mod page;
 pub mod print;
 mod remedy;
 mod run;
-pub(crate) mod text;
-
-pub use remedy::remedy;
-pub use run::context;
+mod text;
+mod words;
 
 pub use model::{
-    Compared, Context, Endpoint, ErrorReport, Expected, Hop, Look, Observed, ObservedIp,
-    ObservedPort, PathReport, ProxyReport, Report, SCHEMA_VERSION, Said, Server, Timing,
+    Compared, Context, ErrorReport, Expected, Hop, HopAddress, LoginError, ObservationReport,
+    Observed, ObservedIp, ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role,
+    SCHEMA_VERSION, ServerReport, Timing, Tool, Why,
 };
+pub use remedy::remedy;
+pub use run::{context, last_login};

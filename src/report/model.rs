@@ -5,101 +5,103 @@
 
 mod build;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::remedy;
-
-use crate::conntype::{Label, PathKind, Proxy, Verdict, Warning};
+use crate::address::Address;
+use crate::conntype::{
+    Label, Mapping, OrderMatch, PathKind, PortOrder, PortUnknown, Proxy, ProxyRelation, Reason,
+    Sameness, Warning,
+};
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
+use crate::msnp::Dialect;
 use crate::run_log::Purpose;
 
 /// The version of the JSON document.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Everything that is said about one run.
+/// The result of one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
+    /// The program.
+    pub tool: Tool,
+    /// When the run began, in UTC; null where no clock was read.
+    #[serde(serialize_with = "time")]
+    pub started_at: Option<SystemTime>,
     /// The connection type.
-    #[serde(serialize_with = "as_text")]
     pub label: Label,
-    /// Whether the label says something: false for `Unknown-Connect` only.
+    /// Whether the connection type is known: false for `Unknown-Connect` only.
     pub determined: bool,
     /// Other labels that the same evidence allows.
-    #[serde(serialize_with = "as_texts")]
     pub alternatives: Vec<Label>,
     /// Why this label.
-    pub reason: Said,
+    pub reason: Why,
     /// The local end of the connection that carried the login.
-    pub local: Option<Endpoint>,
-    /// What the profile says.
+    #[serde(serialize_with = "endpoint")]
+    pub local: Option<SocketAddr>,
+    /// The profile's values.
     pub observed: Option<Observed>,
-    /// What was compared, and how it came out.
+    /// The comparisons.
     pub comparison: Option<Compared>,
-    /// How the NAT maps toward two servers: `endpoint-independent`, `endpoint-dependent`.
-    pub mapping: Option<&'static str>,
-    /// Who was asked.
-    pub server: Option<Server>,
+    /// How the NAT maps toward two servers.
+    pub mapping: Option<Mapping>,
+    /// The server.
+    pub server: Option<ServerReport>,
     /// The dialect agreed on.
-    pub dialect: Option<String>,
-    /// Every Passport server that got the account and the password, as `host:port`.
-    pub credentials_sent_to: Vec<String>,
-    /// The way there.
+    #[serde(serialize_with = "dialect")]
+    pub dialect: Option<Dialect>,
+    /// Every Passport server that got the account and the password.
+    pub credentials_sent_to: Vec<Address>,
+    /// The path to the server.
     pub path: PathReport,
-    /// Each look, where there was more than one.
-    pub looks: Vec<Look>,
+    /// One entry for each login that was tried, in order.
+    pub observations: Vec<ObservationReport>,
     /// Milliseconds each stage took; stages of the two servers overlap.
     pub timings_ms: Vec<Timing>,
-    /// What was expected, where something was.
+    /// The labels expected, where some were.
     pub expected: Option<Expected>,
-    /// What does not change the label but is worth knowing.
-    pub warnings: Vec<Said>,
-    /// What kept us from telling.
+    /// What is worth knowing but does not change the label.
+    pub warnings: Vec<Warning>,
+    /// Why the connection type is not known.
     pub error: Option<ErrorReport>,
-    /// How the program ends.
-    #[serde(serialize_with = "as_code")]
+    /// The exit code.
+    #[serde(serialize_with = "code")]
     pub exit_code: Exit,
 }
 
-/// A word for programs and a sentence for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Said {
-    /// A stable word.
-    pub code: &'static str,
-    /// A sentence without its full stop.
-    pub text: String,
-}
-
-/// An address and a port.
+/// The program that made the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Endpoint {
-    /// IPv4 or IPv6.
-    pub ip: IpAddr,
-    /// 0 to 65535.
-    pub port: u16,
+pub struct Tool {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
 }
 
-impl From<SocketAddr> for Endpoint {
-    fn from(address: SocketAddr) -> Self {
-        Self {
-            ip: crate::conntype::normalise(address.ip()),
-            port: address.port(),
-        }
-    }
+/// Why there is this label: `code` and `text` in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Why {
+    /// The rule of the verdict.
+    Rule(Reason),
+    /// The run failed before a verdict.
+    Failed {
+        /// The error's code.
+        code: ErrorCode,
+        /// The error's message.
+        text: String,
+    },
 }
 
-impl From<Endpoint> for SocketAddr {
-    fn from(end: Endpoint) -> Self {
-        Self::new(end.ip, end.port)
-    }
-}
-
-/// What the profile says, as it stands and as it was read.
-#[derive(Clone, Debug, Serialize)]
+/// The profile's values, as text and as read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Observed {
     /// `ClientIP`.
     pub client_ip: ObservedIp,
@@ -108,122 +110,173 @@ pub struct Observed {
 }
 
 /// `ClientIP`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ObservedIp {
-    /// As it stands in the profile; null where it is missing.
+    /// The text in the profile; null where it is missing.
     pub raw: Option<String>,
-    /// As an address; null where it is none.
+    /// The address; null where the text is none.
     pub ip: Option<IpAddr>,
 }
 
 /// `ClientPort`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ObservedPort {
-    /// As it stands in the profile; null where it is missing.
+    /// The text in the profile; null where it is missing.
     pub raw: Option<String>,
-    /// The number in it, 1 to 65535, its byte order not yet decided; null where there is none.
-    pub number: Option<u16>,
-    /// The byte order that was believed: `plain`, `swapped`, `either`; null where nobody knows.
-    pub order: Option<&'static str>,
+    /// The number in it, 1 to 65535, its byte order not decided; null where there is none.
+    #[serde(serialize_with = "known")]
+    pub number: Result<u16, PortUnknown>,
+    /// The byte order it was read in; null where that is not known.
+    pub order: Option<OrderMatch>,
     /// The outside port, where the order is known.
     pub port: Option<u16>,
 }
 
-/// Both comparisons: `same`, `different` or `unknown`.
-#[derive(Clone, Debug, Serialize)]
+/// Both comparisons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Compared {
     /// The addresses.
-    pub ip: &'static str,
+    pub ip: Sameness,
     /// The ports.
-    pub port: &'static str,
-    /// The reading that made the ports equal: `plain`, `swapped`, `either`.
-    pub order_matched: Option<&'static str>,
-    /// The order that was asked for: `auto`, `plain`, `swapped`.
-    pub order_asked: &'static str,
+    pub port: Sameness,
+    /// The reading that equals the local port.
+    pub order_matched: Option<OrderMatch>,
+    /// The order that was asked for.
+    pub order_asked: PortOrder,
 }
 
-/// Who was asked.
+/// The server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Server {
-    /// `host:port` as it was asked for.
-    pub requested: String,
-    /// The address that the last connection went to; null behind a proxy or gateway, which have their
-    /// own places.
+pub struct ServerReport {
+    /// Its name and port as requested.
+    pub requested: Address,
+    /// The address that the last connection reached; null behind a proxy or gateway, which have
+    /// their own places.
     pub address: Option<SocketAddr>,
-    /// Where the servers referred to, in order.
-    pub referrals: Vec<String>,
+    /// The servers it referred to, in order.
+    pub referrals: Vec<Address>,
 }
 
-/// The way there.
-#[derive(Clone, Debug, Serialize)]
+/// The path to the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PathReport {
-    /// `tcp`, `socks4`, `socks5`, `http-connect` or `http-gateway`.
-    pub kind: &'static str,
+    /// The kind of path.
+    pub kind: PathKind,
     /// The proxy, where there is one.
     pub proxy: Option<ProxyReport>,
-    /// Each thing on the way that could be told, from this host to the server.
+    /// Everything known on the path, from this host to the server.
     pub hops: Vec<Hop>,
 }
 
-/// The proxy at which our own connection ends.
-#[derive(Clone, Debug, Serialize)]
+/// The proxy that the local socket is connected to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProxyReport {
-    /// `host:port` as it was asked for.
-    pub name: String,
+    /// Its name and port as requested.
+    pub name: Address,
     /// Its addresses, the one in use first.
     pub addresses: Vec<IpAddr>,
-    /// SOCKS' BND.ADDR and BND.PORT, where they mean something.
-    pub bound: Option<Endpoint>,
-    /// Where `ClientIP` stands to it: `last-hop`, `beyond` or `unknown`.
-    pub relation: &'static str,
+    /// SOCKS' BND.ADDR and BND.PORT, where they are usable.
+    #[serde(serialize_with = "endpoint")]
+    pub bound: Option<SocketAddr>,
+    /// Where `ClientIP` stands to it.
+    pub relation: ProxyRelation,
 }
 
-/// One thing on the way.
+/// One thing on the path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hop {
-    /// `this-host`, `proxy`, `gateway`, `rewriter` or `server`.
-    pub role: &'static str,
-    /// Its end as far as it is known: the local socket, the proxy, what the server sees, the server.
-    pub address: Option<String>,
-    /// What it changes: `address`, `port`; for a rewriter only.
-    pub rewrites: Vec<&'static str>,
+    /// What it is.
+    pub role: Role,
+    /// The local socket, the proxy, the gateway, what the server sees, or the server; null where
+    /// it is not known.
+    pub address: Option<HopAddress>,
+    /// What it rewrites; for a rewriter only.
+    pub rewrites: Vec<Rewrite>,
 }
 
-/// One look of several.
+/// What a [`Hop`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// This computer.
+    ThisHost,
+    /// The proxy.
+    Proxy,
+    /// Something that rewrites address or port.
+    Rewriter,
+    /// The HTTP gateway.
+    Gateway,
+    /// The notification server.
+    Server,
+}
+
+/// What a rewriter changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rewrite {
+    /// The address.
+    Address,
+    /// The port.
+    Port,
+}
+
+/// The address of a [`Hop`], as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Look {
-    /// `host:port` as it was asked for.
-    pub server: String,
-    /// The local end.
-    pub local: Endpoint,
-    /// The address that the server saw.
-    pub client_ip: Option<IpAddr>,
-    /// The number it gave as the port, its byte order not decided.
-    pub client_port: Option<u16>,
-    /// The label that this look alone comes to.
-    #[serde(serialize_with = "as_text")]
-    pub label: Label,
+#[serde(untagged)]
+pub enum HopAddress {
+    /// A name and a port.
+    Name(Address),
+    /// An address and a port.
+    Socket(SocketAddr),
+    /// An address, the port being unknown.
+    Ip(IpAddr),
 }
 
-impl Look {
-    /// One look at `server`.
-    #[must_use]
-    pub fn of(server: &crate::address::Address, verdict: &Verdict) -> Self {
-        let found = &verdict.comparison;
-        Self {
-            server: server.to_string(),
-            local: found.local.into(),
-            client_ip: found.client_ip.ip(),
-            client_port: found.client_port.port(),
-            label: verdict.label,
+impl fmt::Display for HopAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Socket(socket) => socket.fmt(f),
+            Self::Ip(ip) => ip.fmt(f),
         }
     }
+}
+
+/// One login, and what it observed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ObservationReport {
+    /// The server's name and port as requested.
+    pub server: Address,
+    /// The address that the connection reached; null behind a proxy or gateway.
+    pub address: Option<SocketAddr>,
+    /// The local end; null where there was no connection.
+    #[serde(serialize_with = "endpoint")]
+    pub local: Option<SocketAddr>,
+    /// The profile's values; null where the login failed.
+    pub observed: Option<Observed>,
+    /// The label of this login alone; null where it failed.
+    pub label: Option<Label>,
+    /// Why it failed.
+    pub error: Option<LoginError>,
+}
+
+/// Why one login failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoginError {
+    /// The stage that failed.
+    pub stage: Stage,
+    /// A stable code.
+    pub code: ErrorCode,
+    /// What happened.
+    pub message: String,
 }
 
 /// How long a step took. Steps of one connection do not overlap; those of different connections do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Timing {
-    /// The connection the step belongs to.
+    /// The observation it belongs to: an index into `observations`.
+    pub observation: usize,
+    /// The connection it belongs to.
     pub connection: Purpose,
     /// The step.
     pub stage: Stage,
@@ -233,27 +286,26 @@ pub struct Timing {
     pub took: f64,
 }
 
-/// What was expected.
-#[derive(Clone, Debug, Serialize)]
+/// The labels expected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Expected {
-    /// The labels that would have been right.
-    #[serde(serialize_with = "as_texts")]
+    /// The accepted labels.
     pub labels: Vec<Label>,
-    /// Whether the label is among them.
+    /// Whether the label is one of them.
     pub met: bool,
 }
 
-/// What prevented a verdict.
+/// Why the connection type is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorReport {
-    /// Where it happened.
+    /// The stage that failed.
     pub stage: Stage,
-    /// What happened, for programs.
+    /// A stable code.
     pub code: ErrorCode,
     /// What happened.
     pub message: String,
     /// What to try.
-    pub remedy: &'static str,
+    pub remedy: String,
 }
 
 impl From<&Failure> for ErrorReport {
@@ -262,46 +314,67 @@ impl From<&Failure> for ErrorReport {
             stage: failure.stage,
             code: failure.code,
             message: failure.message.clone(),
-            remedy: remedy(failure.code, failure.stage),
+            remedy: remedy(failure.code, failure.stage).to_owned(),
         }
     }
 }
 
-/// What is known of a run besides the verdict; a run that failed early knows little.
+/// What is known of a run besides the verdict; little, where it failed early.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
-    /// Who was asked.
-    pub server: Option<Server>,
+    /// When the run began.
+    pub started_at: Option<SystemTime>,
+    /// The server.
+    pub server: Option<ServerReport>,
     /// The dialect agreed on.
-    pub dialect: Option<String>,
+    pub dialect: Option<Dialect>,
     /// Every Passport server that got the account and the password.
-    pub credentials_to: Vec<String>,
+    pub credentials_to: Vec<Address>,
     /// The kind of path.
     pub path: PathKind,
-    /// The local end, where a connection stood.
+    /// The local end, where there was a connection.
     pub local: Option<SocketAddr>,
-    /// The proxy's name, where there is one.
+    /// The proxy, where there is one.
     pub proxy: Option<Proxy>,
     /// The HTTP gateway's address, or its name behind a proxy; where there is one.
-    pub gateway: Option<String>,
+    pub gateway: Option<Address>,
     /// How long the stages took.
     pub timings: Vec<Timing>,
-    /// What was noticed on the way.
+    /// Warnings of the login.
     pub warnings: Vec<Warning>,
-    /// Each look, where there was more than one.
-    pub looks: Vec<Look>,
-    /// What was expected.
+    /// Every login that was tried. [`Report::of_failure`] adds the one that failed where there is
+    /// none.
+    pub observations: Vec<ObservationReport>,
+    /// The labels expected.
     pub expected: Vec<Label>,
 }
 
-fn as_code<S: serde::Serializer>(exit: &Exit, to: S) -> Result<S::Ok, S::Error> {
+fn code<S: Serializer>(exit: &Exit, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u8(exit.code())
 }
 
-fn as_text<S: serde::Serializer>(label: &Label, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(label.as_str())
+fn time<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| humantime::format_rfc3339_millis(time).to_string())
+        .serialize(to)
 }
 
-fn as_texts<S: serde::Serializer>(labels: &[Label], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(labels.iter().map(|label| label.as_str()))
+fn dialect<S: Serializer>(dialect: &Option<Dialect>, to: S) -> Result<S::Ok, S::Error> {
+    dialect.map(|dialect| dialect.to_string()).serialize(to)
+}
+
+fn known<S: Serializer>(port: &Result<u16, PortUnknown>, to: S) -> Result<S::Ok, S::Error> {
+    port.ok().serialize(to)
+}
+
+fn endpoint<S: Serializer>(end: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Endpoint {
+        ip: IpAddr,
+        port: u16,
+    }
+    end.map(|end| Endpoint {
+        ip: end.ip(),
+        port: end.port(),
+    })
+    .serialize(to)
 }

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::text::clean;
 use crate::secret::redact;
 
-/// Whether a status line stands on the terminal. What is printed next takes its place.
+/// Whether a status line is on the terminal. The next output replaces it.
 static STATUS: AtomicBool = AtomicBool::new(false);
 
-/// Writes the result, whole, and flushes it. A reader that has gone away is no error: nobody is
-/// left who wants the rest.
+/// Writes the whole result to stdout and flushes it. A closed pipe is not an error: the reader
+/// wants no more.
 ///
 /// # Errors
-/// Whatever else keeps stdout from taking it, a full disk say.
+/// Any other I/O error, such as a full disk.
 pub fn result(text: &str) -> io::Result<()> {
     clear_status();
     let mut out = io::stdout().lock();
@@ -23,13 +23,13 @@ pub fn result(text: &str) -> io::Result<()> {
     }
 }
 
-/// Tells a person something on stderr. Where stderr is closed there is nobody to tell.
+/// Writes a message to stderr. Errors are ignored: there is nowhere to report them.
 pub fn tell(text: &str) {
     clear_status();
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Stderr for the log: what it says of the network is hidden where it repeats a secret.
+/// Stderr for the log, with secrets hidden.
 #[derive(Debug, Default)]
 pub struct Log;
 
@@ -52,7 +52,7 @@ pub fn status(text: &str) {
     STATUS.store(true, Ordering::Relaxed);
 }
 
-/// Whether stderr is a terminal that can erase a line. Colour has nothing to do with it.
+/// Whether stderr is a terminal that can erase a line.
 #[must_use]
 pub fn takes_status() -> bool {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
@@ -65,13 +65,13 @@ fn clear_status() {
     }
 }
 
-/// The columns of the terminal that a stream is; 80 where it is none.
+/// The columns of the terminal behind a stream; 80 where it is not a terminal.
 #[cfg(unix)]
 pub fn width_of(stream: &impl std::os::fd::AsFd) -> usize {
     terminal_size::terminal_size_of(stream).map_or(80, |(width, _)| usize::from(width.0))
 }
 
-/// The columns of the terminal that a stream is; 80 where it is none.
+/// The columns of the terminal behind a stream; 80 where it is not a terminal.
 #[cfg(windows)]
 pub fn width_of(stream: &impl std::os::windows::io::AsHandle) -> usize {
     terminal_size::terminal_size_of(stream).map_or(80, |(width, _)| usize::from(width.0))

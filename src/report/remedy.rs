@@ -164,16 +164,13 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
                  (msnp9-conntype serve)"
             }
         },
-        ErrorCode::AddressOursPortUnknown => "use a path without a proxy or gateway",
-        ErrorCode::AddressUnknown
+        // The hints of the evidence say more.
+        ErrorCode::AddressOursPortUnknown
+        | ErrorCode::AddressUnknown
         | ErrorCode::ClientIpLoopback
         | ErrorCode::KnownConstant
-        | ErrorCode::ObservedConstant => {
-            "use a server that reports what it sees; your own (msnp9-conntype serve) does"
-        }
-        ErrorCode::ObservationsDisagree => {
-            "leave out the second observation for a label of the first alone, or run it again"
-        }
+        | ErrorCode::ObservedConstant
+        | ErrorCode::ObservationsDisagree => "the remedy depends on the evidence",
         ErrorCode::Interrupted | ErrorCode::Terminated => "run it again and let it finish",
         ErrorCode::Bug => BUG,
     }

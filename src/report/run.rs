@@ -1,63 +1,93 @@
-//! What a run's log says, in the terms of the report.
+//! What the log of a run holds, in the terms of the report.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Context, Server, Timing};
-use crate::address::Address;
+use super::{Context, ServerReport, Timing};
 use crate::conntype::Warning;
-use crate::run_log::{Event, RunLog};
+use crate::run_log::{Entry, Event, RunLog};
 
-/// What the report needs to know of a run besides the verdict. `requested` is the server that was
-/// asked for.
+/// What the report needs to know of a run besides the verdict: server, path and dialect of its
+/// first login, the timings of all of them, and every host that got the credentials.
 #[must_use]
-pub fn context(log: &RunLog, requested: &Address) -> Context {
+pub fn context(log: &RunLog) -> Context {
+    let entries = log.entries();
+    let mut logins = logins(&entries);
+    let mut context = logins.next().map(login).unwrap_or_default();
+    for further in logins.map(login) {
+        for to in further.credentials_to {
+            add(&mut context.credentials_to, to);
+        }
+        let elsewhere = |warning: &Warning| matches!(warning, Warning::CredentialsElsewhere(_));
+        for warning in further.warnings.into_iter().filter(elsewhere) {
+            add(&mut context.warnings, warning);
+        }
+    }
+    context.timings = timings(&entries, log.started());
+    context
+}
+
+/// The same for the last login of a run alone, without its timings.
+#[must_use]
+pub fn last_login(log: &RunLog) -> Context {
+    let entries = log.entries();
+    logins(&entries).last().map(login).unwrap_or_default()
+}
+
+/// The entries of each login, the one that names its server first.
+fn logins(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    let begins = |entry: &Entry| matches!(entry.event, Event::LoginBegan(_));
+    let first = entries.iter().position(begins).unwrap_or(entries.len());
+    entries[first..].chunk_by(move |_, next| !begins(next))
+}
+
+fn login(entries: &[Entry]) -> Context {
     let mut context = Context::default();
-    let (mut server, mut referrals) = (None, Vec::new());
-    for entry in log.entries() {
-        match entry.event {
+    for entry in entries {
+        match &entry.event {
             Event::Began { .. } | Event::Ended(_) => {}
+            Event::LoginBegan(server) => {
+                context.server = Some(ServerReport {
+                    requested: server.clone(),
+                    address: None,
+                    referrals: Vec::new(),
+                });
+            }
             Event::Connected {
                 local,
                 peer,
                 path,
                 proxy,
             } => {
-                // The far end of the connection is the server's only where nothing is between.
-                server = path.is_end_to_end().then_some(peer);
-                context.local = Some(local);
-                context.path = path;
-                context.proxy = proxy;
+                if let Some(server) = &mut context.server {
+                    // The remote end is the server's only where nothing is in between.
+                    server.address = path.is_end_to_end().then_some(*peer);
+                }
+                context.local = Some(*local);
+                context.path = *path;
+                context.proxy.clone_from(proxy);
             }
-            Event::Gateway(name) => context.gateway = Some(name),
-            Event::Referred(to) => referrals.push(to.to_string()),
-            Event::Agreed(dialect) => context.dialect = Some(dialect.to_string()),
+            Event::Gateway(name) => context.gateway = Some(name.clone()),
+            Event::Referred(to) => {
+                if let Some(server) = &mut context.server {
+                    server.referrals.push(to.clone());
+                }
+            }
+            Event::Agreed(dialect) => context.dialect = Some(*dialect),
             Event::PortNotSent(server) => {
-                add(
-                    &mut context.warnings,
-                    Warning::PortNotSent(server.to_string()),
-                );
+                add(&mut context.warnings, Warning::PortNotSent(server.clone()));
             }
             Event::CredentialsSent { to, named } => {
-                let to = to.to_string();
                 if !named {
-                    add(
-                        &mut context.warnings,
-                        Warning::CredentialsElsewhere(to.clone()),
-                    );
+                    let warning = Warning::CredentialsElsewhere(to.clone());
+                    add(&mut context.warnings, warning);
                 }
-                add(&mut context.credentials_to, to);
+                add(&mut context.credentials_to, to.clone());
             }
             Event::SignedIn => add(&mut context.warnings, Warning::SignedOutElsewhere),
         }
     }
-    context.timings = timings(log);
-    context.server = Some(Server {
-        requested: requested.to_string(),
-        address: server,
-        referrals,
-    });
     context
 }
 
@@ -68,8 +98,7 @@ fn add<T: PartialEq>(list: &mut Vec<T>, item: T) {
 }
 
 /// How long each step took; a step that has not ended lasts until now.
-fn timings(log: &RunLog) -> Vec<Timing> {
-    let entries = log.entries();
+fn timings(entries: &[Entry], started: Instant) -> Vec<Timing> {
     let now = Instant::now();
     let milliseconds = |time: Duration| (time.as_secs_f64() * 1e5).round() / 1e2;
     let end_of = |step: usize| {
@@ -77,16 +106,20 @@ fn timings(log: &RunLog) -> Vec<Timing> {
         let end = entries.iter().find(|entry| ended(&entry.event));
         end.map_or(now, |entry| entry.at)
     };
-    let steps = entries.iter().enumerate();
-    steps
-        .filter_map(|(index, entry)| match &entry.event {
-            Event::Began { purpose, step, .. } => Some(Timing {
+    let mut logins = 0_usize;
+    let mut timings = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        match &entry.event {
+            Event::LoginBegan(_) => logins += 1,
+            Event::Began { purpose, step, .. } => timings.push(Timing {
+                observation: logins.saturating_sub(1),
                 connection: *purpose,
                 stage: *step,
-                start: milliseconds(entry.at.saturating_duration_since(log.started())),
+                start: milliseconds(entry.at.saturating_duration_since(started)),
                 took: milliseconds(end_of(index).saturating_duration_since(entry.at)),
             }),
-            _ => None,
-        })
-        .collect()
+            _ => {}
+        }
+    }
+    timings
 }

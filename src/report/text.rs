@@ -1,11 +1,16 @@
-//! Text made fit for a terminal: what a terminal would obey is shown instead, lines are wrapped.
+//! Text for a terminal: control characters are escaped, lines are wrapped.
 
-/// The longest passage that is shown whole, in characters.
+use std::fmt::Display;
+
+use textwrap::core::display_width;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
+
+/// The longest passage that is shown whole, in columns.
 const LONGEST: usize = 500;
 
-/// Whether a character is obeyed by a terminal, or hides or reorders what stands around it,
-/// instead of being seen.
-pub(crate) const fn is_hidden(c: char) -> bool {
+/// Whether a character controls the terminal, or hides or reorders the text around it, instead of
+/// being visible.
+pub(super) const fn is_hidden(c: char) -> bool {
     matches!(
         c,
         '\0'..='\x1f'
@@ -28,86 +33,69 @@ pub(crate) const fn is_hidden(c: char) -> bool {
     )
 }
 
-/// The text with hidden characters written out (`\u{1b}`) and cut after `most` characters.
-pub(crate) fn clean(text: &str, most: usize) -> String {
+/// The text with hidden characters escaped (`\u{1b}`), cut after `most` columns.
+pub(super) fn clean(text: &str, most: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(most));
     let mut room = most;
     for c in text.chars() {
-        let escaped = is_hidden(c).then(|| c.escape_default());
-        let needed = escaped.as_ref().map_or(1, ExactSizeIterator::len);
+        let piece = match is_hidden(c) {
+            true => c.escape_default().to_string(),
+            false => c.to_string(),
+        };
+        // Combining characters have no width; without a limit they would have no end.
+        let needed = display_width(&piece).max(1);
         if needed > room {
             shown.push('…');
             break;
         }
         room -= needed;
-        match escaped {
-            Some(escape) => shown.extend(escape),
-            None => shown.push(c),
-        }
+        shown.push_str(&piece);
     }
     shown
 }
 
-/// The text as lines of at most `width` characters, cleaned. Words too long for a line are
-/// broken.
-pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let width = width.max(1);
+/// The text, cleaned, as lines of at most `width` columns. The first begins with `first`, the
+/// others with `rest`. Words too long for a line are broken.
+pub(super) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<String> {
+    let options = Options::new(width)
+        .initial_indent(first)
+        .subsequent_indent(rest)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
     let text = clean(text, LONGEST);
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut used = 0;
-    for word in text.split_whitespace() {
-        let letters: Vec<char> = word.chars().collect();
-        if used > 0 && used + 1 + letters.len() > width {
-            lines.push(std::mem::take(&mut line));
-            used = 0;
-        }
-        if used > 0 {
-            line.push(' ');
-            used += 1;
-        }
-        for piece in letters.chunks(width) {
-            if used + piece.len() > width {
-                lines.push(std::mem::take(&mut line));
-                used = 0;
-            }
-            line.extend(piece);
-            used += piece.len();
-        }
-    }
-    if used > 0 {
-        lines.push(line);
-    }
-    lines
+    let lines = textwrap::wrap(&text, options).into_iter();
+    lines.map(Into::into).collect()
 }
 
 /// The text as a sentence: a capital where the first word is a plain one, and a full stop.
-pub(crate) fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let text = text.trim();
-    let mut said = String::with_capacity(text.len() + 1);
+    let mut whole = String::with_capacity(text.len() + 1);
     let first = text.split_whitespace().next().unwrap_or_default();
     let mut rest = text.chars();
-    // A host name, an option or a command stays as it is written.
+    // Host names, options and commands keep their spelling.
     if first
         .trim_end_matches([',', ';', ':'])
         .chars()
         .all(|c| c.is_ascii_lowercase())
     {
-        said.extend(rest.next().map(|c| c.to_ascii_uppercase()));
+        whole.extend(rest.next().map(|c| c.to_ascii_uppercase()));
     }
-    said.push_str(rest.as_str());
-    if !said.is_empty() && !said.ends_with(['.', '!', '?', '…']) {
-        said.push('.');
+    whole.push_str(rest.as_str());
+    if !whole.is_empty() && !whole.ends_with(['.', '!', '?', '…']) {
+        whole.push('.');
     }
-    said
+    whole
 }
 
 /// `a`, `a and b`, `a, b and c`.
-pub(crate) fn join(words: &[&str], last: &str) -> String {
-    match words {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [front @ .., end] => format!("{} {last} {end}", front.join(", ")),
+pub(super) fn join<T: Display>(words: impl IntoIterator<Item = T>, last: &str) -> String {
+    let mut words: Vec<_> = words.into_iter().map(|word| word.to_string()).collect();
+    match (words.pop(), words.is_empty()) {
+        (None, _) => String::new(),
+        (Some(end), true) => end,
+        (Some(end), false) => format!("{} {last} {end}", words.join(", ")),
     }
 }
 
@@ -116,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_out() {
+    fn control_characters_are_escaped() {
         assert_eq!(clean("\x1b[2J\x07", 40), r"\u{1b}[2J\u{7}");
         assert_eq!(clean("\u{9b}31m", 40), r"\u{9b}31m");
         assert_eq!(clean("a\u{202e}b\u{200b}", 40), r"a\u{202e}b\u{200b}");
@@ -129,18 +117,22 @@ mod tests {
         assert_eq!(clean("abcdef", 6), "abcdef");
         assert_eq!(clean("abcdefg", 6), "abcdef…");
         assert_eq!(clean("abc\x1b", 6), "abc…");
+        assert_eq!(clean("名前", 3), "名…");
+        assert_eq!(clean("a\u{301}\u{301}", 2), "a\u{301}…");
     }
 
     #[test]
     fn lines_are_wrapped_and_long_words_broken() {
+        let wrap = |text, width| wrap(text, width, "", "");
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("a abcdefghij b", 4), ["a", "abcd", "efgh", "ij b"]);
-        assert_eq!(wrap("  ", 4), Vec::<String>::new());
         assert_eq!(wrap("a\nb", 9), [r"a\nb"]);
+        assert_eq!(wrap("名前は名前", 5), ["名前", "は名", "前"]);
+        assert_eq!(super::wrap("one two", 6, "- ", "  "), ["- one", "  two"]);
     }
 
     #[test]
-    fn a_sentence_leaves_names_alone() {
+    fn a_sentence_keeps_the_spelling_of_names() {
         assert_eq!(sentence("the server answers"), "The server answers.");
         assert_eq!(sentence("ms.example: refused"), "ms.example: refused.");
         assert_eq!(sentence("--repeat helps"), "--repeat helps.");
@@ -150,15 +142,15 @@ mod tests {
 
     #[test]
     fn words_are_joined() {
-        assert_eq!(join(&["a"], "and"), "a");
-        assert_eq!(join(&["a", "b", "c"], "or"), "a, b or c");
+        assert_eq!(join(["a"], "and"), "a");
+        assert_eq!(join(["a", "b", "c"], "or"), "a, b or c");
     }
 
     proptest::proptest! {
         #[test]
-        fn no_line_is_too_long_or_holds_anything_hidden(text in "\\PC*|.{0,80}", width in 1_usize..90) {
-            for line in wrap(&text, width) {
-                proptest::prop_assert!(line.chars().count() <= width);
+        fn no_line_is_too_long_or_holds_anything_hidden(text in "\\PC*|.{0,80}", width in 2_usize..90) {
+            for line in wrap(&text, width, "", "") {
+                proptest::prop_assert!(display_width(&line) <= width);
                 proptest::prop_assert!(!line.chars().any(is_hidden));
             }
         }

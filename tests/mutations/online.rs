@@ -150,9 +150,9 @@ fn login(runtime: &Runtime, world: &World, time: Duration) -> Report {
         match observe(&plan, &log, until).await {
             Ok(seen) => {
                 let seen = &seen.observation;
-                Report::of_verdict(&classify(seen), seen, context(&log, &plan.server))
+                Report::of_verdict(&classify(seen), seen, context(&log))
             }
-            Err(failure) => Report::of_failure(&failure, context(&log, &plan.server)),
+            Err(failure) => Report::of_failure(&failure, context(&log)),
         }
     })
 }

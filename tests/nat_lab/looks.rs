@@ -17,8 +17,8 @@ pub(crate) const ROWS: &[Row] = &[
             ("/mapping", "endpoint-independent"),
             ("/reason/code", "mapping-independent-of-destination"),
             ("/alternatives", "[]"),
-            ("/looks/1/server", "203.0.113.81:1863"),
-            ("/looks/1/label", "Symmetric-NAT"),
+            ("/observations/1/server", "203.0.113.81:1863"),
+            ("/observations/1/label", "Symmetric-NAT"),
         ],
     },
     Row {
@@ -38,7 +38,7 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[
             ("/alternatives", r#"["Unknown-NAT"]"#),
             ("/mapping", "null"),
-            ("/looks/1/label", "Direct-Connect"),
+            ("/observations/1/label", "Direct-Connect"),
             ("~/warnings", "second-not-translated"),
         ],
     },
@@ -49,7 +49,7 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[
             ("/alternatives", r#"["Unknown-NAT"]"#),
             ("/mapping", "null"),
-            ("/looks/1/label", "Unknown-Connect"),
+            ("/observations/1/label", "Unknown-Connect"),
             ("~/warnings", "second-undetermined"),
         ],
     },
@@ -60,7 +60,7 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[
             ("/alternatives", r#"["Unknown-NAT"]"#),
             ("/mapping", "null"),
-            ("/looks/1/client_ip", "203.0.113.8"),
+            ("/observations/1/observed/client_ip/ip", "203.0.113.8"),
             ("~/warnings", "two-outside-addresses"),
         ],
     },
@@ -82,8 +82,8 @@ pub(crate) const ROWS: &[Row] = &[
         expected: "Symmetric-NAT different/different 0",
         facts: &[
             ("/alternatives", r#"["Unknown-NAT"]"#),
-            ("/looks/0/client_port", "12785"),
-            ("/looks/1/client_port", "12785"),
+            ("/observations/0/observed/client_port/number", "12785"),
+            ("/observations/1/observed/client_port/number", "12785"),
         ],
     },
     Row {
@@ -106,14 +106,17 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[
             ("/mapping", "null"),
             ("/alternatives", r#"["Unknown-NAT"]"#),
-            ("/looks", "[]"),
+            ("/observations/1", "null"),
         ],
     },
     Row {
         path: "no NAT, second server",
         run: || login(topology::direct(), SECOND),
         expected: "Direct-Connect same/same 0",
-        facts: &[("/looks/1/label", "Direct-Connect"), ("/mapping", "null")],
+        facts: &[
+            ("/observations/1/label", "Direct-Connect"),
+            ("/mapping", "null"),
+        ],
     },
     Row {
         path: "another mapping, second server refuses",
@@ -137,7 +140,10 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[
             ("/alternatives", r#"["Unknown-NAT"]"#),
             ("~/warnings", "look-failed"),
-            ("~/warnings", "is in use toward this very address"),
+            (
+                "~/observations/1/error/message",
+                "is in use toward this very address",
+            ),
         ],
     },
     Row {
@@ -166,21 +172,21 @@ pub(crate) const ROWS: &[Row] = &[
         },
         expected: "Unknown-NAT different/different 0",
         facts: &[
-            ("/looks/0/local/port", "41130"),
-            ("/looks/1/local/port", "41130"),
+            ("/observations/0/local/port", "41130"),
+            ("/observations/1/local/port", "41130"),
         ],
     },
     Row {
         path: "random port, three looks",
         run: || login(topology::masquerade_random(), REPEAT),
         expected: "Symmetric-NAT different/different 0",
-        facts: &[("/looks/2/label", "Symmetric-NAT")],
+        facts: &[("/observations/2/label", "Symmetric-NAT")],
     },
     Row {
         path: "port kept, three looks",
         run: || login(topology::masquerade(), REPEAT),
         expected: "IP-Restrict-NAT different/same 0",
-        facts: &[("/looks/2/label", "IP-Restrict-NAT")],
+        facts: &[("/observations/2/label", "IP-Restrict-NAT")],
     },
     Row {
         path: "one mapping, second server, three looks",
@@ -189,7 +195,7 @@ pub(crate) const ROWS: &[Row] = &[
             login(topology::endpoint_independent(), &args)
         },
         expected: "Unknown-NAT different/different 0",
-        facts: &[("/looks/3/label", "Symmetric-NAT")],
+        facts: &[("/observations/3/label", "Symmetric-NAT")],
     },
 ];
 

@@ -1,7 +1,10 @@
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::conntype::{PathKind, Proxy};
+use crate::address::Address;
+use crate::conntype::{Field, PathKind, Proxy};
 
 fn seen(local: &str, ip: &str, port: &str) -> Observation {
     Observation::new(local.parse().unwrap(), Some(ip), Some(port))
@@ -11,7 +14,7 @@ fn proxied(client_ip: &str, proxy_ips: &[&str], bound: Option<&str>) -> Verdict 
     classify(&Observation {
         path: PathKind::Socks5,
         proxy: Some(Proxy {
-            name: "proxy.example:1080".into(),
+            name: Address::parse("proxy.example:1080", 0).unwrap(),
             addresses: proxy_ips.iter().map(|ip| ip.parse().unwrap()).collect(),
             bound: bound.map(|bound| bound.parse().unwrap()),
         }),
@@ -35,7 +38,7 @@ fn the_order_that_matched_is_recorded() {
 }
 
 #[test]
-fn an_ambiguous_outside_port_is_a_warning_not_a_guess() {
+fn an_ambiguous_outside_port_is_a_warning() {
     let auto = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62001"));
     assert_eq!(auto.comparison.outside_port, None);
     assert!(
@@ -43,13 +46,13 @@ fn an_ambiguous_outside_port_is_a_warning_not_a_guess() {
             .contains(&Warning::OutsidePortAmbiguous(62001, swap_port(62001)))
     );
 
-    let said = classify(&Observation {
+    let given = classify(&Observation {
         order: PortOrder::Swapped,
         ..seen("192.168.1.5:51234", "203.0.113.7", "62001")
     });
-    assert_eq!(said.comparison.outside_port, Some(swap_port(62001)));
+    assert_eq!(given.comparison.outside_port, Some(swap_port(62001)));
     assert!(
-        !said
+        !given
             .warnings
             .iter()
             .any(|w| matches!(w, Warning::OutsidePortAmbiguous(..)))
@@ -57,17 +60,17 @@ fn an_ambiguous_outside_port_is_a_warning_not_a_guess() {
 }
 
 #[test]
-fn the_corner_cell_names_its_alternative() {
+fn symmetric_nat_names_its_alternative() {
     let verdict = classify(&seen("192.168.1.5:51234", "203.0.113.7", "62001"));
     assert_eq!(verdict.label, Label::SymmetricNat);
     assert_eq!(verdict.alternatives, [Label::UnknownNat]);
 }
 
 #[test]
-fn behind_a_proxy_the_relation_is_told() {
+fn the_relation_to_the_proxy_is_derived() {
     use ProxyRelation::{Beyond, LastHop, Unknown};
     for (client_ip, addresses, bound, relation) in [
-        // The proxy's own address, or the one it leaves from.
+        // The proxy's own address, or the one it reports.
         ("198.51.100.20", &["198.51.100.20"][..], None, LastHop),
         (
             "198.51.100.20",
@@ -76,10 +79,10 @@ fn behind_a_proxy_the_relation_is_told() {
             LastHop,
         ),
         ("127.0.0.1", &["127.0.0.1"], None, LastHop),
-        // Another address than the one it leaves from, or than its own on the internet.
+        // Not the address it reports, or not its own on the internet.
         ("203.0.113.9", &["10.0.0.1"], Some("10.0.0.2:33000"), Beyond),
         ("203.0.113.9", &["198.51.100.20"], None, Beyond),
-        // A proxy with several addresses, and one on this host (ssh -D), may leave from any.
+        // A proxy with further addresses, or one on this host (ssh -D), may use any of them.
         ("203.0.113.9", &["10.0.0.1"], None, Unknown),
         ("203.0.113.9", &["127.0.0.1"], None, Unknown),
         (
@@ -109,7 +112,7 @@ fn from_peer(local: &str, client_ip: &str, peer: &str) -> Verdict {
 }
 
 #[test]
-fn a_private_client_ip_from_a_server_on_the_internet_keeps_the_label_and_is_told() {
+fn a_private_client_ip_from_a_server_on_the_internet_keeps_the_label_and_warns() {
     for private in ["10.0.0.1", "100.64.0.1", "169.254.1.1", "fd00::1"] {
         let ip = private.parse().unwrap();
         let verdict = from_peer("192.168.1.5:51234", private, "198.51.100.1");
@@ -124,25 +127,25 @@ fn a_private_client_ip_from_a_server_on_the_internet_keeps_the_label_and_is_told
 }
 
 #[test]
-fn the_servers_own_address_as_client_ip_is_told_on_every_network() {
+fn the_servers_own_address_as_client_ip_warns_on_every_network() {
     for server in ["198.51.100.1", "192.168.1.1", "fd00::1"] {
         let ip = server.parse().unwrap();
         let verdict = from_peer("192.168.1.5:51234", server, server);
         assert_eq!(verdict.label, Label::IpRestrictNat, "{server}");
         assert!(verdict.warnings.contains(&Warning::ClientIpIsServer(ip)));
     }
-    // A server on this very host has our address.
+    // A server on this host has the local address.
     let here = from_peer("192.168.1.5:51234", "192.168.1.5", "192.168.1.5");
     assert_eq!(here.label, Label::DirectConnect);
     assert_eq!(here.warnings, [Warning::TcpFlowOnly]);
 }
 
 #[test]
-fn behind_a_proxy_nothing_is_said_of_the_servers_address() {
+fn behind_a_proxy_there_is_no_warning_about_the_servers_address() {
     let verdict = classify(&Observation {
         path: PathKind::Socks5,
         proxy: Some(Proxy {
-            name: "proxy.example:1080".into(),
+            name: Address::parse("proxy.example:1080", 0).unwrap(),
             addresses: vec!["198.51.100.20".parse().unwrap()],
             bound: None,
         }),
@@ -153,7 +156,7 @@ fn behind_a_proxy_nothing_is_said_of_the_servers_address() {
 }
 
 #[test]
-fn a_loopback_client_ip_from_another_host_is_no_observation() {
+fn a_loopback_client_ip_from_another_host_is_undetermined() {
     for (local, client_ip, peer) in [
         ("203.0.113.7:51234", "127.0.0.1", "203.0.113.80"),
         ("192.168.1.5:51234", "127.0.0.1", "192.168.1.80"),
@@ -167,7 +170,7 @@ fn a_loopback_client_ip_from_another_host_is_no_observation() {
         assert_eq!(verdict.comparison.ip, Sameness::Unknown);
         assert_eq!(verdict.comparison.port, Sameness::Unknown);
     }
-    // Where the server's address is not known, only a loopback socket reaches this host.
+    // Where the server's address is not known, only a loopback socket shows that it is on this host.
     let offline = classify(&seen("192.168.1.5:51234", "127.0.0.1", "51234"));
     assert_eq!(offline.reason, Reason::LoopbackElsewhere);
     for (local, peer) in [
@@ -217,7 +220,7 @@ proptest! {
             order,
             ..Observation::new(SocketAddr::new(local, port), Some(&client.to_string()), Some(&value.to_string()))
         });
-        // The constants are pairs of texts, not of ports; they are the one exception.
+        // The known constants have one order only; they are the exception.
         prop_assume!(!KNOWN_CONSTANTS.iter().any(|(ip, _)| normalise(client) == *ip));
         let plain = verdict(PortOrder::Plain, value);
         let swapped = verdict(PortOrder::Swapped, swap_port(value));
@@ -228,7 +231,7 @@ proptest! {
     }
 
     #[test]
-    fn auto_says_same_exactly_when_one_order_does(
+    fn auto_matches_exactly_when_one_order_does(
         local in any_ip(), client in any_ip(), port in 1u16.., value in 1u16..,
     ) {
         let same = |order| classify(&Observation {
@@ -239,7 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flow_nobody_rewrites_is_direct_in_every_spelling(v4: [u8; 4], port in 1u16.., swap: bool) {
+    fn an_unchanged_flow_is_direct_in_every_spelling(v4: [u8; 4], port in 1u16.., swap: bool) {
         let ip = IpAddr::from(v4);
         prop_assume!(!is_special(ip) && !ip.is_loopback());
         let value = if swap { swap_port(port) } else { port };
@@ -269,5 +272,5 @@ proptest! {
 }
 
 fn is_special(ip: IpAddr) -> bool {
-    IpReading::read(Some(&ip.to_string())).ip().is_none()
+    Field::client_ip(Some(&ip.to_string())).value.is_err()
 }

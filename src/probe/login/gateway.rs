@@ -299,8 +299,8 @@ impl Line<'_> {
         let log = self.dialer.log;
         let Ends { local, peer, proxy } = connection.ends().clone();
         log.note(Event::Gateway(match proxy {
-            Some(_) => self.url.address.to_string(),
-            None => peer.to_string(),
+            Some(_) => self.url.address.clone(),
+            None => peer.into(),
         }));
         log.note(Event::Connected {
             local,

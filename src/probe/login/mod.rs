@@ -25,7 +25,7 @@ use session::{Reached, Session};
 use tweener::Tweener;
 
 use crate::failure::Failure;
-use crate::run_log::RunLog;
+use crate::run_log::{Event, RunLog};
 
 /// How long a failure of the Passport servers waits for one of the notification server, which
 /// says more: on the same network both occur together.
@@ -46,6 +46,7 @@ pub async fn observe<'a>(
     log: &'a RunLog,
     until: Instant,
 ) -> Result<Observed<'a>, Failure> {
+    log.note(Event::LoginBegan(plan.server.clone()));
     // Kept beyond its deadline: what it waits for is known only while it waits.
     let mut attempt = pin!(attempt(plan, log, until));
     let mut progress = Instant::now() + FIRST_PROGRESS;

@@ -318,14 +318,13 @@ impl<'a> Session<'a> {
         if let Some(sso) = &profile.sso {
             secret::remember(sso.expose_secret());
         }
+        let (ip, port) = (profile.client_ip.as_deref(), profile.client_port.as_deref());
         let observation = Observation {
-            local: ends.local,
-            client_ip: profile.client_ip,
-            client_port: profile.client_port,
             order: self.plan.order,
             path,
             proxy: ends.proxy,
             peer: Some(ends.peer),
+            ..Observation::new(ends.local, ip, port)
         };
         Ok(Observed {
             observation,

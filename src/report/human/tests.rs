@@ -1,33 +1,31 @@
-//! What a person reads, as a whole: one file a case in `snapshots/`. To write them anew, run the
-//! tests with `MSNP9_SNAPSHOTS=write`, then read every one that changed.
+//! The report as a person reads it: one snapshot a case in `snapshots/`. To write them anew, run
+//! the tests with `INSTA_UPDATE=always`, then read every one that changed.
 
 mod cases;
 
 use std::path::PathBuf;
 
+use textwrap::core::display_width;
+
 use super::*;
+use crate::address::Address;
 use crate::conntype::PathKind;
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::report::{Context, json, text::is_hidden};
+use crate::report::{Context, HopAddress, Role, json, text::is_hidden};
 pub(crate) use cases::all;
 use cases::{context, gateway, proxied, verdicts};
 
 fn directory() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/report/human/snapshots")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/report/snapshots")
 }
 
-/// Compares a text with the file of that name.
+/// Compares a text with the snapshot of that name.
 pub(crate) fn snapshot(name: &str, text: &str) {
-    let path = directory().join(format!("{name}.txt"));
-    if std::env::var("MSNP9_SNAPSHOTS").is_ok_and(|word| word == "write") {
-        std::fs::write(&path, text).unwrap();
-    }
-    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        wanted.replace("\r\n", "\n") == text,
-        "{} is not what is printed; MSNP9_SNAPSHOTS=write writes it anew. Printed:\n{text}",
-        path.display()
-    );
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(directory());
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
 fn style_of(name: &str) -> Style {
@@ -38,24 +36,22 @@ fn style_of(name: &str) -> Style {
 }
 
 #[test]
-fn every_report_reads_as_its_snapshot() {
+fn every_report_matches_its_snapshot() {
     for (name, report) in all() {
         snapshot(name, &render(&report, style_of(name)));
     }
 }
 
 #[test]
-fn no_snapshot_is_left_over() {
-    let names: Vec<_> = all()
-        .into_iter()
-        .map(|(name, _)| format!("{name}.txt"))
-        .collect();
+fn every_snapshot_belongs_to_a_case() {
+    let cases: Vec<_> = all().into_iter().map(|(name, _)| name).collect();
     for entry in std::fs::read_dir(directory()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(
-            name.starts_with("explain") || names.contains(&name),
-            "{name}"
-        );
+        let name = name.trim_end_matches(".snap");
+        let is_page = ["demo", "explain", "networks"]
+            .iter()
+            .any(|page| name.starts_with(page));
+        assert!(is_page || cases.contains(&name), "{name}");
     }
 }
 
@@ -83,7 +79,7 @@ fn no_line_is_wider_than_the_page_or_ends_in_blanks() {
             );
             for line in page.lines() {
                 assert!(
-                    line.chars().count() <= width.clamp(40, 100),
+                    display_width(line) <= width.clamp(40, 100),
                     "{name} {width}: {line}"
                 );
                 assert_eq!(line, line.trim_end(), "{name} {width}");
@@ -116,34 +112,39 @@ fn colour_adds_nothing_but_colour() {
 }
 
 #[test]
-fn nothing_that_the_network_says_is_obeyed_by_a_terminal() {
+fn control_characters_from_the_network_are_escaped() {
     let evil = "\x1b[31m\x07\u{9b}2J\u{202e}\r\nx\u{200b}";
     for (name, mut report) in all() {
-        report.dialect = Some(evil.to_owned());
-        report.reason.text.push_str(evil);
+        let name_of = |host: String| Address { host, port: 1863 };
+        let evil_name = || name_of(evil.to_owned());
         for hop in &mut report.path.hops {
-            hop.address = Some(evil.to_owned());
+            hop.address = Some(HopAddress::Name(evil_name()));
         }
         for warning in &mut report.warnings {
-            warning.text.push_str(evil);
+            *warning = Warning::CredentialsElsewhere(evil_name());
         }
         if let Some(server) = &mut report.server {
-            server.requested = evil.to_owned();
-            server.referrals = vec![evil.to_owned(), evil.to_owned()];
+            server.requested = evil_name();
+            server.referrals = vec![evil_name(), evil_name()];
         }
         if let Some(proxy) = &mut report.path.proxy {
-            proxy.name = evil.to_owned();
+            proxy.name = evil_name();
         }
         if let Some(observed) = &mut report.observed {
-            observed.client_ip = crate::report::ObservedIp {
-                raw: Some(evil.repeat(90)),
-                ip: None,
-            };
+            observed.client_ip.raw = Some(evil.repeat(90));
+            observed.client_ip.ip = None;
             observed.client_port.raw = Some(evil.repeat(90));
-            observed.client_port.number = None;
+            observed.client_port.number = Err(PortUnknown::Unreadable);
+        }
+        for observation in &mut report.observations {
+            observation.server = evil_name();
+            if let Some(error) = &mut observation.error {
+                error.message = evil.repeat(900);
+            }
         }
         if let Some(error) = &mut report.error {
             error.message = evil.repeat(900);
+            error.remedy = evil.repeat(900);
         }
         let page = render(
             &report,
@@ -152,25 +153,25 @@ fn nothing_that_the_network_says_is_obeyed_by_a_terminal() {
                 ..Style::default()
             },
         );
-        let obeyed = page.chars().find(|c| *c != '\n' && is_hidden(*c));
-        assert_eq!(obeyed, None, "{name}:\n{page}");
+        let hidden = page.chars().find(|c| *c != '\n' && is_hidden(*c));
+        assert_eq!(hidden, None, "{name}:\n{page}");
         assert!(page.lines().count() < 120, "{name}: it is cut");
         let document = json::render(&report);
-        assert!(
-            !document.chars().any(|c| c != '\n' && is_hidden(c)),
-            "{name}"
-        );
+        let hidden = document.chars().find(|c| *c != '\n' && is_hidden(*c));
+        assert_eq!(hidden, None, "{name}:\n{document}");
         let read: serde_json::Value = serde_json::from_str(&document).unwrap();
-        assert_eq!(read["dialect"], evil, "{name}");
+        if let Some(error) = &report.error {
+            assert_eq!(read["error"]["message"], error.message, "{name}");
+        }
     }
 }
 
 #[test]
-fn a_gateway_and_a_proxy_stand_in_their_order() {
+fn hops_are_in_their_order() {
     let roles = |report: &Report| -> Vec<_> { report.path.hops.iter().map(|h| h.role).collect() };
     assert_eq!(
         roles(&gateway("203.0.113.7", "0", "198.51.100.20")),
-        ["this-host", "rewriter", "gateway", "server"]
+        [Role::ThisHost, Role::Rewriter, Role::Gateway, Role::Server]
     );
     assert_eq!(
         roles(&proxied(
@@ -179,7 +180,13 @@ fn a_gateway_and_a_proxy_stand_in_their_order() {
             &["198.51.100.20"],
             None
         )),
-        ["this-host", "proxy", "rewriter", "gateway", "server"]
+        [
+            Role::ThisHost,
+            Role::Proxy,
+            Role::Rewriter,
+            Role::Gateway,
+            Role::Server
+        ]
     );
     let failure = Failure::new(Stage::Gateway, ErrorCode::NotAGateway, "x");
     let context = Context {
@@ -188,6 +195,6 @@ fn a_gateway_and_a_proxy_stand_in_their_order() {
     };
     assert_eq!(
         roles(&Report::of_failure(&failure, context)),
-        ["this-host", "gateway", "server"]
+        [Role::ThisHost, Role::Gateway, Role::Server]
     );
 }

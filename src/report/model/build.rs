@@ -2,180 +2,292 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::time::UNIX_EPOCH;
 
 use super::{
-    Compared, Context, Endpoint, ErrorReport, Expected, Hop, Observed, ObservedIp, ObservedPort,
-    PathReport, ProxyReport, Report, SCHEMA_VERSION, Said, Server,
+    Compared, Context, ErrorReport, Expected, Hop, HopAddress, LoginError, ObservationReport,
+    Observed, ObservedIp, ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role,
+    SCHEMA_VERSION, Tool, Why,
 };
+use crate::address::Address;
 use crate::conntype::{
-    Comparison, Label, Observation, PathKind, PortOrder, Proxy, ProxyRelation, Reason, Sameness,
-    Verdict,
+    Comparison, Label, Observation, OrderMatch, PathKind, PortOrder, ProxyRelation, Reason,
+    Sameness, Verdict, Warning, normalise,
 };
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
+use crate::report::{hints, words};
 use crate::secret::redact;
 
 impl Report {
-    /// The report of a run that got as far as a verdict.
+    /// The report of a run with a verdict.
     #[must_use]
-    pub fn of_verdict(verdict: &Verdict, seen: &Observation, context: Context) -> Self {
+    pub fn of_verdict(verdict: &Verdict, seen: &Observation, mut context: Context) -> Self {
         let found = &verdict.comparison;
-        let exit = Exit::of(verdict.label, None, &context.expected);
-        let expected = expected(verdict.label, &context.expected);
-        let error = (!verdict.label.determined()).then(|| ErrorReport {
+        context.path = seen.path;
+        context.local = Some(found.local);
+        context.proxy.clone_from(&seen.proxy);
+        context.warnings = [verdict.warnings.as_slice(), &context.warnings].concat();
+        let reason = Why::Rule(verdict.reason);
+        let mut report = Self::new(verdict.label, reason, None, context);
+        report.alternatives.clone_from(&verdict.alternatives);
+        report.observed = Some(Observed::of(seen, found));
+        report.comparison = Some(Compared {
+            ip: found.ip,
+            port: found.port,
+            order_matched: found.order_matched,
+            order_asked: seen.order,
+        });
+        report.mapping = verdict.mapping;
+        report.path.add_evidence(verdict);
+        report.error = (!verdict.label.determined()).then(|| ErrorReport {
             stage: Stage::Verdict,
             code: code_of(&verdict.reason),
-            message: verdict.reason.to_string(),
-            remedy: crate::report::advice::remedy(&verdict.reason),
+            message: words::reason(&verdict.reason),
+            remedy: hints::remedy(&verdict.reason).to_string(),
         });
-        let mut warnings = verdict.warnings.clone();
-        warnings.extend(context.warnings.iter().cloned());
-        Self {
-            label: verdict.label,
-            determined: verdict.label.determined(),
-            alternatives: verdict.alternatives.clone(),
-            reason: Said {
-                code: verdict.reason.code(),
-                text: verdict.reason.to_string(),
-            },
-            local: Some(found.local.into()),
-            observed: Some(observed(seen, found)),
-            comparison: Some(Compared {
-                ip: found.ip.as_str(),
-                port: found.port.as_str(),
-                order_matched: found.order_matched.map(|order| order.as_str()),
-                order_asked: seen.order.as_str(),
-            }),
-            mapping: verdict.mapping.map(|mapping| mapping.as_str()),
-            path: PathReport {
-                kind: seen.path.as_str(),
-                proxy: seen.proxy.as_ref().map(|proxy| {
-                    proxy_report(proxy, verdict.proxy.map_or("unknown", |r| r.as_str()))
-                }),
-                hops: hops(verdict, seen, &context),
-            },
-            warnings: warnings
-                .iter()
-                .map(|warning| Said {
-                    code: warning.code(),
-                    text: warning.to_string(),
-                })
-                .collect(),
-            expected,
-            error,
-            exit_code: exit,
-            ..Self::blank(context)
-        }
-        .redacted()
+        report.redacted()
     }
 
-    /// The report of a run that something kept from a verdict.
+    /// The report of a run that failed before a verdict.
     #[must_use]
-    pub fn of_failure(failure: &Failure, context: Context) -> Self {
-        let label = Label::UnknownConnect;
-        let exit = Exit::of(label, Some(failure.code.exit()), &context.expected);
-        Self {
-            expected: expected(label, &context.expected),
-            reason: Said {
-                code: failure.code.as_str(),
-                text: failure.message.clone(),
-            },
-            error: Some(failure.into()),
-            exit_code: exit,
-            ..Self::blank(context)
+    pub fn of_failure(failure: &Failure, mut context: Context) -> Self {
+        if context.observations.is_empty() {
+            context.observations = ObservationReport::failed(failure, &context)
+                .into_iter()
+                .collect();
         }
-        .redacted()
-    }
-
-    /// Hides every secret that a server has repeated in a text of its own.
-    fn redacted(mut self) -> Self {
-        let hide = |text: &mut String| {
-            if let Cow::Owned(shown) = redact(text) {
-                *text = shown;
-            }
+        let reason = Why::Failed {
+            code: failure.code,
+            text: failure.message.clone(),
         };
-        hide(&mut self.reason.text);
-        self.warnings
-            .iter_mut()
-            .for_each(|said| hide(&mut said.text));
-        self.credentials_sent_to.iter_mut().for_each(hide);
-        if let Some(error) = &mut self.error {
-            hide(&mut error.message);
-        }
-        if let Some(server) = &mut self.server {
-            server.referrals.iter_mut().for_each(hide);
-        }
-        let hops = self.path.hops.iter_mut();
-        hops.filter_map(|hop| hop.address.as_mut()).for_each(hide);
-        if let Some(seen) = &mut self.observed {
-            let raw = [&mut seen.client_ip.raw, &mut seen.client_port.raw];
-            raw.into_iter().flatten().for_each(hide);
-        }
-        self
+        let mut report = Self::new(Label::UnknownConnect, reason, Some(failure), context);
+        report.error = Some(failure.into());
+        report.redacted()
     }
 
-    /// The report of a run that ended in a bug of ours.
+    /// The report of a run that ended in a bug of this program.
     #[must_use]
     pub fn of_bug() -> Self {
         let failure = Failure::new(Stage::Bug, ErrorCode::Bug, "a bug in this program");
         Self::of_failure(&failure, Context::default())
     }
 
-    /// What the context alone says.
-    fn blank(context: Context) -> Self {
-        let label = Label::UnknownConnect;
-        let mut hops = vec![Hop {
-            role: "this-host",
-            address: context
-                .local
-                .map(|local| SocketAddr::from(Endpoint::from(local)).to_string()),
-            rewrites: Vec::new(),
-        }];
-        hops.extend(between(
-            context.path,
-            context.proxy.as_ref(),
-            context.gateway.clone(),
-        ));
-        hops.extend(context.server.as_ref().map(server_hop));
+    fn new(label: Label, reason: Why, failure: Option<&Failure>, context: Context) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
-            label,
-            determined: false,
-            alternatives: Vec::new(),
-            reason: Said {
-                code: "not-told",
-                text: "nothing was found out".to_owned(),
+            tool: Tool {
+                name: env!("CARGO_PKG_NAME"),
+                version: env!("CARGO_PKG_VERSION"),
             },
-            local: context.local.map(Endpoint::from),
+            // A clock before 1970 is wrong, and has no spelling in RFC 3339.
+            started_at: context.started_at.filter(|time| *time >= UNIX_EPOCH),
+            label,
+            determined: label.determined(),
+            alternatives: Vec::new(),
+            reason,
+            local: context.local.map(normalised),
             observed: None,
             comparison: None,
             mapping: None,
+            path: PathReport::of(&context),
             server: context.server,
             dialect: context.dialect,
             credentials_sent_to: context.credentials_to,
-            path: PathReport {
-                kind: context.path.as_str(),
-                proxy: context
-                    .proxy
-                    .as_ref()
-                    .map(|proxy| proxy_report(proxy, "unknown")),
-                hops,
-            },
-            looks: context.looks,
+            observations: context.observations,
             timings_ms: context.timings,
-            expected: None,
-            warnings: context
-                .warnings
-                .iter()
-                .map(|warning| Said {
-                    code: warning.code(),
-                    text: warning.to_string(),
-                })
-                .collect(),
+            exit_code: Exit::of(
+                label,
+                failure.map(|failure| failure.code.exit()),
+                &context.expected,
+            ),
+            expected: (!context.expected.is_empty()).then(|| Expected {
+                met: context.expected.contains(&label),
+                labels: context.expected,
+            }),
+            warnings: context.warnings,
             error: None,
-            exit_code: Exit::NoProfile,
         }
     }
+
+    /// Hides every secret that a server has repeated.
+    fn redacted(mut self) -> Self {
+        let servers = self.server.iter_mut().flat_map(|s| &mut s.referrals);
+        let hops = self.path.hops.iter_mut();
+        let hops = hops.filter_map(|hop| match &mut hop.address {
+            Some(HopAddress::Name(name)) => Some(name),
+            _ => None,
+        });
+        let warnings = self.warnings.iter_mut();
+        let warnings = warnings.filter_map(|warning| match warning {
+            Warning::CredentialsElsewhere(to) => Some(to),
+            _ => None,
+        });
+        let addresses = servers
+            .chain(hops)
+            .chain(warnings)
+            .chain(&mut self.credentials_sent_to);
+
+        let (mut observed, mut texts) = (Vec::from_iter(&mut self.observed), Vec::new());
+        for observation in &mut self.observations {
+            observed.extend(&mut observation.observed);
+            texts.extend(observation.error.as_mut().map(|error| &mut error.message));
+        }
+        let raw = observed
+            .into_iter()
+            .flat_map(|seen| [&mut seen.client_ip.raw, &mut seen.client_port.raw])
+            .flatten();
+        texts.extend(self.error.as_mut().map(|error| &mut error.message));
+        if let Why::Failed { text, .. } = &mut self.reason {
+            texts.push(text);
+        }
+        let names = addresses.map(|address: &mut Address| &mut address.host);
+        for text in names.chain(raw).chain(texts) {
+            if let Cow::Owned(shown) = redact(text) {
+                *text = shown;
+            }
+        }
+        self
+    }
+
+    /// Whether no further login gave an observation.
+    pub(in crate::report) fn is_single(&self) -> bool {
+        let made = self.observations.iter().filter(|one| one.label.is_some());
+        made.count() < 2
+    }
+}
+
+impl Observed {
+    fn of(seen: &Observation, found: &Comparison) -> Self {
+        let given = match seen.order {
+            PortOrder::Auto => None,
+            PortOrder::Plain => Some(OrderMatch::Plain),
+            PortOrder::Swapped => Some(OrderMatch::Swapped),
+        };
+        Self {
+            client_ip: ObservedIp {
+                raw: seen.client_ip.raw.clone(),
+                ip: found.client_ip,
+            },
+            client_port: ObservedPort {
+                raw: seen.client_port.raw.clone(),
+                number: seen.client_port.value,
+                order: found
+                    .order_matched
+                    .or(given)
+                    .filter(|_| found.client_port.is_some()),
+                port: found.outside_port,
+            },
+        }
+    }
+}
+
+impl ObservationReport {
+    /// A login to `server` that gave a profile, and the verdict on it alone.
+    #[must_use]
+    pub fn of(server: &Address, seen: &Observation, verdict: &Verdict) -> Self {
+        Self {
+            server: server.clone(),
+            address: seen.peer.filter(|_| seen.path.is_end_to_end()),
+            local: Some(verdict.comparison.local),
+            observed: Some(Observed::of(seen, &verdict.comparison)),
+            label: Some(verdict.label),
+            error: None,
+        }
+    }
+
+    /// A login that failed; `None` where the context has no server.
+    #[must_use]
+    pub fn failed(failure: &Failure, context: &Context) -> Option<Self> {
+        let server = context.server.as_ref()?;
+        Some(Self {
+            server: server.requested.clone(),
+            address: server.address,
+            local: context.local.map(normalised),
+            observed: None,
+            label: None,
+            error: Some(LoginError {
+                stage: failure.stage,
+                code: failure.code,
+                message: failure.message.clone(),
+            }),
+        })
+    }
+}
+
+impl PathReport {
+    /// The path as far as the settings and the connection give it.
+    fn of(context: &Context) -> Self {
+        let hop = |role, address| Hop {
+            role,
+            address,
+            rewrites: Vec::new(),
+        };
+        let local = context.local.map(normalised);
+        let proxy = context.proxy.as_ref();
+        let mut hops = vec![hop(Role::ThisHost, local.map(HopAddress::Socket))];
+        if proxy.is_some() || !matches!(context.path, PathKind::Tcp | PathKind::HttpGateway) {
+            let name = proxy.map(|proxy| HopAddress::Name(proxy.name.clone()));
+            hops.push(hop(Role::Proxy, name));
+        }
+        if context.path == PathKind::HttpGateway {
+            let name = context.gateway.clone().map(HopAddress::Name);
+            hops.push(hop(Role::Gateway, name));
+        }
+        if let Some(server) = &context.server {
+            let last = server.referrals.last().unwrap_or(&server.requested);
+            hops.push(hop(Role::Server, Some(HopAddress::Name(last.clone()))));
+        }
+        Self {
+            kind: context.path,
+            proxy: proxy.map(|proxy| ProxyReport {
+                name: proxy.name.clone(),
+                addresses: proxy.addresses.clone(),
+                bound: proxy.bound.map(normalised),
+                relation: ProxyRelation::Unknown,
+            }),
+            hops,
+        }
+    }
+
+    /// Adds what the verdict shows of the path.
+    fn add_evidence(&mut self, verdict: &Verdict) {
+        let found = &verdict.comparison;
+        if let (Some(proxy), Some(relation)) = (&mut self.proxy, verdict.proxy) {
+            proxy.relation = relation;
+        }
+        let rewrites: Vec<_> = [(found.ip, Rewrite::Address), (found.port, Rewrite::Port)]
+            .into_iter()
+            .filter(|(sameness, _)| *sameness == Sameness::Different)
+            .map(|(_, what)| what)
+            .collect();
+        // Behind a proxy the address always differs. What is beyond it shows only where ClientIP
+        // is none of the proxy's addresses.
+        let is_proxied = self.hops.iter().any(|hop| hop.role == Role::Proxy);
+        let is_rewritten = match is_proxied {
+            true => verdict.proxy == Some(ProxyRelation::Beyond),
+            false => !rewrites.is_empty(),
+        };
+        if !is_rewritten {
+            return;
+        }
+        // The gateway passes on what it sees itself, so the rewriter is before it.
+        let is_before = |hop: &Hop| matches!(hop.role, Role::ThisHost | Role::Proxy);
+        let at = self.hops.iter().take_while(|hop| is_before(hop)).count();
+        let rewriter = Hop {
+            role: Role::Rewriter,
+            address: found.client_ip.map(|ip| match found.outside_port {
+                Some(port) => HopAddress::Socket(SocketAddr::new(ip, port)),
+                None => HopAddress::Ip(ip),
+            }),
+            rewrites,
+        };
+        self.hops.insert(at, rewriter);
+    }
+}
+
+fn normalised(end: SocketAddr) -> SocketAddr {
+    SocketAddr::new(normalise(end.ip()), end.port())
 }
 
 /// The code of a verdict without a label.
@@ -197,112 +309,4 @@ const fn code_of(reason: &Reason) -> ErrorCode {
         | Reason::PortKeptTowardOne
         | Reason::AddressRewrittenPortUnknown(_) => ErrorCode::Bug,
     }
-}
-
-fn expected(label: Label, labels: &[Label]) -> Option<Expected> {
-    (!labels.is_empty()).then(|| Expected {
-        labels: labels.to_vec(),
-        met: labels.contains(&label),
-    })
-}
-
-fn observed(seen: &Observation, found: &Comparison) -> Observed {
-    let said = match seen.order {
-        PortOrder::Auto => None,
-        order => Some(order.as_str()),
-    };
-    let number = found.client_port.port();
-    Observed {
-        client_ip: ObservedIp {
-            raw: seen.client_ip.clone(),
-            ip: found.client_ip.ip(),
-        },
-        client_port: ObservedPort {
-            raw: seen.client_port.clone(),
-            number,
-            order: number.and_then(|_| found.order_matched.map(|order| order.as_str()).or(said)),
-            port: found.outside_port,
-        },
-    }
-}
-
-fn proxy_report(proxy: &Proxy, relation: &'static str) -> ProxyReport {
-    ProxyReport {
-        name: proxy.name.clone(),
-        addresses: proxy.addresses.clone(),
-        bound: proxy.bound.map(Endpoint::from),
-        relation,
-    }
-}
-
-fn server_hop(server: &Server) -> Hop {
-    let last = server.referrals.last().unwrap_or(&server.requested);
-    Hop {
-        role: "server",
-        address: Some(last.clone()),
-        rewrites: Vec::new(),
-    }
-}
-
-/// The proxy and the gateway, as far as the path has them.
-fn between(path: PathKind, proxy: Option<&Proxy>, gateway: Option<String>) -> Vec<Hop> {
-    let hop = |role, address| Hop {
-        role,
-        address,
-        rewrites: Vec::new(),
-    };
-    let name = proxy.map(|proxy| proxy.name.clone());
-    let mut hops = Vec::new();
-    let is_proxied = !matches!(path, PathKind::Tcp | PathKind::HttpGateway);
-    if name.is_some() || is_proxied {
-        hops.push(hop("proxy", name));
-    }
-    if path == PathKind::HttpGateway {
-        hops.push(hop("gateway", gateway));
-    }
-    hops
-}
-
-/// The path as the evidence draws it.
-fn hops(verdict: &Verdict, seen: &Observation, context: &Context) -> Vec<Hop> {
-    let found = &verdict.comparison;
-    let mut hops = vec![Hop {
-        role: "this-host",
-        address: Some(found.local.to_string()),
-        rewrites: Vec::new(),
-    }];
-    let rewrites: Vec<_> = [(found.ip, "address"), (found.port, "port")]
-        .into_iter()
-        .filter(|(sameness, _)| *sameness == Sameness::Different)
-        .map(|(_, what)| what)
-        .collect();
-    let between = between(seen.path, seen.proxy.as_ref(), context.gateway.clone());
-    // Behind a proxy the address always differs; what stands further on is known only where
-    // ClientIP is none of the proxy's. To a gateway the connection is our own.
-    let rewritten = match between.first().map(|hop| hop.role) {
-        Some("proxy") => verdict.proxy == Some(ProxyRelation::Beyond),
-        _ => !rewrites.is_empty(),
-    };
-    let rewriter = rewritten.then(|| Hop {
-        role: "rewriter",
-        address: seen_as(found),
-        rewrites,
-    });
-    // The gateway tells the server what it sees itself, so what is rewritten is rewritten before.
-    let (gateways, proxies): (Vec<_>, Vec<_>) =
-        between.into_iter().partition(|hop| hop.role == "gateway");
-    hops.extend(proxies);
-    hops.extend(rewriter);
-    hops.extend(gateways);
-    hops.extend(context.server.as_ref().map(server_hop));
-    hops
-}
-
-/// What the server sees: the address and, where its order is settled, the port.
-fn seen_as(found: &Comparison) -> Option<String> {
-    let ip = found.client_ip.ip()?;
-    Some(match found.outside_port {
-        Some(port) => SocketAddr::new(ip, port).to_string(),
-        None => ip.to_string(),
-    })
 }

@@ -85,7 +85,7 @@ pub(crate) async fn reach(
     ips.sort_by_key(|ip| Some(*ip) != in_use);
     ips.dedup();
     let proxy = Some(Proxy {
-        name: at.to_string(),
+        name: at.clone(),
         addresses: ips,
         bound: None,
     });

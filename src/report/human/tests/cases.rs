@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::address::Address;
 use crate::conntype::{
-    Destination, Label, Observation, PathKind, PortOrder, Proxy, Warning, classify, settle,
+    Destination, Field, Label, Missing, Observation, PathKind, PortOrder, Proxy, Warning, classify,
+    settle,
 };
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::report::{Context, Look, Report, Server, Timing};
+use crate::msnp::Dialect;
+use crate::report::{Context, ObservationReport, Report, ServerReport, Timing};
 use crate::run_log::Purpose;
 
 /// A login to a server on the internet, by TCP.
@@ -23,18 +25,26 @@ fn peer(text: &str) -> SocketAddr {
     (ip(text), 1863).into()
 }
 
+/// A server's name, at the usual port.
+fn name(host: &str) -> Address {
+    Address {
+        host: host.to_owned(),
+        port: 1863,
+    }
+}
+
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 pub(super) fn context() -> Context {
     Context {
-        server: Some(Server {
-            requested: "messenger.example:1863".to_owned(),
+        server: Some(ServerReport {
+            requested: name("messenger.example"),
             address: Some("198.51.100.9:1863".parse().unwrap()),
             referrals: Vec::new(),
         }),
-        dialect: Some("MSNP9".to_owned()),
+        dialect: Some(Dialect::MSNP9),
         timings: [
             (Purpose::Notification, Stage::Resolve, 0.0, 11.6),
             (Purpose::Notification, Stage::Connect, 11.6, 28.4),
@@ -47,6 +57,7 @@ pub(super) fn context() -> Context {
             (Purpose::Notification, Stage::Profile, 377.2, 1.3),
         ]
         .map(|(connection, stage, start, took)| Timing {
+            observation: 0,
             connection,
             stage,
             start,
@@ -74,8 +85,8 @@ fn with(seen: &Observation, context: Context) -> Report {
 /// A server that was asked for by its address.
 fn at(address: &str) -> Context {
     Context {
-        server: Some(Server {
-            requested: address.to_owned(),
+        server: Some(ServerReport {
+            requested: Address::parse(address, 1863).unwrap(),
             address: Some(address.parse().unwrap()),
             referrals: Vec::new(),
         }),
@@ -83,27 +94,23 @@ fn at(address: &str) -> Context {
     }
 }
 
-/// A run of two looks; the second one goes to another server where the local port is the same,
+/// A run of two logins; the second one goes to another server where the local port is the same,
 /// else to the same one.
-fn two_looks(first: &Observation, second: &Observation) -> Report {
+fn two_logins(first: &Observation, second: &Observation) -> Report {
     let (a, b) = (classify(first), classify(second));
-    let (name, destination) = match first.local == second.local {
+    let (second_name, destination) = match first.local == second.local {
         true => ("second.example", Destination::OtherAddress),
         false => ("messenger.example", Destination::Same),
     };
-    let server = |host: &str| Address {
-        host: host.to_owned(),
-        port: 1863,
-    };
-    let looks = vec![
-        Look::of(&server("messenger.example"), &a),
-        Look::of(&server(name), &b),
+    let observations = vec![
+        ObservationReport::of(&name("messenger.example"), first, &a),
+        ObservationReport::of(&name(second_name), second, &b),
     ];
-    Report::of_verdict(
-        &settle(a, &b, destination),
-        first,
-        Context { looks, ..context() },
-    )
+    let context = Context {
+        observations,
+        ..context()
+    };
+    Report::of_verdict(&settle(a, &b, destination), first, context)
 }
 
 pub(super) fn proxied(
@@ -115,7 +122,7 @@ pub(super) fn proxied(
     let seen = Observation {
         path,
         proxy: Some(Proxy {
-            name: "proxy.example:1080".to_owned(),
+            name: Address::parse("proxy.example:1080", 0).unwrap(),
             addresses: addresses.iter().map(|text| ip(text)).collect(),
             bound: bound.map(|text| text.parse().unwrap()),
         }),
@@ -127,7 +134,7 @@ pub(super) fn proxied(
         server.address = None;
     }
     if path == PathKind::HttpGateway {
-        context.gateway = Some("gateway.example:80".to_owned());
+        context.gateway = Some(Address::parse("gateway.example", 80).unwrap());
     }
     with(&seen, context)
 }
@@ -142,7 +149,7 @@ pub(super) fn gateway(client_ip: &str, client_port: &str, gateway: &str) -> Repo
     if let Some(server) = &mut context.server {
         server.address = None;
     }
-    context.gateway = Some(SocketAddr::new(ip(gateway), 80).to_string());
+    context.gateway = Some(SocketAddr::new(ip(gateway), 80).into());
     with(&seen, context)
 }
 
@@ -180,8 +187,8 @@ pub(super) fn verdicts() -> Vec<(&'static str, Report)> {
         ),
         ("direct-v6", {
             let context = Context {
-                server: Some(Server {
-                    requested: "messenger.example:1863".to_owned(),
+                server: Some(ServerReport {
+                    requested: name("messenger.example"),
                     address: Some("[2001:db8:77::9]:1863".parse().unwrap()),
                     referrals: Vec::new(),
                 }),
@@ -234,17 +241,33 @@ pub(super) fn verdicts() -> Vec<(&'static str, Report)> {
         }),
         (
             "symmetric-confirmed",
-            two_looks(&symmetric, &seen(home, "203.0.113.7", "40322")),
+            two_logins(&symmetric, &seen(home, "203.0.113.7", "40322")),
         ),
-        ("symmetric-look-failed", {
-            let warnings = vec![
-                Warning::SignedOutElsewhere,
-                Warning::LookFailed("second.example:1863: connection refused".to_owned()),
-            ];
+        ("symmetric-login-failed", {
+            let failure = Failure::new(
+                Stage::Connect,
+                ErrorCode::ConnectionRefused,
+                "second.example:1863 (198.51.100.10): connection refused",
+            );
+            let second = Context {
+                server: Some(ServerReport {
+                    requested: name("second.example"),
+                    address: None,
+                    referrals: Vec::new(),
+                }),
+                ..Context::default()
+            };
+            let verdict = classify(&symmetric);
+            let first = ObservationReport::of(&name("messenger.example"), &symmetric, &verdict);
+            let missing = Warning::ObservationMissing(Missing::LoginFailed);
             with(
                 &symmetric,
                 Context {
-                    warnings,
+                    warnings: vec![Warning::SignedOutElsewhere, missing],
+                    observations: [first]
+                        .into_iter()
+                        .chain(ObservationReport::failed(&failure, &second))
+                        .collect(),
                     ..context()
                 },
             )
@@ -252,16 +275,16 @@ pub(super) fn verdicts() -> Vec<(&'static str, Report)> {
         ("symmetric-v6-long-names", {
             let long = "a-rather-long-name-of-a-dispatch-server.messenger.some-provider.example";
             let context = Context {
-                server: Some(Server {
-                    requested: format!("{long}:1863"),
+                server: Some(ServerReport {
+                    requested: name(long),
                     address: Some(
                         "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ff09]:1863"
                             .parse()
                             .unwrap(),
                     ),
                     referrals: vec![
-                        "dispatch.messenger.example:1863".to_owned(),
-                        format!("ns-1.{long}:1863"),
+                        name("dispatch.messenger.example"),
+                        name(&format!("ns-1.{long}")),
                     ],
                 }),
                 ..context()
@@ -278,27 +301,27 @@ pub(super) fn verdicts() -> Vec<(&'static str, Report)> {
         }),
         ("symmetric-nat64", of(&seen(v6, "203.0.113.7", "40321"))),
         (
-            "looks-disagree",
-            two_looks(
+            "logins-disagree",
+            two_logins(
                 &seen(home, "203.0.113.7", "51234"),
                 &seen("192.168.1.5:51236", "203.0.113.7", "40321"),
             ),
         ),
         (
             "symmetric-second-inside",
-            two_looks(&symmetric, &seen(home, "192.168.1.5", "51234")),
+            two_logins(&symmetric, &seen(home, "192.168.1.5", "51234")),
         ),
         (
             "symmetric-two-addresses",
-            two_looks(&symmetric, &seen(home, "203.0.113.8", "40321")),
+            two_logins(&symmetric, &seen(home, "203.0.113.8", "40321")),
         ),
         (
             "symmetric-port-kept-once",
-            two_looks(&seen(home, "203.0.113.7", "51234"), &symmetric),
+            two_logins(&seen(home, "203.0.113.7", "51234"), &symmetric),
         ),
         (
             "unknown-connect-disagree",
-            two_looks(
+            two_logins(
                 &seen(public, "203.0.113.7", "51234"),
                 &seen(public, "198.51.100.80", "51234"),
             ),
@@ -327,10 +350,10 @@ pub(super) fn verdicts() -> Vec<(&'static str, Report)> {
             };
             with(&seen, Context::default())
         }),
-        ("unknown-nat-settled", two_looks(&symmetric, &symmetric)),
+        ("unknown-nat-settled", two_logins(&symmetric, &symmetric)),
         ("unknown-nat-no-port", {
             of(&Observation {
-                client_port: None,
+                client_port: Field::client_port(None),
                 ..symmetric.clone()
             })
         }),
@@ -371,7 +394,7 @@ pub(super) fn verdicts() -> Vec<(&'static str, Report)> {
                 &["203.0.113.99"],
                 None,
             );
-            report.dialect = Some("MSNP8".to_owned());
+            report.dialect = Some(Dialect::MSNP8);
             report
         }),
         (
@@ -384,14 +407,14 @@ pub(super) fn verdicts() -> Vec<(&'static str, Report)> {
         ),
         (
             "unknown-connect-observed-constant",
-            two_looks(
+            two_logins(
                 &symmetric,
                 &seen("192.168.1.5:51235", "203.0.113.7", "40321"),
             ),
         ),
         ("unknown-connect-no-address", {
             of(&Observation {
-                client_ip: None,
+                client_ip: Field::client_ip(None),
                 ..symmetric.clone()
             })
         }),
@@ -479,7 +502,7 @@ pub(super) fn failures() -> Vec<(&'static str, Report)> {
             );
             // As if somebody had forgotten to make it one line.
             if let Some(error) = &mut report.error {
-                error.message = format!("it said \x1b[31m\r\n\u{202e}{}", "spam".repeat(500));
+                error.message = format!("it sent \x1b[31m\r\n\u{202e}{}", "spam".repeat(500));
             }
             report
         }),

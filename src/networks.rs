@@ -1,0 +1,74 @@
+//! The presets of `--network`.
+//!
+//! The addresses come from the public code of clients that use these networks, and have changed
+//! before. Options override them.
+
+/// A network's settings.
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Network {
+    /// The name for `--network`.
+    pub(crate) name: &'static str,
+    /// The dispatch or notification server.
+    pub(crate) server: &'static str,
+    /// The Passport nexus.
+    pub(crate) nexus: &'static str,
+    /// The Passport login page, where it is known; that saves a round trip.
+    pub(crate) login: Option<&'static str>,
+    /// Whether its login server decodes the account, so that a refusal is about the password.
+    #[serde(skip)]
+    pub(crate) decodes: bool,
+}
+
+impl Network {
+    /// Its Passport addresses.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &'static str> + use<> {
+        [self.nexus].into_iter().chain(self.login)
+    }
+}
+
+/// The known networks.
+pub(crate) const NETWORKS: [Network; 2] = [
+    Network {
+        name: "escargot",
+        server: "msnmsgr.escargot.chat:1863",
+        nexus: "https://msnmsgr.escargot.chat/rdr/pprdr.asp",
+        login: Some("https://msnmsgr.escargot.chat/login"),
+        decodes: true,
+    },
+    Network {
+        name: "crosstalk",
+        server: "ms.msgrsvcs.ctsrv.gay:1863",
+        nexus: "https://pp.login.ugnet.gay/rdr/pprdr.asp",
+        login: None,
+        decodes: false,
+    },
+];
+
+/// The network of that name, ignoring case.
+pub(crate) fn find(name: &str) -> Option<&'static Network> {
+    NETWORKS
+        .iter()
+        .find(|network| network.name.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Address;
+    use crate::transport::Url;
+
+    #[test]
+    fn every_network_has_valid_addresses() {
+        for network in &NETWORKS {
+            assert_eq!(find(&network.name.to_uppercase()), Some(network));
+            Address::parse(network.server, 1).unwrap();
+            assert!(network.nexus.parse::<Url>().unwrap().https);
+            assert!(
+                network
+                    .login
+                    .is_none_or(|login| login.parse::<Url>().unwrap().https)
+            );
+        }
+        assert_eq!(find("msn"), None);
+    }
+}
