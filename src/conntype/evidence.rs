@@ -268,7 +268,7 @@ pub struct Verdict {
     pub reason: Reason,
     /// What was compared.
     pub comparison: Comparison,
-    /// Where `ClientIP` stands to the proxy; `None` on a path without one.
+    /// How `ClientIP` relates to the proxy; `None` on a path without one.
     pub proxy: Option<ProxyRelation>,
     /// How the NAT maps toward two destinations; `None` where that is not known.
     pub mapping: Option<Mapping>,

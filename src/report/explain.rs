@@ -1,6 +1,6 @@
 //! The page that explains the labels.
 
-use serde::Serialize;
+use serde_json::json;
 
 use super::hints::of_label;
 use super::meaning::{Meaning, peers};
@@ -102,39 +102,22 @@ fn section(page: &mut Page, label: Label) {
 /// The page as a JSON document.
 #[must_use]
 pub fn json(label: Option<Label>) -> String {
-    #[derive(Serialize)]
-    struct Document {
-        schema_version: u32,
-        labels: Vec<Section>,
-    }
-    #[derive(Serialize)]
-    struct Section {
-        label: Label,
-        seen_when: &'static str,
-        meaning: &'static str,
-        file_transfer: &'static str,
-        voice_and_webcam: &'static str,
-        other_programs: &'static str,
-        try_next: Vec<String>,
-    }
     let section = |label: Label| {
         let meaning = Meaning::of(label);
         let hints = of_label(label).iter();
-        Section {
-            label,
-            seen_when: seen_when(label),
-            meaning: meaning.connection,
-            file_transfer: meaning.file_transfer,
-            voice_and_webcam: meaning.voice,
-            other_programs: peers(label),
-            try_next: hints.map(|hint| sentence(&hint.to_string())).collect(),
-        }
+        json!({
+            "label": label,
+            "seen_when": seen_when(label),
+            "meaning": meaning.connection,
+            "file_transfer": meaning.file_transfer,
+            "voice_and_webcam": meaning.voice,
+            "other_programs": peers(label),
+            "try_next": hints.map(|hint| sentence(&hint.to_string())).collect::<Vec<_>>(),
+        })
     };
     let labels = label.map_or_else(|| Label::ALL.to_vec(), |label| vec![label]);
-    json::document(&Document {
-        schema_version: SCHEMA_VERSION,
-        labels: labels.into_iter().map(section).collect(),
-    })
+    let labels: Vec<_> = labels.into_iter().map(section).collect();
+    json::document(&json!({ "schema_version": SCHEMA_VERSION, "labels": labels }))
 }
 
 /// The label's place in the table, in words.

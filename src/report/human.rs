@@ -142,50 +142,36 @@ fn label(page: &mut Page, label: Label, style: Style, otherwise: &str) {
 
 /// The two comparisons as a table, and a sentence on the port's byte order.
 fn comparison(page: &mut Page, report: &Report, observed: &Observed, compared: &Compared) {
-    let value = |read: Option<String>, raw: &Option<String>| match (read, raw) {
-        (Some(read), _) => read,
-        (None, Some(raw)) => format!("'{}'", clean(raw, LONGEST_VALUE)),
-        (None, None) => "nothing".to_owned(),
-    };
-    let (ip, port) = (&observed.client_ip, &observed.client_port);
-    let number = match port.number {
-        Err(PortUnknown::Zero) => Some(0),
-        number => number.ok(),
+    let row = |name: &str, local: Option<String>, read: Option<String>, raw: &Option<String>| {
+        let raw = raw
+            .as_ref()
+            .map(|raw| format!("'{}'", clean(raw, LONGEST_VALUE)));
+        let value = read.or(raw).unwrap_or_else(|| "nothing".to_owned());
+        [name.to_owned(), local.unwrap_or_default(), value]
     };
     let outcome = |sameness| match sameness {
         Sameness::Same => ("same", GOOD),
         Sameness::Different => ("different", ODD),
         Sameness::Unknown => ("unknown", QUIET),
     };
-    let local = |part: fn(&std::net::SocketAddr) -> String| {
-        report.local.as_ref().map(part).unwrap_or_default()
+    let (ip, port) = (&observed.client_ip, &observed.client_port);
+    let address = report.local.map(|local| local.ip().to_string());
+    let address = row("address", address, ip.ip.map(|ip| ip.to_string()), &ip.raw);
+    let number = match port.number {
+        Err(PortUnknown::Zero) => Some(0),
+        number => number.ok(),
     };
-    page.table(
-        2,
-        ["", "here", "the server says"],
-        "",
-        &[
-            (
-                [
-                    "address".to_owned(),
-                    local(|local| local.ip().to_string()),
-                    value(ip.ip.map(|ip| ip.to_string()), &ip.raw),
-                ],
-                outcome(compared.ip),
-            ),
-            (
-                [
-                    "port".to_owned(),
-                    local(|local| local.port().to_string()),
-                    value(number.map(|number| number.to_string()), &port.raw),
-                ],
-                match compared.order_matched {
-                    Some(OrderMatch::Swapped) => ("same, bytes exchanged", GOOD),
-                    _ => outcome(compared.port),
-                },
-            ),
-        ],
-    );
+    let number = number.map(|number| number.to_string());
+    let local = report.local.map(|local| local.port().to_string());
+    let how = match compared.order_matched {
+        Some(OrderMatch::Swapped) => ("same, bytes exchanged", GOOD),
+        _ => outcome(compared.port),
+    };
+    let rows = [
+        (address, outcome(compared.ip)),
+        (row("port", local, number, &port.raw), how),
+    ];
+    page.table(2, ["", "here", "the server says"], "", &rows);
     if let Some(note) = order_note(report, port, compared) {
         page.text(2, &note);
     }

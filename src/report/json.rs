@@ -51,10 +51,15 @@ pub fn of_server(code: &str, message: &str, remedy: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::report::human::tests::all;
+    use std::time::{Duration, UNIX_EPOCH};
 
-    /// Every key of the document, and of the objects in it where they are there.
+    use super::*;
+    use crate::address::Address;
+    use crate::failure::{ErrorCode, Failure, Stage};
+    use crate::report::human::tests::all;
+    use crate::report::{Context, ServerReport};
+
+    /// Every key of the document and of the objects in it.
     const KEYS: [(&str, &[&str]); 17] = [
         (
             "",
@@ -146,6 +151,54 @@ mod tests {
         }
     }
 
+    fn read(report: &Report) -> serde_json::Value {
+        serde_json::from_str(&render(report)).unwrap()
+    }
+
+    #[test]
+    fn every_login_that_was_tried_is_an_observation() {
+        let failure = Failure::new(Stage::Connect, ErrorCode::Timeout, "no answer");
+        let nowhere = Report::of_failure(&failure, Context::default());
+        assert_eq!(read(&nowhere)["observations"], json!([]));
+
+        let server = ServerReport {
+            requested: Address::parse("messenger.example", 1863).unwrap(),
+            address: None,
+            referrals: Vec::new(),
+        };
+        let context = Context {
+            server: Some(server),
+            ..Context::default()
+        };
+        assert_eq!(
+            read(&Report::of_failure(&failure, context))["observations"],
+            json!([{
+                "server": "messenger.example:1863",
+                "address": null,
+                "local": null,
+                "observed": null,
+                "label": null,
+                "error": { "stage": "connect", "code": "timeout", "message": "no answer" },
+            }])
+        );
+    }
+
+    #[test]
+    fn the_time_is_utc_with_milliseconds() {
+        let started_at = |time| {
+            let failure = Failure::new(Stage::Connect, ErrorCode::Timeout, "no answer");
+            let context = Context {
+                started_at: Some(time),
+                ..Context::default()
+            };
+            read(&Report::of_failure(&failure, context))["started_at"].clone()
+        };
+        let later = UNIX_EPOCH + Duration::from_millis(1_000_000_000_123);
+        assert_eq!(started_at(later), "2001-09-09T01:46:40.123Z");
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(started_at(before), serde_json::Value::Null);
+    }
+
     #[test]
     fn no_unknown_value_is_false() {
         fn falsehoods(at: &str, value: &serde_json::Value, found: &mut Vec<String>) {
@@ -164,8 +217,7 @@ mod tests {
         }
         for (name, report) in all() {
             let mut found = Vec::new();
-            let document = serde_json::from_str(&render(&report)).unwrap();
-            falsehoods("", &document, &mut found);
+            falsehoods("", &read(&report), &mut found);
             // Both are known.
             found.retain(|at| at != "/determined" && at != "/expected/met");
             assert_eq!(found, Vec::<String>::new(), "{name}");

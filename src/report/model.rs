@@ -178,7 +178,7 @@ pub struct ProxyReport {
     /// SOCKS' BND.ADDR and BND.PORT, where they are usable.
     #[serde(serialize_with = "endpoint")]
     pub bound: Option<SocketAddr>,
-    /// Where `ClientIP` stands to it.
+    /// How `ClientIP` relates to it.
     pub relation: ProxyRelation,
 }
 
@@ -234,11 +234,7 @@ pub enum HopAddress {
 
 impl fmt::Display for HopAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => name.fmt(f),
-            Self::Socket(socket) => socket.fmt(f),
-            Self::Ip(ip) => ip.fmt(f),
-        }
+        self.serialize(f)
     }
 }
 
@@ -313,7 +309,7 @@ impl From<&Failure> for ErrorReport {
         Self {
             stage: failure.stage,
             code: failure.code,
-            message: failure.message.clone(),
+            message: build::hidden(&failure.message),
             remedy: remedy(failure.code, failure.stage).to_owned(),
         }
     }

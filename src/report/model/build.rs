@@ -1,6 +1,5 @@
 //! How a report is made: of a verdict, of a failure, of a bug.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::UNIX_EPOCH;
 
@@ -46,7 +45,7 @@ impl Report {
             message: words::reason(&verdict.reason),
             remedy: hints::remedy(&verdict.reason).to_string(),
         });
-        report.redacted()
+        report
     }
 
     /// The report of a run that failed before a verdict.
@@ -59,11 +58,11 @@ impl Report {
         }
         let reason = Why::Failed {
             code: failure.code,
-            text: failure.message.clone(),
+            text: hidden(&failure.message),
         };
         let mut report = Self::new(Label::UnknownConnect, reason, Some(failure), context);
         report.error = Some(failure.into());
-        report.redacted()
+        report
     }
 
     /// The report of a run that ended in a bug of this program.
@@ -73,7 +72,19 @@ impl Report {
         Self::of_failure(&failure, Context::default())
     }
 
-    fn new(label: Label, reason: Why, failure: Option<&Failure>, context: Context) -> Self {
+    fn new(label: Label, reason: Why, failure: Option<&Failure>, mut context: Context) -> Self {
+        let referrals = context.server.iter_mut().flat_map(|s| &mut s.referrals);
+        let elsewhere = context
+            .warnings
+            .iter_mut()
+            .filter_map(|warning| match warning {
+                Warning::CredentialsElsewhere(to) => Some(to),
+                _ => None,
+            });
+        let named = referrals
+            .chain(elsewhere)
+            .chain(&mut context.credentials_to);
+        named.for_each(|address| address.host = hidden(&address.host));
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool {
@@ -110,46 +121,6 @@ impl Report {
         }
     }
 
-    /// Hides every secret that a server has repeated.
-    fn redacted(mut self) -> Self {
-        let servers = self.server.iter_mut().flat_map(|s| &mut s.referrals);
-        let hops = self.path.hops.iter_mut();
-        let hops = hops.filter_map(|hop| match &mut hop.address {
-            Some(HopAddress::Name(name)) => Some(name),
-            _ => None,
-        });
-        let warnings = self.warnings.iter_mut();
-        let warnings = warnings.filter_map(|warning| match warning {
-            Warning::CredentialsElsewhere(to) => Some(to),
-            _ => None,
-        });
-        let addresses = servers
-            .chain(hops)
-            .chain(warnings)
-            .chain(&mut self.credentials_sent_to);
-
-        let (mut observed, mut texts) = (Vec::from_iter(&mut self.observed), Vec::new());
-        for observation in &mut self.observations {
-            observed.extend(&mut observation.observed);
-            texts.extend(observation.error.as_mut().map(|error| &mut error.message));
-        }
-        let raw = observed
-            .into_iter()
-            .flat_map(|seen| [&mut seen.client_ip.raw, &mut seen.client_port.raw])
-            .flatten();
-        texts.extend(self.error.as_mut().map(|error| &mut error.message));
-        if let Why::Failed { text, .. } = &mut self.reason {
-            texts.push(text);
-        }
-        let names = addresses.map(|address: &mut Address| &mut address.host);
-        for text in names.chain(raw).chain(texts) {
-            if let Cow::Owned(shown) = redact(text) {
-                *text = shown;
-            }
-        }
-        self
-    }
-
     /// Whether no further login gave an observation.
     pub(in crate::report) fn is_single(&self) -> bool {
         let made = self.observations.iter().filter(|one| one.label.is_some());
@@ -166,11 +137,11 @@ impl Observed {
         };
         Self {
             client_ip: ObservedIp {
-                raw: seen.client_ip.raw.clone(),
+                raw: seen.client_ip.raw.as_deref().map(hidden),
                 ip: found.client_ip,
             },
             client_port: ObservedPort {
-                raw: seen.client_port.raw.clone(),
+                raw: seen.client_port.raw.as_deref().map(hidden),
                 number: seen.client_port.value,
                 order: found
                     .order_matched
@@ -209,7 +180,7 @@ impl ObservationReport {
             error: Some(LoginError {
                 stage: failure.stage,
                 code: failure.code,
-                message: failure.message.clone(),
+                message: hidden(&failure.message),
             }),
         })
     }
@@ -309,4 +280,9 @@ const fn code_of(reason: &Reason) -> ErrorCode {
         | Reason::PortKeptTowardOne
         | Reason::AddressRewrittenPortUnknown(_) => ErrorCode::Bug,
     }
+}
+
+/// A text from the network, with secrets hidden that a server has repeated.
+pub(super) fn hidden(text: &str) -> String {
+    redact(text).into_owned()
 }
