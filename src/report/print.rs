@@ -16,11 +16,41 @@ static STATUS: AtomicBool = AtomicBool::new(false);
 /// Any other I/O error, such as a full disk.
 pub fn result(text: &str) -> io::Result<()> {
     clear_status();
+    if text.is_empty() {
+        return Ok(());
+    }
+    if is_stdout_closed() {
+        return Err(io::Error::other("stdout is closed"));
+    }
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done,
     }
+}
+
+/// Whether stdout was closed before `main`.
+///
+/// The standard library opens `/dev/null` in its place, which takes everything.
+#[cfg(unix)]
+fn is_stdout_closed() -> bool {
+    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
+}
+
+#[cfg(not(unix))]
+const fn is_stdout_closed() -> bool {
+    false
+}
+
+#[cfg(unix)]
+static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Runs before the standard library starts, so it makes one system call and nothing else.
+#[cfg(unix)]
+#[ctor::ctor]
+fn observe_stdout() {
+    let is_closed = rustix::io::fcntl_getfd(rustix::stdio::stdout()).is_err();
+    STDOUT_WAS_CLOSED.store(is_closed, Ordering::Relaxed);
 }
 
 /// Writes a message to stderr. Errors are ignored: there is nowhere to report them.
@@ -57,6 +87,18 @@ pub fn status(text: &str) {
 pub fn takes_status() -> bool {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     io::stderr().is_terminal() && !(cfg!(unix) && is_dumb)
+}
+
+/// Ends the line on which the terminal echoed `^C`. A status line takes it along when it is erased.
+pub fn end_echoed_line() {
+    if STATUS.load(Ordering::Relaxed) {
+        return;
+    }
+    if io::stderr().is_terminal() {
+        let _ = io::stderr().lock().write_all(b"\n");
+    } else if io::stdout().is_terminal() {
+        let _ = io::stdout().lock().write_all(b"\n");
+    }
 }
 
 fn clear_status() {
