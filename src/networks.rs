@@ -44,13 +44,6 @@ pub(crate) const NETWORKS: [Network; 2] = [
     },
 ];
 
-/// The network of that name, ignoring case.
-pub(crate) fn find(name: &str) -> Option<&'static Network> {
-    NETWORKS
-        .iter()
-        .find(|network| network.name.eq_ignore_ascii_case(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,7 +53,6 @@ mod tests {
     #[test]
     fn every_network_has_valid_addresses() {
         for network in &NETWORKS {
-            assert_eq!(find(&network.name.to_uppercase()), Some(network));
             Address::parse(network.server, 1).unwrap();
             assert!(network.nexus.parse::<Url>().unwrap().https);
             assert!(
@@ -69,6 +61,5 @@ mod tests {
                     .is_none_or(|login| login.parse::<Url>().unwrap().https)
             );
         }
-        assert_eq!(find("msn"), None);
     }
 }

@@ -1,47 +1,49 @@
-//! Values that cannot be printed: passwords, tickets, whole headers that hold them.
+//! Values that cannot be printed: passwords, tickets, headers that hold them.
 //!
-//! `Debug` shows that there is one and nothing of it; there is no `Display` and no
-//! serialisation; the memory is wiped when the value goes.
+//! `Debug` shows nothing of the value; there is no `Display` and no serialisation; the memory is
+//! wiped on drop. [`redact`] removes secrets from texts that a server sends.
 
 use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
 
+pub use secrecy::zeroize::Zeroizing;
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 /// Why a password cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPassword {
-    /// Nothing is there.
+    /// It has no characters.
     #[error("the password is empty")]
     Empty,
-    /// A line end or NUL is in it: it would end the header it is put into, somewhere.
-    #[error("the password holds a line break or a NUL character")]
+    /// It contains CR, LF or NUL, which end a header.
+    #[error("the password contains a line break or a NUL character")]
     Forbidden,
-    /// It is longer than any server takes.
+    /// It is longer than any server accepts.
     #[error("the password is longer than 1024 bytes")]
     TooLong,
 }
 
-/// What stands in the place of a secret that somebody repeats.
+/// What [`redact`] puts in place of a secret.
 const HIDDEN: &str = "[hidden]";
 
-/// Shorter secrets are looked for as whole words only: their letters are everywhere.
+/// Shorter secrets are redacted only as whole words: their letters occur everywhere.
 const SHORT: usize = 4;
 
-/// The secrets of this process, in each form in which they travel.
+/// The secrets of this process, in each form in which they are sent.
 static KNOWN: RwLock<Vec<SecretString>> = RwLock::new(Vec::new());
 
-/// Keeps a secret in mind, in one of the forms in which it travels: a hostile server may repeat it.
+/// Registers a secret for [`redact`], in one of the forms in which it is sent: a hostile server may
+/// echo it.
 pub fn remember(form: &str) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     if !form.is_empty() && !known.iter().any(|known| known.expose_secret() == form) {
         known.push(SecretString::from(form));
-        // What holds another one goes first.
+        // A secret that contains another one goes first.
         known.sort_by_key(|known| std::cmp::Reverse(known.expose_secret().len()));
     }
 }
 
-/// A text from the network, fit to be shown: every secret that it repeats is hidden.
+/// A text from the network with every registered secret replaced.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
@@ -72,12 +74,18 @@ fn hide(text: &str, secret: &str) -> String {
     shown + rest
 }
 
-/// A password that may be sent.
+/// Makes a text a secret, and wipes the text.
+#[must_use]
+pub fn keep(text: String) -> SecretString {
+    // Not from the string itself: that may leave a copy where its capacity is larger.
+    SecretString::from(Zeroizing::new(text).as_str())
+}
+
+/// Checks that a password can be sent.
 ///
 /// # Errors
-/// [`BadPassword`] where it is empty, longer than 1024 bytes, or holds CR, LF or NUL.
-pub fn password(text: String) -> Result<SecretString, BadPassword> {
-    let text = SecretString::from(text);
+/// [`BadPassword`] where it is empty, longer than 1024 bytes, or contains CR, LF or NUL.
+pub fn password(text: SecretString) -> Result<SecretString, BadPassword> {
     let bytes = text.expose_secret().as_bytes();
     if bytes.is_empty() {
         return Err(BadPassword::Empty);
@@ -103,14 +111,17 @@ mod tests {
             ("a\r", BadPassword::Forbidden),
             ("\0", BadPassword::Forbidden),
         ] {
-            assert_eq!(password(text.into()).err(), Some(error));
+            assert_eq!(password(SecretString::from(text)).err(), Some(error));
         }
-        assert_eq!(password("x".repeat(1025)).err(), Some(BadPassword::TooLong));
-        assert!(password("pässwörd, with %".into()).is_ok());
+        assert_eq!(
+            password(keep("x".repeat(1025))).err(),
+            Some(BadPassword::TooLong)
+        );
+        assert!(password(SecretString::from("pässwörd, with %")).is_ok());
     }
 
     #[test]
-    fn what_is_repeated_is_hidden_in_every_form_that_travels() {
+    fn echoed_secrets_are_redacted_in_every_form_that_is_sent() {
         for form in ["unit,secret", "unit%2Csecret", "unit,secret-and-more", "q1"] {
             remember(form);
         }
@@ -123,7 +134,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing() {
-        let shown = format!("{:?}", password("marker".into()));
+        let shown = format!("{:?}", keep("marker".to_owned()));
         assert!(!shown.contains("marker"), "{shown}");
     }
 }

@@ -223,7 +223,7 @@ fn what_is_wrong_on_the_command_line_is_2() {
             &["--server", "http://ns.example", "--user", "a@b.c"],
             "web address",
         ),
-        (&["--network", "msn", "--user", "a@b.c"], "--network list"),
+        (&["--network", "msn", "--user", "a@b.c"], "escargot"),
         (&login, "--password-file"),
         (
             &[&login[..], &["--password-file", "/no/such/file"]].concat(),
@@ -386,31 +386,191 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+/// Every command, in every form that prints a result.
+const RESULTS: [&[&str]; 13] = [
+    &["--help"],
+    &["--version"],
+    &["serve", "--help"],
+    &["--network", "list"],
+    &["--network", "list", "--json"],
+    &["explain"],
+    &["explain", "--json"],
+    &["demo"],
+    &["demo", "--json"],
+    &["demo", "--path", "direct"],
+    &["classify", "--local=1.1.1.1:5", "--client-ip=1.1.1.1"],
+    &[
+        "classify",
+        "--json",
+        "--local=1.1.1.1:5",
+        "--client-ip=1.1.1.1",
+    ],
+    &["serve", "--listen=127.0.0.1:0", "--passport-listen=none"],
+];
+
+fn cannot_write(run: &Run, words: &[&str]) {
+    assert_eq!(run.code, 74, "{words:?}: {}", run.stderr);
+    let is_named = run.stderr.contains("cannot write the result to stdout: ");
+    assert!(is_named && !run.stderr.contains("a bug"), "{}", run.stderr);
+}
+
 #[test]
-fn a_result_that_cannot_be_written_is_an_error_of_the_environment() {
+fn a_full_disk_is_an_error_of_the_environment_in_every_command() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full");
     if full().is_err() {
         return;
     }
-    let offline = ["--local", "1.1.1.1:5", "--client-ip", "1.1.1.1"];
-    for words in [
-        &[&["classify"][..], &offline].concat()[..],
-        &[&["classify", "--json"][..], &offline].concat(),
-        &["--network", "list"],
-        &["explain"],
-        &["demo"],
-        &["demo", "--path", "direct"],
-        &[
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--passport-listen",
-            "none",
-        ],
-    ] {
+    for words in RESULTS {
         let run = Run::of(tool().args(words).stdout(full().unwrap()));
-        assert_eq!(run.code, 74, "{words:?}: {}", run.stderr);
-        let told = run.stderr.contains("cannot write the result");
-        assert!(told && !run.stderr.contains("a bug"), "{}", run.stderr);
+        cannot_write(&run, words);
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_closed_stdout_is_an_error_of_the_environment_in_every_command() {
+    let shell = |redirection: &str, words: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        let line = format!("exec \"$0\" \"$@\" {redirection}");
+        command.args(["-c", &line, env!("CARGO_BIN_EXE_msnp9-conntype")]);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("MSNP9_") {
+                command.env_remove(name);
+            }
+        }
+        Run::of(command.args(words))
+    };
+    for words in RESULTS {
+        cannot_write(&shell(">&-", words), words);
+    }
+    // Nobody wants the result: that is no error, however the null device was opened.
+    for redirection in [">/dev/null", "1<>/dev/null"] {
+        assert_eq!(shell(redirection, &["explain"]).code, 0, "{redirection}");
+    }
+    // A usage error has no result.
+    assert_eq!(shell(">&-", &["frobnicate"]).code, 2);
+}
+
+#[test]
+fn a_missing_or_unreadable_password_is_a_usage_error_without_a_document() {
+    let login = ["--json", "--server", "ns.example", "--user", "a@b.c"];
+    for (more, message) in [
+        (&[][..], "no password: "),
+        (
+            &["--password-file", "/no/such/file"],
+            "--password-file: cannot read /no/such/file: ",
+        ),
+        (
+            &["--password-file", "/dev/null"],
+            "--password-file: the password is empty",
+        ),
+        (
+            &["--password-file", "-"],
+            "--password-file: the password is empty",
+        ),
+    ] {
+        let run = Run::of(tool().args(login).args(more));
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{more:?}");
+        assert!(run.stderr.contains(message), "{more:?}: {}", run.stderr);
+    }
+    let help = Run::of(tool().arg("--help")).stdout;
+    let words: Vec<_> = help.split_whitespace().collect();
+    assert!(
+        words
+            .join(" ")
+            .contains("a usage error (exit code 2) prints none"),
+        "{help}"
+    );
+}
+
+#[test]
+fn help_lists_only_the_options_that_a_command_takes() {
+    const OPTIONS: [&str; 4] = ["--expect", "--json", "--quiet", "--verbose"];
+    for (command, takes) in [
+        ("demo", &OPTIONS[..]),
+        ("serve", &OPTIONS[1..]),
+        ("classify", &OPTIONS[..3]),
+        ("explain", &OPTIONS[1..2]),
+    ] {
+        let help = Run::of(tool().args([command, "--help"])).stdout;
+        for option in OPTIONS {
+            let is_listed = help.lines().any(|line| {
+                let mut words = line.split_whitespace();
+                words.any(|word| word.trim_end_matches("...") == option)
+            });
+            assert_eq!(is_listed, takes.contains(&option), "{command} {option}");
+        }
+    }
+}
+
+#[test]
+fn every_command_words_a_wrong_value_alike() {
+    let classify = ["classify", "--local", "1.1.1.1:1", "--client-ip", "1.1.1.1"];
+    for (words, option, value) in [
+        (
+            &["--port-order", "both"][..],
+            "--port-order <ORDER>",
+            "plain",
+        ),
+        (&["--dialect", "MSNP2"], "--dialect <DIALECT>", "MSNP12"),
+        (&["--expect", "NAT"], "--expect <LABEL>", "Symmetric-NAT"),
+        (&["--network", "msn"], "--network <NAME>", "escargot"),
+        (
+            &["demo", "--path", "tcp"],
+            "--path <PATH>",
+            "both-rewritten",
+        ),
+        (&["explain", "NAT"], "[LABEL]", "Symmetric-NAT"),
+        (
+            &[&classify[..], &["--path", "udp"]].concat(),
+            "--path <PATH>",
+            "http-connect",
+        ),
+        (
+            &[&classify[..], &["--port-order", "both"]].concat(),
+            "--port-order <ORDER>",
+            "plain",
+        ),
+        (
+            &["serve", "--port-order", "auto"],
+            "--port-order <ORDER>",
+            "plain",
+        ),
+    ] {
+        let run = Run::of(tool().args(words));
+        let bad = words[words.len() - 1];
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{words:?}");
+        let message = format!("error: invalid value '{bad}' for '{option}'\n  [possible values: ");
+        assert!(
+            run.stderr.starts_with(&message),
+            "{words:?}: {}",
+            run.stderr
+        );
+        assert!(run.stderr.contains(value), "{words:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn an_unusable_certificate_is_a_usage_error() {
+    use base64::Engine as _;
+    let dir = tempfile::tempdir().unwrap();
+    let body = base64::prelude::BASE64_STANDARD.encode("no certificate of any kind");
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+    let path = support::file(&dir, "bad.pem", &pem);
+    let run = Run::of(
+        tool()
+            .args([
+                "--json",
+                "--server",
+                "127.0.0.1:9",
+                "--user",
+                "a@b.c",
+                "--ca-file",
+            ])
+            .arg(&path)
+            .env("MSNP9_PASSWORD", "x"),
+    );
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{}", run.stderr);
+    assert!(run.stderr.contains("--ca-file: "), "{}", run.stderr);
+    assert!(run.stderr.contains("bad.pem: "), "{}", run.stderr);
 }

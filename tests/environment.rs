@@ -129,7 +129,7 @@ fn an_error_in_a_variable_names_the_variable() {
 #[test]
 fn options_without_effect_on_a_command_are_refused() {
     for (words, option) in [
-        (&["explain", "-v"][..], "--verbose"),
+        (&["explain", "-v"][..], "'-v'"),
         (&["explain", "--expect", "Direct-Connect"], "--expect"),
         (&["-q", "explain"], "--quiet"),
         (&["serve", "--expect", "Direct-Connect"], "--expect"),
@@ -143,7 +143,7 @@ fn options_without_effect_on_a_command_are_refused() {
                 "--client-ip",
                 "1.1.1.1",
             ],
-            "--verbose",
+            "'-v'",
         ),
     ] {
         let run = Run::of(tool().args(words));
@@ -256,6 +256,80 @@ fn an_interrupt_while_a_pipe_is_read_is_still_one_document() {
                 Some(_) => std::thread::yield_now(),
                 None => return,
             }
+        }
+    }
+}
+
+#[test]
+fn every_variable_is_named_in_errors_about_its_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let two_lines = support::file(&dir, "nul", "a\0b\n");
+    let two_lines = two_lines.to_str().unwrap();
+    for (variables, words, names) in [
+        (
+            &[("PASSWORD_FILE", "/no/such/file")][..],
+            &[][..],
+            &["MSNP9_PASSWORD_FILE: "][..],
+        ),
+        (
+            &[("PASSWORD_FILE", two_lines)],
+            &[],
+            &["MSNP9_PASSWORD_FILE: "],
+        ),
+        (&[("PASSWORD", "a\nb")], &[], &["MSNP9_PASSWORD: "]),
+        (&[("LOGIN_URL", "http://h/")], &[], &["MSNP9_LOGIN_URL: "]),
+        (&[("NEXUS_URL", "http://h/")], &[], &["MSNP9_NEXUS_URL: "]),
+        (&[("SECOND_SERVER", "x:y")], &[], &["MSNP9_SECOND_SERVER"]),
+        (
+            &[("SECOND_SERVER", "x")],
+            &["--http-gateway", "http://h/"],
+            &["MSNP9_SECOND_SERVER"],
+        ),
+        (
+            &[("REPEAT", "2"), ("BIND", "127.0.0.1:5000")],
+            &[],
+            &["MSNP9_REPEAT", "MSNP9_BIND"],
+        ),
+        (
+            &[("IPV4", "1"), ("IPV6", "1")],
+            &[],
+            &["MSNP9_IPV4", "MSNP9_IPV6"],
+        ),
+        (
+            &[("SERVE_LISTEN", "nowhere")],
+            &["serve"],
+            &["MSNP9_SERVE_LISTEN"],
+        ),
+        (
+            &[("SERVE_PORT_ORDER", "auto")],
+            &["serve"],
+            &["MSNP9_SERVE_PORT_ORDER"],
+        ),
+        (&[("JSON", "perhaps")], &["explain"], &["MSNP9_JSON"]),
+    ] {
+        let mut command = tool();
+        if words != ["serve"] && words != ["explain"] {
+            command.args(["--server", "ns.example", "--user", "a@b.c"]);
+        }
+        for (name, value) in variables {
+            command.env(format!("MSNP9_{name}"), value);
+        }
+        if !variables
+            .iter()
+            .any(|(name, _)| name.starts_with("PASSWORD"))
+        {
+            command.env("MSNP9_PASSWORD", "x");
+        }
+        let run = Run::of(command.args(words));
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (2, ""),
+            "{variables:?}: {}",
+            run.stderr
+        );
+        let first = run.stderr.lines().next().unwrap_or_default();
+        for name in names {
+            assert!(first.contains(name), "{variables:?}: {}", run.stderr);
         }
     }
 }

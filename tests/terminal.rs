@@ -312,3 +312,24 @@ fn whatever_ends_the_prompt_leaves_the_terminal_whole() {
     session.type_in(&format!("{ctrl_z}x\n"));
     assert_eq!(session.end().status.code(), Some(3));
 }
+
+#[test]
+fn an_interrupt_from_the_keyboard_does_not_share_a_line_with_the_label() {
+    for (more, first) in [(&[][..], "Unknown-Connect"), (&["--json"], "{")] {
+        let (arrived, arrival) = std::sync::mpsc::channel();
+        let silent = Scripted::start(move |stream, _| {
+            let _ = arrived.send(());
+            wait_for_close(stream);
+        });
+        let server = silent.address.to_string();
+        let nexus = format!("https://{server}/");
+        // No progress line, which would take the echo along.
+        let variables = [("MSNP9_PASSWORD", "x"), ("TERM", "dumb")];
+        let mut session = Session::start(80, &login(&server, &nexus, more), &variables);
+        arrival.recv().unwrap();
+        session.type_in("\x03");
+        let screen = session.end();
+        assert_eq!(screen.status.code(), Some(130), "{}", screen.text);
+        assert_eq!(screen.lines()[..2], ["^C", first], "{}", screen.text);
+    }
+}

@@ -1,76 +1,41 @@
-//! What can be said on the command line: declarations for clap and nothing else.
+//! The options of a login: declarations for clap and nothing else.
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Parser, Subcommand};
+use clap::ArgAction;
+use clap::builder::{BoolishValueParser, PossibleValue};
 
 use super::environment::Origins;
-use crate::conntype::{Label, PathKind, PortOrder, can_be_local};
-use crate::msnp::Dialect;
-use crate::transport::Url;
+use super::values::{self, OneOf, one_of};
+use crate::address::Address;
+use crate::conntype::PortOrder;
+use crate::msnp::{Account, Dialect};
+use crate::networks::{NETWORKS, Network};
+use crate::secret::SecretString;
+use crate::transport::{Bind, Url};
 
-/// Tells the connection type between this host and an MSN notification server.
-///
-/// Logs in (MSNP9 or MSNP8), reads ClientIP and ClientPort from the initial profile, compares them
-/// with the local socket, and prints the connection type as the official client names it:
-/// Direct-Connect, IP-Restrict-NAT, Port-Restrict-NAT, Symmetric-NAT, Unknown-NAT, or
-/// Unknown-Connect where it cannot be told.
-///
-/// The label goes to stdout, the story to stderr. Without a server at hand, try `demo`.
-#[derive(Debug, Parser)]
-#[command(
-    name = "msnp9-conntype",
-    version,
-    args_override_self = true,
-    after_help = crate::exit::HELP,
-    max_term_width = 100
-)]
-pub(super) struct Args {
-    #[command(flatten)]
-    pub(super) check: CheckArgs,
-
-    #[command(flatten)]
-    pub(super) output: OutputArgs,
-
-    #[command(subcommand)]
-    pub(super) command: Option<Action>,
-}
-
-/// What to do instead of a login.
-#[derive(Debug, Subcommand)]
-pub(super) enum Action {
-    /// Shows every kind of path on loopback, with a server of its own; needs nothing
-    Demo(super::demo::DemoArgs),
-    /// Runs the embedded notification server
-    Serve(Box<super::serve::ServeArgs>),
-    /// Gives the verdict on values that were seen elsewhere
-    Classify(super::classify::ClassifyArgs),
-    /// Explains a label: what it means, and what to do
-    Explain(super::explain::ExplainArgs),
-}
-
-/// The main job.
+/// The options of a login.
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckArgs {
-    /// Notification or dispatch server; the port is 1863 if left out
-    #[arg(long, env = "MSNP9_SERVER", value_name = "HOST[:PORT]")]
-    pub(super) server: Option<String>,
+    /// Notification or dispatch server; the default port is 1863
+    #[arg(long, env = "MSNP9_SERVER", value_name = "HOST[:PORT]", value_parser = values::server)]
+    pub(super) server: Option<Address>,
 
-    /// Account to log in with; it is signed out wherever else it is signed in
+    /// Account to sign in with; its other sessions are signed out
     #[arg(long, env = "MSNP9_USER", value_name = "ACCOUNT")]
-    pub(super) user: Option<String>,
+    pub(super) user: Option<Account>,
 
     /// File whose first line is the password; '-' reads stdin
     ///
-    /// Without it, MSNP9_PASSWORD is taken, or it is asked for on the terminal.
+    /// By default MSNP9_PASSWORD is used, or the password is asked for on the terminal.
     #[arg(long, env = "MSNP9_PASSWORD_FILE", value_name = "FILE|-")]
     pub(super) password_file: Option<PathBuf>,
 
-    /// Settings of a known network, each of which other options override; 'list' shows them
-    #[arg(long, env = "MSNP9_NETWORK", value_name = "NAME")]
-    pub(super) network: Option<String>,
+    /// Use the settings of a known network; other options override them; 'list' prints them
+    #[arg(long, env = "MSNP9_NETWORK", value_name = "NAME", value_parser = network_or_list())]
+    pub(super) network: Option<NetworkOrList>,
 
     /// Passport nexus [default: https://SERVER/rdr/pprdr.asp]
     #[arg(long, env = "MSNP9_NEXUS_URL", value_name = "URL")]
@@ -80,27 +45,28 @@ pub(super) struct CheckArgs {
     #[arg(long, env = "MSNP9_LOGIN_URL", value_name = "URL")]
     pub(super) login_url: Option<Url>,
 
-    /// Certificates (PEM) to trust besides the public authorities
+    /// Certificates to trust in addition to the public authorities
     #[arg(long, env = "MSNP9_CA_FILE", value_name = "PEM")]
     pub(super) ca_file: Option<PathBuf>,
 
-    /// Let the password travel over plain http://, readable by everybody on the way
+    /// Send the password over plain http:// if need be, where anyone on the way can read it
     #[arg(long, env = "MSNP9_INSECURE_HTTP", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) insecure_http: bool,
 
-    /// How to read the byte order of ClientPort: auto, plain or swapped
+    /// How to read the byte order of ClientPort
     ///
-    /// Microsoft's servers exchanged the two bytes, revival servers do not. 'auto' takes the
-    /// ports for the same if either reading is.
-    #[arg(long, env = "MSNP9_PORT_ORDER", value_name = "ORDER", default_value = "auto", value_parser = parse_order)]
+    /// Microsoft's servers exchanged the two bytes, revival servers do not. 'auto' accepts either
+    /// reading.
+    #[arg(long, env = "MSNP9_PORT_ORDER", value_name = "ORDER", default_value = "auto", value_parser = values::port_order())]
     pub(super) port_order: PortOrder,
 
-    /// Dialects to offer, best first, MSNP8 to MSNP12 [default: MSNP9,MSNP8]
+    /// Dialects to offer, best first [default: MSNP9,MSNP8]
     #[arg(
         long,
         env = "MSNP9_DIALECT",
         value_name = "DIALECT",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = dialect()
     )]
     pub(super) dialect: Vec<Dialect>,
 
@@ -108,42 +74,44 @@ pub(super) struct CheckArgs {
     #[arg(long, env = "MSNP9_LOCKSTEP", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) lockstep: bool,
 
-    /// Local address, and port, to connect from
-    #[arg(long, env = "MSNP9_BIND", value_name = "ADDR[:PORT]")]
-    pub(super) bind: Option<String>,
+    /// Local address and port to connect from
+    #[arg(long, env = "MSNP9_BIND", value_name = "ADDR[:PORT]", value_parser = values::bind)]
+    pub(super) bind: Option<Bind>,
 
     /// Proxy for every connection: socks5, socks5h, socks4, socks4a or http (CONNECT)
     ///
-    /// With a user and a password where it wants them; those are better put into MSNP9_PROXY,
-    /// since everybody on this host can read command lines. 'env' takes HTTPS_PROXY or ALL_PROXY,
-    /// and NO_PROXY, which are not looked at otherwise.
+    /// A user and a password go before the host: socks5://USER:PASSWORD@HOST:PORT. Set MSNP9_PROXY
+    /// rather than the option for those: other users of this host can read command lines. 'env' uses
+    /// HTTPS_PROXY or ALL_PROXY, and NO_PROXY, which are ignored otherwise.
     #[arg(
         long,
         env = "MSNP9_PROXY",
         hide_env_values = true,
-        value_name = "SCHEME://HOST:PORT|env"
+        value_name = "SCHEME://HOST:PORT|env",
+        value_parser = secret
     )]
-    pub(super) proxy: Option<String>,
+    pub(super) proxy: Option<SecretString>,
 
     /// HTTP gateway to reach the server through [default path: /gateway/gateway.dll]
     #[arg(long, env = "MSNP9_HTTP_GATEWAY", value_name = "URL")]
     pub(super) http_gateway: Option<Url>,
 
-    /// Server at another address to look from as well, from the same local port
+    /// Second server, at another address, to log in to from the same local port
     ///
-    /// Two servers that see the same outside port, or two different ones, settle whether the
-    /// mapping depends on the destination: Symmetric-NAT against Unknown-NAT.
+    /// Whether both servers report the same outside port shows whether the mapping depends on the
+    /// destination: Symmetric-NAT or Unknown-NAT.
     #[arg(
         long,
         env = "MSNP9_SECOND_SERVER",
         value_name = "HOST[:PORT]",
-        conflicts_with = "http_gateway"
+        conflicts_with = "http_gateway",
+        value_parser = values::server
     )]
-    pub(super) second_server: Option<String>,
+    pub(super) second_server: Option<Address>,
 
     /// Number of logins, each from a new local port
     ///
-    /// A server that prints the same port each time does not print what it sees.
+    /// A server that reports the same port each time does not report what it observes.
     #[arg(long, env = "MSNP9_REPEAT", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(super) repeat: u8,
 
@@ -155,73 +123,49 @@ pub(super) struct CheckArgs {
     #[arg(short = '6', long, env = "MSNP9_IPV6", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) ipv6: bool,
 
-    /// Time for the whole run, in seconds
-    #[arg(long, env = "MSNP9_TIMEOUT", value_name = "SECONDS", default_value_t = 20.0, value_parser = parse_seconds)]
-    pub(super) timeout: f64,
+    /// Time limit for the whole run, in seconds
+    #[arg(long, env = "MSNP9_TIMEOUT", value_name = "SECONDS", default_value = "20", value_parser = values::seconds)]
+    pub(super) timeout: Duration,
 
     #[arg(skip)]
     pub(super) origins: Origins,
 }
 
-/// How the result is shown; every command takes these.
-#[derive(Debug, clap::Args)]
-pub(super) struct OutputArgs {
-    /// Accepted labels; any other label exits with 1
-    #[arg(
-        long,
-        env = "MSNP9_EXPECT",
-        value_name = "LABEL",
-        value_delimiter = ',',
-        global = true
-    )]
-    pub(super) expect: Vec<Label>,
-
-    /// Print one JSON document instead of the label
-    #[arg(long, env = "MSNP9_JSON", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, global = true)]
-    pub(super) json: bool,
-
-    /// Suppress the report on stderr
-    #[arg(short, long, env = "MSNP9_QUIET", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, global = true)]
-    pub(super) quiet: bool,
-
-    /// Increase verbosity: -v timings and steps, -vv debug, -vvv wire trace
-    #[arg(short, long, action = ArgAction::Count, global = true)]
-    pub(super) verbose: u8,
-}
-
-pub(super) fn parse_order(word: &str) -> Result<PortOrder, String> {
-    word.parse()
-}
-
-pub(super) fn parse_path(word: &str) -> Result<PathKind, String> {
-    word.parse()
-}
-
-/// `IP:PORT`, with brackets around IPv6.
-pub(super) fn parse_endpoint(word: &str) -> Result<SocketAddr, String> {
-    let end = word
-        .parse()
-        .map_err(|_| "expected an address and a port, such as 192.168.1.5:51234".to_owned())?;
-    match can_be_local(end) {
-        true => Ok(end),
-        false => Err("no connected socket has this local address and port".to_owned()),
+impl CheckArgs {
+    /// The network whose settings apply, if any.
+    pub(super) const fn network(&self) -> Option<&'static Network> {
+        match self.network {
+            Some(NetworkOrList::Network(network)) => Some(network),
+            _ => None,
+        }
     }
 }
 
-fn parse_seconds(word: &str) -> Result<f64, String> {
-    word.parse()
-        .ok()
-        .filter(|seconds| (0.1..=3600.0).contains(seconds))
-        .ok_or_else(|| "expected a number of seconds from 0.1 to 3600".to_owned())
+/// The value of `--network`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NetworkOrList {
+    List,
+    Network(&'static Network),
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn network_or_list() -> OneOf<NetworkOrList> {
+    let networks = NETWORKS
+        .iter()
+        .map(|network| (network.name, NetworkOrList::Network(network)));
+    one_of(networks.chain([("list", NetworkOrList::List)]))
+}
 
-    #[test]
-    fn the_declarations_hold_together() {
-        use clap::CommandFactory;
-        Args::command().debug_assert();
-    }
+fn dialect() -> OneOf<Dialect> {
+    one_of([
+        (PossibleValue::new("MSNP8").alias("8"), Dialect::MSNP8),
+        (PossibleValue::new("MSNP9").alias("9"), Dialect::MSNP9),
+        (PossibleValue::new("MSNP10").alias("10"), Dialect::MSNP10),
+        (PossibleValue::new("MSNP11").alias("11"), Dialect::MSNP11),
+        (PossibleValue::new("MSNP12").alias("12"), Dialect::MSNP12),
+    ])
+}
+
+/// A value that errors and debug output must not show: it is checked later.
+fn secret(text: &str) -> Result<SecretString, Infallible> {
+    Ok(SecretString::from(text))
 }

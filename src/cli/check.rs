@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
-use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use super::args::CheckArgs;
+use super::args::{CheckArgs, NetworkOrList};
+use super::error::CommandError;
 use super::output::Output;
+use super::runtime::{self, Runtime};
 use super::settings::{self, Settings};
-use super::{CommandError, signals};
 use crate::address::Address;
 use crate::conntype::{Destination, Missing, Observation, Verdict, Warning, classify, settle};
 use crate::exit::Exit;
@@ -19,42 +18,25 @@ use crate::run_log::RunLog;
 use crate::transport::{Bind, Route};
 
 pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError> {
-    if args
-        .network
-        .as_deref()
-        .is_some_and(|name| name.eq_ignore_ascii_case("list"))
-    {
+    if matches!(args.network, Some(NetworkOrList::List)) {
         let text = match output.json {
             true => networks::json(),
             false => networks::text(print::width_of(&std::io::stdout())),
         };
-        print::result(&text).map_err(CommandError::Output)?;
+        print::result(&text)?;
         return Ok(Exit::Done);
     }
-    let runtime = runtime()?;
-    let exit = log_in(args, output, &runtime);
-    // A name look-up or a password may still be waited for; nobody else waits for it.
-    runtime.shutdown_background();
-    exit
+    runtime::with(|runtime| log_in(args, output, runtime))
 }
 
-fn log_in(args: CheckArgs, output: &Output, runtime: &Runtime) -> Result<Exit, CommandError> {
+fn log_in(args: CheckArgs, output: &Output, runtime: &mut Runtime) -> Result<Exit, CommandError> {
     let settings = settings::settings(args, runtime)?;
     let log = RunLog::new(output.progress());
     let work = report(&settings, &log, output);
     // What is waited for is known only while the work is there to wait for it.
     let interrupted = |class| Report::of_failure(&log.interrupted(class), known(&log, output));
-    let report = signals::until_signal_or(runtime, work, interrupted);
+    let report = runtime.run(work, interrupted);
     Ok(output.finish(&report))
-}
-
-/// One thread is all that one login needs, and it starts in no time.
-pub(super) fn runtime() -> Result<Runtime, CommandError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")
-        .map_err(CommandError::Other)
 }
 
 /// Carries the settings out and reports the result.

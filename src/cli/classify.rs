@@ -1,15 +1,14 @@
-//! The verdict on values that were seen elsewhere; no network.
+//! `classify`: the verdict on values that were observed elsewhere; no network.
 
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
-
-use super::args::{parse_endpoint, parse_order, parse_path};
+use super::error::CommandError;
 use super::output::Output;
-use super::{CommandError, check, signals};
+use super::runtime;
+use super::values::{self, OneOf, one_of};
 use crate::conntype::{Observation, PathKind, PortOrder, classify};
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
@@ -20,31 +19,31 @@ use crate::secret::{self, ExposeSecret};
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// What was seen elsewhere.
+/// What was observed elsewhere.
 #[derive(Debug, clap::Args)]
 pub(super) struct ClassifyArgs {
     /// Local address and port of the socket that carried the login
-    #[arg(long, value_name = "IP:PORT", value_parser = parse_endpoint)]
+    #[arg(long, value_name = "IP:PORT", value_parser = values::endpoint)]
     local: SocketAddr,
 
-    /// ClientIP from the profile; left out, the profile had none
+    /// ClientIP of the profile; omit it if the profile has none
     #[arg(long, value_name = "IP")]
     client_ip: Option<String>,
 
-    /// ClientPort from the profile; left out, the profile had none
+    /// ClientPort of the profile; omit it if the profile has none
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     client_port: Option<String>,
 
-    /// Saved profile, or a transcript that contains one; '-' reads stdin
+    /// File with a profile, or with a transcript that contains one; '-' reads stdin
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["client_ip", "client_port"])]
     profile: Option<PathBuf>,
 
-    /// How to read the byte order of ClientPort: auto, plain or swapped
-    #[arg(long, value_name = "ORDER", default_value = "auto", value_parser = parse_order)]
+    /// How to read the byte order of ClientPort
+    #[arg(long, value_name = "ORDER", default_value = "auto", value_parser = values::port_order())]
     port_order: PortOrder,
 
-    /// Path of the login: tcp, socks4, socks5, http-connect or http-gateway
-    #[arg(long, value_name = "PATH", default_value = "tcp", value_parser = parse_path)]
+    /// Path that the login took
+    #[arg(long, value_name = "PATH", default_value = "tcp", value_parser = path())]
     path: PathKind,
 }
 
@@ -57,9 +56,10 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
     let profile = match &args.profile {
         Some(path) => find_profile(&read(path)?),
         None if args.client_ip.is_none() && args.client_port.is_none() => {
-            return Err(CommandError::Usage(anyhow!(
+            return Err(CommandError::Usage(
                 "nothing to classify: give --client-ip and --client-port, or --profile FILE"
-            )));
+                    .to_owned(),
+            ));
         }
         None => Some(Profile {
             client_ip: args.client_ip.clone(),
@@ -78,7 +78,7 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
     if let Some(sso) = &profile.sso {
         secret::remember(sso.expose_secret());
     }
-    let seen = Observation {
+    let observation = Observation {
         order: args.port_order,
         path: args.path,
         ..Observation::new(
@@ -87,7 +87,11 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
             profile.client_port.as_deref(),
         )
     };
-    Ok(output.finish(&Report::of_verdict(&classify(&seen), &seen, context)))
+    Ok(output.finish(&Report::of_verdict(
+        &classify(&observation),
+        &observation,
+        context,
+    )))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
@@ -104,9 +108,14 @@ fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
         }
         .map(|_| bytes)
     };
-    // Somebody types, or a pipe is slow: a signal ends that like any other run.
-    let runtime = check::runtime()?;
-    let done = signals::blocking(&runtime, read);
-    runtime.shutdown_background();
-    Ok(done?.with_context(|| format!("read --profile {}", path.display()))?)
+    // A person types, or a pipe is slow: a signal ends that like any other run.
+    let read = runtime::with(|runtime| runtime.blocking(read))?;
+    read.map_err(|why| {
+        let name = path.display();
+        CommandError::value("--profile", format!("cannot read {name}: {why}"))
+    })
+}
+
+fn path() -> OneOf<PathKind> {
+    one_of(PathKind::ALL.map(|path| (path.as_str(), path)))
 }

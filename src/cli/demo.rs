@@ -1,20 +1,21 @@
-//! Every kind of path that loopback can show, with a server of our own at the far end.
+//! `demo`: every kind of path that loopback can show, with the embedded server at the far end.
 
 mod relay;
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
 
 use relay::{Relay, Rewrite};
 
-use super::CommandError;
 use super::check;
+use super::error::CommandError;
 use super::output::Output;
+use super::runtime;
 use super::settings::Settings;
-use super::signals;
+use super::values::{OneOf, one_of};
 use crate::conntype::{Label, PortOrder, Warning};
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Stage};
@@ -25,15 +26,14 @@ use crate::secret::SecretString;
 use crate::server::{Config, PortField, Server};
 use crate::transport::{Route, Url, read_certificates};
 
-/// Time for one path; loopback needs a few milliseconds.
+/// Time limit for one path; loopback needs a few milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
-    /// Show this path alone, as a login of its own: direct, port-rewritten, address-rewritten,
-    /// both-rewritten or no-port
-    #[arg(long, value_name = "PATH", value_parser = parse_kind)]
+    /// Show only this path, with the output of a login
+    #[arg(long, value_name = "PATH", value_parser = kind())]
     path: Option<Kind>,
 }
 
@@ -83,7 +83,7 @@ impl Kind {
         }
     }
 
-    /// The label that this path must get.
+    /// The label that is right for this path.
     const fn label(self) -> Label {
         match self {
             Self::Direct => Label::DirectConnect,
@@ -95,31 +95,25 @@ impl Kind {
     }
 }
 
-fn parse_kind(word: &str) -> Result<Kind, String> {
-    Kind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == word)
-        .ok_or_else(|| {
-            let list = Kind::ALL.map(Kind::as_str).join(", ");
-            format!("there are {list}")
-        })
+fn kind() -> OneOf<Kind> {
+    one_of(Kind::ALL.map(|kind| (kind.as_str(), kind)))
 }
 
 pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError> {
-    let runtime = check::runtime()?;
-    let show = |kind| {
-        signals::until_signal(&runtime, show(kind, output))
-            .map_err(CommandError::Interrupted)?
-            .map_err(CommandError::Loopback)
+    let kinds = match args.path {
+        Some(kind) => vec![kind],
+        None => Kind::ALL.to_vec(),
     };
-    if let Some(kind) = args.path {
-        return Ok(output.finish(&show(kind)?));
-    }
-    let mut rows = Vec::new();
-    for kind in Kind::ALL {
-        let path = kind.as_str();
-        let report = show(kind)?;
-        rows.push(demo::Row { path, report });
+    let rows = runtime::with(|runtime| {
+        let row = |kind: Kind| {
+            let path = kind.as_str();
+            let report = runtime.until_signal(show(kind, output))??;
+            Ok(demo::Row { path, report })
+        };
+        kinds.into_iter().map(row).collect::<Result<Vec<_>, _>>()
+    })?;
+    if let (Some(_), [row]) = (args.path, &rows[..]) {
+        return Ok(output.finish(&row.report));
     }
     let labels = rows.iter().map(|row| row.report.label);
     let is_right = labels.eq(Kind::ALL.map(Kind::label));
@@ -127,7 +121,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
         true => demo::json(&rows),
         false => demo::table(&rows, print::width_of(&std::io::stdout())),
     };
-    print::result(&text).map_err(CommandError::Output)?;
+    print::result(&text)?;
     let cut_off = rows
         .iter()
         .any(|row| row.report.exit_code == Exit::Unreachable);
@@ -138,13 +132,14 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
             print::tell(&format!("msnp9-conntype: {remedy}\n"));
             Exit::Unreachable
         }
-        // The demo knows what it built, so a wrong label is nobody's fault but ours.
+        // The demo built the path itself, so a wrong label is a bug.
         (false, false) => Exit::Bug,
     })
 }
 
 /// A whole login over one kind of path: dispatch, referral, Passport over TLS, profile.
-async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
+async fn show(kind: Kind, output: &Output) -> Result<Report, CommandError> {
+    let loopback = |what, why: &dyn Display| CommandError::Loopback(format!("{what}: {why}"));
     let notification = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut config = Config {
         listen: vec![notification],
@@ -152,30 +147,32 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
         client_port: kind.port_field(),
         ..Config::default()
     };
-    // The relay has to stand before the server that refers to it, so the server gets a port first.
+    // The server refers clients to the relay, so the relay needs its address first.
     let relay = match kind.rewrite() {
         Some(rewrite) => {
-            let relay = Relay::bind(rewrite).await.context("start the relay")?;
+            let relay = Relay::bind(rewrite).await;
+            let relay = relay.map_err(|why| loopback("cannot start the relay", &why))?;
             config.advertise = Some(relay.address().into());
             Some(relay)
         }
         None => None,
     };
-    let server = Server::bind(config).context("start the embedded server")?;
+    let server = Server::bind(config);
+    let server = server.map_err(|why| loopback("cannot start the embedded server", &why))?;
     let addresses = server.addresses();
     let at = |list: &[SocketAddr]| {
         list.first()
             .copied()
-            .ok_or_else(|| anyhow!("no address bound"))
+            .ok_or_else(|| CommandError::bug("no address bound"))
     };
     let (dispatch, notification) = (at(&addresses.dispatch)?, at(&addresses.notification)?);
     let passport = at(&addresses.passport)?;
     let authority = server
         .authority_pem()
-        .ok_or_else(|| anyhow!("no authority was made"))?;
+        .ok_or_else(|| CommandError::bug("no authority was made"))?;
     let plan = Plan {
         server: dispatch.into(),
-        account: "demo@example.com".parse()?,
+        account: "demo@example.com".parse().map_err(CommandError::bug)?,
         password: SecretString::from("demo"),
         passport: Passport::Nexus(Url {
             https: true,
@@ -188,7 +185,7 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
         lockstep: false,
         order: PortOrder::Auto,
         route: Route {
-            extra_roots: read_certificates(authority.as_bytes())?,
+            extra_roots: read_certificates(authority.as_bytes()).map_err(CommandError::bug)?,
             ..Route::default()
         },
         gateway: None,
@@ -207,7 +204,7 @@ async fn show(kind: Kind, output: &Output) -> anyhow::Result<Report> {
     };
     let log = RunLog::new(output.progress());
     let mut report = check::report(&settings, &log, output).await;
-    // Nobody else is signed in at a server that was made a moment ago.
+    // No other session exists on a server that has just started.
     report
         .warnings
         .retain(|warning| *warning != Warning::SignedOutElsewhere);

@@ -7,19 +7,20 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
-/// Where the options that come from the environment come from: the variable by the option's name.
+/// The options whose values come from the environment, with the names of the variables.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins(HashMap<String, String>);
 
 impl Origins {
-    /// What to call an option such as `--server` in an error: the variable, where it comes from one.
+    /// The name for an option such as `--proxy` in an error: the variable that its value comes from,
+    /// if any.
     pub(super) fn name(&self, option: &str) -> String {
         let variable = self.0.get(option.trim_start_matches('-'));
         variable.map_or_else(|| option.to_owned(), Clone::clone)
     }
 }
 
-/// Takes empty variables for unset ones: CI systems pass unset secrets on like that.
+/// Ignores empty variables: CI systems set those for secrets that are not set.
 pub(super) fn without_empty(command: Command) -> Command {
     command
         .mut_args(|arg| match variable(&arg) {
@@ -31,7 +32,7 @@ pub(super) fn without_empty(command: Command) -> Command {
         .mut_subcommands(without_empty)
 }
 
-/// The options that come from the environment.
+/// The options whose values come from the environment.
 pub(super) fn origins(command: &Command, matches: &ArgMatches) -> Origins {
     let from_environment =
         |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::EnvVariable);
@@ -43,34 +44,46 @@ pub(super) fn origins(command: &Command, matches: &ArgMatches) -> Origins {
     )
 }
 
-/// The same error, but naming the variable where the value that is wrong comes from one.
+/// The same error, with the variable named in place of each option whose value came from one.
 pub(super) fn named(command: &mut Command, error: clap::Error, words: &[OsString]) -> clap::Error {
-    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
-        return error;
+    let bad = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(bad)) => bad.as_str(),
+        _ => "",
     };
-    let is_it = |arg: &&Arg| {
-        let given = arg.get_long().is_some_and(|long| {
-            let long = format!("--{long}");
-            let is_long = |word: &OsString| {
-                let word = word.to_string_lossy();
-                word == long || word.starts_with(&format!("{long}="))
-            };
-            words.iter().any(is_long)
-        });
-        arg.to_string() == *shown && !given
+    let holds_it = |name: &String| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty());
+        value.is_some_and(|value| value.to_string_lossy().contains(bad))
     };
-    let Some(name) = command.get_arguments().find(is_it).and_then(variable) else {
-        return error;
-    };
-    let text = error.render().to_string();
-    let text = text
-        .trim_start_matches("error: ")
-        .replace(&format!("'{shown}'"), &name);
-    let text = text
-        .split("\n\nFor more information")
-        .next()
-        .unwrap_or(&text);
-    command.error(error.kind(), text)
+    // Until then the arguments of the commands cannot be printed.
+    command.build();
+    let original = error.render().to_string();
+    let mut text = original.clone();
+    for arg in all_arguments(command).filter(|arg| !is_among(arg, words)) {
+        if let Some(name) = variable(arg).filter(holds_it) {
+            text = text.replace(&format!("'{arg}'"), &name);
+        }
+    }
+    match text == original {
+        true => error,
+        false => clap::Error::raw(error.kind(), text.trim_start_matches("error: ")),
+    }
+}
+
+/// The options of the login and of each command.
+fn all_arguments(command: &Command) -> impl Iterator<Item = &Arg> {
+    let inner = command.get_subcommands().flat_map(Command::get_arguments);
+    command.get_arguments().chain(inner)
+}
+
+/// Whether an option is given among the words of the command line.
+fn is_among(arg: &Arg, words: &[OsString]) -> bool {
+    arg.get_long().is_some_and(|long| {
+        words.iter().any(|word| {
+            let word = word.to_string_lossy();
+            let name = word.strip_prefix("--").unwrap_or_default();
+            name.split('=').next() == Some(long)
+        })
+    })
 }
 
 fn variable(arg: &Arg) -> Option<String> {

@@ -1,38 +1,51 @@
-//! How a result gets out: the label or the document on stdout, the story on stderr.
+//! Where a result goes: the label or the document to stdout, the report to stderr.
 
 use std::io::IsTerminal;
 use std::time::SystemTime;
 
-use super::args::OutputArgs;
-use super::serve::ServeError;
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use super::error::CommandError;
 use crate::conntype::Label;
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::report::{Context, Report, human, json, print, remedy};
 use crate::run_log::Progress;
 
-/// What was asked for.
+/// What messages begin with.
+const NAME: &str = "msnp9-conntype";
+
+/// The options of the output.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
-    pub(super) started_at: SystemTime,
     pub(super) expected: Vec<Label>,
     pub(super) json: bool,
     pub(super) quiet: bool,
     pub(super) verbose: u8,
+    pub(super) started_at: SystemTime,
 }
 
 impl Output {
-    pub(super) fn new(args: &OutputArgs) -> Self {
+    /// Reads the options of the output, which may stand before a command and after it.
+    pub(super) fn of(matches: &ArgMatches) -> Self {
+        let inner = matches.subcommand().map(|(_, inner)| inner);
+        let levels = || inner.into_iter().chain([matches]);
+        let flag = |id| levels().any(|level| matches!(level.try_get_one(id), Ok(Some(true))));
+        let expecting = levels().find(|level| is_given(level, "expect"));
+        let expected = expecting.unwrap_or(matches).get_many("expect");
         Self {
+            expected: expected.into_iter().flatten().copied().collect(),
+            json: flag("json"),
+            quiet: flag("quiet"),
+            verbose: levels()
+                .filter_map(|level| level.try_get_one("verbose").ok().flatten().copied())
+                .fold(0, u8::saturating_add),
             started_at: SystemTime::now(),
-            expected: args.expect.clone(),
-            json: args.json,
-            quiet: args.quiet,
-            verbose: args.verbose,
         }
     }
 
-    /// What is done, for whoever wants to watch. Only our own words: nothing below us logs.
+    /// Starts the log of the steps. Only this program logs, none of its libraries.
     pub(super) fn start_log(&self) {
         let level = match self.verbose {
             0 => return,
@@ -49,12 +62,7 @@ impl Output {
             .try_init();
     }
 
-    /// Whether stderr may have colours: a terminal does, unless `NO_COLOR` says otherwise.
-    pub(super) fn colour(&self) -> bool {
-        anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
-    }
-
-    /// What tells a waiting person what is waited for; only on a terminal.
+    /// What shows on a terminal what is waited for.
     pub(super) fn progress(&self) -> Option<Progress> {
         let watched = print::takes_status() && !self.quiet && self.verbose == 0;
         watched.then(|| -> Progress {
@@ -64,44 +72,69 @@ impl Output {
         })
     }
 
-    /// Shows the result and says how the run ended.
+    /// Prints the result and the report.
     pub(super) fn finish(&self, report: &Report) -> Exit {
-        let text = match self.json {
-            true => json::render(report),
-            false => format!("{}\n", report.label),
+        let text = match self.quiet {
+            true => String::new(),
+            false => {
+                let style = human::Style {
+                    colour: has_colour(&std::io::stderr()),
+                    verbose: self.verbose > 0,
+                    width: print::width_of(&std::io::stderr()),
+                    // On one terminal, stdout's label stands right above.
+                    label_shown: !self.json
+                        && std::io::stdout().is_terminal()
+                        && std::io::stderr().is_terminal(),
+                };
+                human::render(report, style)
+            }
         };
-        // Made before anything is printed: nothing may go wrong between the two.
-        let story = (!self.quiet).then(|| {
-            let style = human::Style {
-                colour: self.colour(),
-                verbose: self.verbose > 0,
-                width: print::width_of(&std::io::stderr()),
-                // On one terminal, stdout's label stands right above.
-                label_shown: !self.json
-                    && std::io::stdout().is_terminal()
-                    && std::io::stderr().is_terminal(),
-            };
-            human::render(report, style)
-        });
-        let printed = print::result(&text);
-        if let Some(story) = story {
-            print::tell(&story);
-        }
-        match printed {
-            Ok(()) => report.exit_code,
-            Err(error) => {
-                print::tell(&format!(
-                    "msnp9-conntype: cannot write the result: {error}\n"
-                ));
-                Exit::Output
+        end(&self.result(report), &text, report.exit_code)
+    }
+
+    /// Prints why there is no result of the usual kind.
+    pub(super) fn fail(&self, error: &CommandError) -> Exit {
+        let message = format!("{NAME}: {error}\n");
+        match error {
+            CommandError::Usage(_) => end("", &message, Exit::Usage),
+            CommandError::Output(_) => end("", &message, Exit::Output),
+            CommandError::Interrupted(signal) => self.finish(&self.interrupted(*signal)),
+            CommandError::Loopback(why) => {
+                let failure = Failure::new(Stage::Connect, ErrorCode::NoLoopback, why);
+                self.finish(&Report::of_failure(&failure, self.context()))
+            }
+            CommandError::Serve {
+                code,
+                message: why,
+                remedy,
+            } => {
+                let document = match self.json {
+                    true => json::of_server(code, why, remedy),
+                    false => String::new(),
+                };
+                end(&document, &message, Exit::Unexpected)
+            }
+            CommandError::Bug(_) => {
+                print::tell(&message);
+                self.bug()
             }
         }
     }
 
-    /// The result of a run that a signal ended before there was anything to report.
-    pub(super) fn interrupted(&self, signal: ErrorCode) -> Exit {
-        let failure = Failure::new(Stage::Connect, signal, "interrupted before the login");
-        self.finish(&Report::of_failure(&failure, self.context()))
+    /// Prints the result of a run that met a bug of ours.
+    pub(super) fn bug(&self) -> Exit {
+        let message = format!(
+            "{NAME}: a bug in this program; {}\n",
+            remedy(ErrorCode::Bug, Stage::Bug)
+        );
+        end(&self.result(&Report::of_bug()), &message, Exit::Bug)
+    }
+
+    fn result(&self, report: &Report) -> String {
+        match self.json {
+            true => json::render(report),
+            false => format!("{}\n", report.label),
+        }
     }
 
     /// What the report of every run begins with.
@@ -113,37 +146,47 @@ impl Output {
         }
     }
 
-    /// The result of a demo on a machine without loopback.
-    pub(super) fn no_loopback(&self, error: &anyhow::Error) -> Exit {
-        let failure = Failure::new(Stage::Connect, ErrorCode::NoLoopback, format!("{error:#}"));
-        self.finish(&Report::of_failure(&failure, Context::default()))
+    /// The report of a run that a signal ended before there was anything to report.
+    fn interrupted(&self, signal: ErrorCode) -> Report {
+        let failure = Failure::new(Stage::Connect, signal, "interrupted before the login");
+        Report::of_failure(&failure, self.context())
     }
+}
 
-    /// The result of `serve` where it cannot start.
-    pub(super) fn cannot_serve(&self, error: &ServeError) -> Exit {
-        let (message, remedy) = (error.to_string(), error.remedy());
-        if self.json {
-            let _ = print::result(&json::of_server(error.code(), &message, remedy));
-        }
-        print::tell(&format!("msnp9-conntype: {message}; {remedy}\n"));
-        match error {
-            ServeError::Output(_) => Exit::Output,
-            _ => Exit::Unexpected,
-        }
+/// Prints what clap made of the command line: a usage error, or a text that was asked for.
+pub(super) fn of_clap(error: &clap::Error) -> Exit {
+    let text = error.render();
+    if error.use_stderr() {
+        return end("", &text.ansi().to_string(), Exit::Usage);
     }
+    let text = match has_colour(&std::io::stdout()) {
+        true => text.ansi().to_string(),
+        false => text.to_string(),
+    };
+    end(&text, "", Exit::Done)
+}
 
-    /// The result of a run that met a bug of ours; the panic's own line is on stderr already.
-    pub(super) fn bug(&self) -> Exit {
-        let report = Report::of_bug();
-        let text = match self.json {
-            true => json::render(&report),
-            false => format!("{}\n", report.label),
-        };
-        let _ = print::result(&text);
-        print::tell(&format!(
-            "msnp9-conntype: a bug in this program; {}\n",
-            remedy(ErrorCode::Bug, Stage::Bug)
-        ));
-        Exit::Bug
+/// Whether a stream may have colours: a terminal may, unless `NO_COLOR` is set.
+fn has_colour(stream: &impl anstream::stream::RawStream) -> bool {
+    anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never
+}
+
+/// The one way out: the result to stdout, the message to stderr.
+fn end(result: &str, message: &str, exit: Exit) -> Exit {
+    let printed = print::result(result);
+    print::tell(message);
+    match printed {
+        Ok(()) => exit,
+        Err(error) => {
+            let error = CommandError::Output(error);
+            print::tell(&format!("{NAME}: {error}\n"));
+            Exit::Output
+        }
     }
+}
+
+/// Whether an option was given on the command line.
+pub(super) fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    let is_known = matches.try_contains_id(id).is_ok();
+    is_known && matches.value_source(id) == Some(ValueSource::CommandLine)
 }

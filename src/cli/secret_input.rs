@@ -1,101 +1,125 @@
-//! Where the password comes from; never from the command line itself.
+//! The password's sources; the command line itself is none.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal, Read};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
-use tokio::runtime::Runtime;
-
-use super::{CommandError, signals};
+use super::environment::Origins;
+use super::error::CommandError;
+use super::runtime::Runtime;
 use crate::failure::ErrorCode;
 use crate::msnp::Account;
 use crate::report::print;
-use crate::secret::{self, SecretString};
+use crate::secret::{self, SecretString, Zeroizing, keep};
 
 /// The longest first line that is read, in bytes.
-const MAX_FILE: u64 = 4096;
+const MAX_LINE: usize = 4096;
 
 /// The password: from the file, from `MSNP9_PASSWORD`, or from whoever sits at the terminal.
 ///
-/// A pipe has until `timeout` to give its first line; a person has all the time there is.
+/// A pipe has until `timeout` to give its first line; a person has no limit.
 pub(super) fn password(
     file: Option<&Path>,
+    origins: &Origins,
     account: &Account,
     timeout: Duration,
-    runtime: &Runtime,
+    runtime: &mut Runtime,
 ) -> Result<SecretString, CommandError> {
-    let text = match file {
-        Some(path) if path == Path::new("-") && io::stdin().is_terminal() => ask(account, runtime)?,
-        Some(path) => from_file(path.to_owned(), timeout, runtime)?,
+    let option = origins.name("--password-file");
+    let typed = "the password on the terminal".to_owned();
+    let (password, source) = match file {
+        Some(path) if path == Path::new("-") && io::stdin().is_terminal() => {
+            (ask(account, runtime)?, typed)
+        }
+        Some(path) => (from_file(path, origins, timeout, runtime)?, option),
         None => match std::env::var("MSNP9_PASSWORD") {
-            Ok(text) if !text.is_empty() => text,
+            Ok(text) if !text.is_empty() => (keep(text), "MSNP9_PASSWORD".to_owned()),
             Err(std::env::VarError::NotUnicode(_)) => {
-                return Err(anyhow!("MSNP9_PASSWORD is not UTF-8").into());
+                return Err(CommandError::value("MSNP9_PASSWORD", "it is not UTF-8"));
             }
-            _ if io::stdin().is_terminal() => ask(account, runtime)?,
+            _ if io::stdin().is_terminal() => (ask(account, runtime)?, typed),
             _ => {
-                return Err(anyhow!(
+                return Err(CommandError::Usage(
                     "no password: give --password-file FILE (or '-' for stdin), or set \
                      MSNP9_PASSWORD"
-                )
-                .into());
+                        .to_owned(),
+                ));
             }
         },
     };
-    Ok(secret::password(text).context("the password cannot be used")?)
+    secret::password(password).map_err(|why| CommandError::value(source, why))
 }
 
-/// Asks on the terminal. Whatever ends the question, the terminal is left as it was found.
-fn ask(account: &Account, runtime: &Runtime) -> Result<String, CommandError> {
-    // Before the prompt: what is typed as soon as it stands there is not shown either.
+/// Asks on the terminal. Whatever ends the prompt, the terminal's modes are restored.
+fn ask(account: &Account, runtime: &mut Runtime) -> Result<SecretString, CommandError> {
+    // Before the prompt appears: what is typed at once is not shown either.
     let _terminal = Terminal::hide();
     let prompt = format!("Password of {account}: ");
-    let typed = signals::blocking(runtime, move || rpassword::prompt_password(prompt))
-        // The prompt still stands on the line.
-        .inspect_err(|_| print::tell("\n"))?;
+    let typed = runtime.blocking(move || rpassword::prompt_password(prompt).map(keep));
+    let typed = typed.inspect_err(|error| {
+        // The prompt still stands on the line. After SIGINT that line has ended already.
+        if matches!(error, CommandError::Interrupted(ErrorCode::Terminated)) {
+            print::tell("\n");
+        }
+    })?;
     typed.map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted => CommandError::Interrupted(ErrorCode::Interrupted),
         io::ErrorKind::UnexpectedEof => {
             print::tell("\n");
-            CommandError::Usage(anyhow!("no password was typed"))
+            CommandError::Usage("no password was typed".to_owned())
         }
-        _ => CommandError::Usage(anyhow!(error).context("ask for the password")),
+        _ => CommandError::value("cannot ask for the password", error),
     })
 }
 
-fn from_file(path: PathBuf, timeout: Duration, runtime: &Runtime) -> Result<String, CommandError> {
-    let name = match path == Path::new("-") {
+/// The first line of a file, of stdin for `-`.
+fn from_file(
+    path: &Path,
+    origins: &Origins,
+    timeout: Duration,
+    runtime: &mut Runtime,
+) -> Result<SecretString, CommandError> {
+    let option = origins.name("--password-file");
+    let (path, is_stdin) = (path.to_owned(), path == Path::new("-"));
+    let name = match is_stdin {
         true => "stdin".to_owned(),
         false => path.display().to_string(),
     };
     // Opening a named pipe waits, too.
-    let read = move || match path == Path::new("-") {
-        true => first_line(io::stdin().lock()),
-        false => File::open(path).and_then(first_line),
+    let read = move || {
+        first_line(if is_stdin {
+            stdin()?
+        } else {
+            File::open(path)?
+        })
     };
     let read = async { tokio::time::timeout(timeout, tokio::task::spawn_blocking(read)).await };
-    let line = match signals::until_signal(runtime, read).map_err(CommandError::Interrupted)? {
-        Ok(line) => line.map_err(|error| CommandError::Other(error.into()))?,
-        Err(_) => {
-            let seconds = timeout.as_secs_f64();
-            return Err(anyhow!(
-                "no password from {name} within {seconds} s; --timeout gives it longer"
-            )
-            .into());
-        }
+    let Ok(read) = runtime.until_signal(read)? else {
+        let (seconds, longer) = (timeout.as_secs_f64(), origins.name("--timeout"));
+        let why = format!("no password from {name} within {seconds} s; increase {longer}");
+        return Err(CommandError::value(option, why));
     };
-    Ok(line.with_context(|| format!("read the password from {name}"))?)
+    let line = read.map_err(CommandError::bug)?;
+    line.map_err(|why| CommandError::value(option, format!("cannot read {name}: {why}")))
 }
 
-/// The terminal's modes, put back on drop: a signal may end the run while they are changed.
+/// Stdin without the buffer of the standard library, which would keep a copy.
+fn stdin() -> io::Result<File> {
+    #[cfg(unix)]
+    let handle = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?;
+    #[cfg(windows)]
+    let handle = std::os::windows::io::AsHandle::as_handle(&io::stdin()).try_clone_to_owned()?;
+    Ok(File::from(handle))
+}
+
+/// The terminal's modes, restored on drop: a signal may end the run while they are changed.
 #[cfg(unix)]
 struct Terminal(Option<rustix::termios::Termios>);
 
 #[cfg(unix)]
 impl Terminal {
-    /// Shows nothing of what is typed, and takes Ctrl-C and its like for characters.
+    /// Turns off the echo, and the signals of keys such as Ctrl-C.
     fn hide() -> Self {
         use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
         let before = tcgetattr(io::stdin()).ok();
@@ -129,19 +153,39 @@ impl Terminal {
     }
 }
 
-/// The first line, as soon as it is there.
-fn first_line(from: impl Read) -> io::Result<String> {
-    let mut line = String::new();
-    BufReader::new(from.take(MAX_FILE)).read_line(&mut line)?;
-    let line = line.strip_suffix('\n').unwrap_or(&line);
+/// The first line, as soon as it is there. No buffer keeps a copy.
+fn first_line(mut from: impl Read) -> io::Result<SecretString> {
+    let mut line = Zeroizing::new([0; MAX_LINE]);
+    let mut length = 0;
+    let end = loop {
+        let got = match from.read(&mut line[length..]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            got => got?,
+        };
+        let end = line[length..length + got]
+            .iter()
+            .position(|byte| *byte == b'\n');
+        if let Some(at) = end {
+            break length + at;
+        }
+        length += got;
+        if got == 0 {
+            break length;
+        }
+    };
+    let line =
+        std::str::from_utf8(&line[..end]).map_err(|_| io::Error::other("it is not UTF-8"))?;
     let line = line.strip_suffix('\r').unwrap_or(line);
     // Some editors begin a file with a byte order mark.
-    Ok(line.strip_prefix('\u{feff}').unwrap_or(line).to_owned())
+    Ok(SecretString::from(
+        line.strip_prefix('\u{feff}').unwrap_or(line),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::ExposeSecret;
 
     #[test]
     fn the_first_line_is_the_password() {
@@ -154,7 +198,7 @@ mod tests {
             ("\u{feff}a\n", "a"),
             ("a\rb\n", "a\rb"),
         ] {
-            assert_eq!(first_line(file.as_bytes()).unwrap(), want);
+            assert_eq!(first_line(file.as_bytes()).unwrap().expose_secret(), want);
         }
         assert!(first_line(&b"\xff\n"[..]).is_err());
     }

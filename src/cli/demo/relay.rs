@@ -1,4 +1,4 @@
-//! A NAT for loopback: passes one connection on from another address, another port, or both.
+//! A NAT on loopback: relays connections from another address, another port, or both.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// What the server sees otherwise.
+/// What the relay changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rewrite {
     /// Our address, another port.
@@ -20,10 +20,10 @@ pub(super) enum Rewrite {
 /// The address that stands for a NAT's outside: all of 127.0.0.0/8 is this host.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// How often another port is asked for, where the system gives the very port that must not be.
+/// Number of attempts to get a port that fits the rewrite.
 const TRIES: usize = 8;
 
-/// A relay that has its address and passes nothing on yet.
+/// A relay that listens and does not relay yet.
 pub(super) struct Relay {
     listener: TcpListener,
     address: SocketAddr,
@@ -31,7 +31,7 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// A relay on a port of the system's choice.
+    /// A relay on a port that the system chooses.
     pub(super) async fn bind(rewrite: Rewrite) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -42,18 +42,18 @@ impl Relay {
         })
     }
 
-    /// Where clients find it.
+    /// The address that it listens on.
     pub(super) const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Passes every connection on to `server`, until it is dropped.
+    /// Relays every connection to `server`, until it is dropped.
     pub(super) async fn run(self, server: SocketAddr) {
         while let Ok((client, from)) = self.listener.accept().await {
             let rewrite = self.rewrite;
             tokio::spawn(async move {
-                // A connection that cannot be passed on is closed; the client sees that.
-                if let Err(error) = pass_on(client, from, server, rewrite).await {
+                // A connection that cannot be relayed is closed, which the client observes.
+                if let Err(error) = relay(client, from, server, rewrite).await {
                     tracing::debug!(%error, "relay");
                 }
             });
@@ -61,7 +61,7 @@ impl Relay {
     }
 }
 
-async fn pass_on(
+async fn relay(
     mut client: TcpStream,
     from: SocketAddr,
     server: SocketAddr,
@@ -88,5 +88,5 @@ async fn connect(from: SocketAddr, server: SocketAddr, rewrite: Rewrite) -> io::
             return socket.connect(server).await;
         }
     }
-    Err(io::Error::other("the system gives no other port"))
+    Err(io::Error::other("the system chose no suitable port"))
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::wrong_password;
 use crate::address::Address;
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::secret::{self, ExposeSecret, SecretString};
+use crate::secret::{self, ExposeSecret, Zeroizing};
 use crate::transport::ProxySettings;
 use crate::transport::driver::{Driver, READ, cause, is_not_http};
 
@@ -99,13 +99,15 @@ pub(crate) const fn requires_password(status: u16) -> bool {
 /// `Basic` credentials (RFC 7617), where the proxy has some.
 pub(crate) fn authorization(settings: &ProxySettings) -> Option<HeaderValue> {
     let (user, password) = settings.credentials.as_ref()?;
-    let pair = SecretString::from(format!("{user}:{}", password.expose_secret()));
-    let encoded = SecretString::from(BASE64_STANDARD.encode(pair.expose_secret()));
-    secret::remember(password.expose_secret());
-    secret::remember(encoded.expose_secret());
-    let text = SecretString::from(format!("Basic {}", encoded.expose_secret()));
+    // Joined at once: a string that grows leaves copies behind.
+    let pair = Zeroizing::new([user, ":", password.expose_secret()].concat());
+    let encoded = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
+    let text = Zeroizing::new(["Basic ", &encoded].concat());
+    for form in [&encoded, password.expose_secret()] {
+        secret::remember(form);
+    }
     // Base64 consists of visible ASCII, so this cannot fail.
-    let mut value = HeaderValue::from_str(text.expose_secret()).ok()?;
+    let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }

@@ -1,0 +1,152 @@
+//! The whole command line: the login, the commands beside it, and the options of the output.
+
+use std::ffi::OsString;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::args::CheckArgs;
+use super::classify::ClassifyArgs;
+use super::demo::DemoArgs;
+use super::environment;
+use super::explain::ExplainArgs;
+use super::output::{Output, is_given};
+use super::serve::ServeArgs;
+use super::values;
+
+/// Determine the connection type between this host and an MSN notification server.
+///
+/// Logs in (MSNP9 or MSNP8), reads ClientIP and ClientPort from the initial profile, compares them
+/// with the local socket, and prints the connection type as the official client names it:
+/// Direct-Connect, IP-Restrict-NAT, Port-Restrict-NAT, Symmetric-NAT, Unknown-NAT, or
+/// Unknown-Connect where it cannot be determined.
+///
+/// The label goes to stdout, the report to stderr. The 'demo' command needs no server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "msnp9-conntype",
+    version,
+    args_override_self = true,
+    after_help = crate::exit::HELP,
+    max_term_width = 100
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) check: CheckArgs,
+
+    #[command(subcommand)]
+    pub(super) command: Option<Action>,
+}
+
+/// What to do instead of a login.
+#[derive(Debug, Subcommand)]
+pub(super) enum Action {
+    /// Show every kind of path on loopback, with the embedded server; needs no network
+    Demo(DemoArgs),
+    /// Run the embedded notification server
+    Serve(Box<ServeArgs>),
+    /// Classify values that were observed elsewhere
+    Classify(ClassifyArgs),
+    /// Explain a label: what it means and what to do
+    Explain(ExplainArgs),
+}
+
+/// Reads the command line and the environment.
+///
+/// The options of the output may stand before a command. Any other option there is refused; in the
+/// environment it is not, since it may be meant for another run.
+///
+/// # Errors
+/// Usage errors, and the texts of `--help` and `--version`.
+pub(super) fn parse(
+    words: impl IntoIterator<Item = OsString>,
+) -> Result<(Args, Output), clap::Error> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let mut command = environment::without_empty(command());
+    let matches = command
+        .try_get_matches_from_mut(&words)
+        .map_err(|error| environment::named(&mut command, error, &words))?;
+    if let Some((name, inner)) = matches.subcommand() {
+        let takes = |id: &str| match (name, id) {
+            ("demo", "expect") => inner.contains_id("path"),
+            (_, "expect" | "json" | "quiet" | "verbose") => inner.try_contains_id(id).is_ok(),
+            _ => false,
+        };
+        let idle = command.get_arguments().find(|arg| {
+            let id = arg.get_id().as_str();
+            is_given(&matches, id) && !takes(id)
+        });
+        if let Some(arg) = idle {
+            let text = format!("the command '{name}' does not take '{arg}'");
+            return Err(command.error(ErrorKind::ArgumentConflict, text));
+        }
+    }
+    let mut args = Args::from_arg_matches(&matches)?;
+    args.check.origins = environment::origins(&command, &matches);
+    Ok((args, Output::of(&matches)))
+}
+
+/// The declarations, with the options of the output for each command.
+fn command() -> Command {
+    let [expect, json, quiet, verbose] = output_options();
+    // A variable may be meant for another run.
+    let expect_of_demo = expect.clone().env(None::<&str>).requires("path");
+    Args::command()
+        .args([&expect, &json, &quiet, &verbose])
+        .mut_subcommand("demo", |command| {
+            command.args([&expect_of_demo, &json, &quiet, &verbose])
+        })
+        .mut_subcommand("serve", |command| command.args([&json, &quiet, &verbose]))
+        .mut_subcommand("classify", |command| command.args([&expect, &json, &quiet]))
+        .mut_subcommand("explain", |command| command.arg(&json))
+}
+
+/// The options of the output, of which every command has those that have an effect on it.
+fn output_options() -> [Arg; 4] {
+    let flag = |name, variable| {
+        let arg = Arg::new(name).long(name).env(variable);
+        arg.action(ArgAction::SetTrue)
+            .value_parser(BoolishValueParser::new())
+    };
+    [
+        Arg::new("expect")
+            .long("expect")
+            .env("MSNP9_EXPECT")
+            .value_name("LABEL")
+            .value_delimiter(',')
+            .action(ArgAction::Append)
+            .value_parser(values::label())
+            .help("Accepted labels; any other label exits with 1"),
+        flag("json", "MSNP9_JSON").help(
+            "Print one JSON document instead of the label; a usage error (exit code 2) prints none",
+        ),
+        flag("quiet", "MSNP9_QUIET")
+            .short('q')
+            .help("Suppress the report on stderr"),
+        Arg::new("verbose")
+            .short('v')
+            .long("verbose")
+            .action(ArgAction::Count)
+            .help("Increase verbosity: -v timings and steps, -vv debug, -vvv wire trace"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_declarations_hold_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn debug_output_shows_no_password_of_a_proxy() {
+        let words = ["msnp9-conntype", "--proxy", "socks5://user:marker@h"];
+        let (args, output) = parse(words.map(OsString::from)).unwrap();
+        assert!(args.check.proxy.is_some());
+        let shown = format!("{args:?} {output:?}");
+        assert!(!shown.contains("marker"), "{shown}");
+    }
+}

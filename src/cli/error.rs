@@ -1,0 +1,46 @@
+//! Why a command ends without a result.
+
+use std::fmt::Display;
+use std::io;
+
+use crate::failure::ErrorCode;
+
+/// Why a command ends without a result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    /// The command line, the environment or a file that they name is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// A signal ended the run before there was anything to report.
+    #[error("interrupted")]
+    Interrupted(ErrorCode),
+    /// The loopback interface cannot be used.
+    #[error("{0}")]
+    Loopback(String),
+    /// The server cannot start.
+    #[error("{message}; {remedy}")]
+    Serve {
+        /// A stable word for programs.
+        code: &'static str,
+        message: String,
+        remedy: &'static str,
+    },
+    /// Stdout does not take the result.
+    #[error("cannot write the result to stdout: {0}")]
+    Output(#[from] io::Error),
+    /// A bug of ours.
+    #[error("{0}")]
+    Bug(String),
+}
+
+impl CommandError {
+    /// The value of an option is wrong; `option` names it or the variable that it came from.
+    pub(super) fn value(option: impl Display, why: impl Display) -> Self {
+        Self::Usage(format!("{option}: {why}"))
+    }
+
+    /// What cannot happen has happened.
+    pub(super) fn bug(why: impl Display) -> Self {
+        Self::Bug(why.to_string())
+    }
+}

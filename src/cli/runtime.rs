@@ -1,0 +1,120 @@
+//! The runtime of a command, which SIGINT and SIGTERM end early.
+
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::time::Duration;
+
+use super::error::CommandError;
+use super::signals::Signals;
+use crate::failure::ErrorCode;
+
+/// How long blocking work may take to clean up after a signal.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// The runtime of a command. It listens for signals from the start: one that comes between two
+/// pieces of work ends the second.
+pub(super) struct Runtime {
+    tokio: tokio::runtime::Runtime,
+    /// `None` where the system cannot listen: signals then end the program by themselves.
+    signals: Option<Signals>,
+}
+
+/// Runs a command's body with a runtime. Blocking work that still waits then, for a name or for a
+/// pipe, is abandoned.
+pub(super) fn with<T>(
+    body: impl FnOnce(&mut Runtime) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    // One thread is enough for one login, and starts fastest.
+    let tokio = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::bug(format!("cannot start the runtime: {error}")))?;
+    let signals = {
+        let _entered = tokio.enter();
+        Signals::listen().ok()
+    };
+    let mut runtime = Runtime { tokio, signals };
+    let done = body(&mut runtime);
+    runtime.tokio.shutdown_background();
+    done
+}
+
+impl Runtime {
+    /// Runs `work` to its end. After a signal the outcome is that of `interrupted`, which is called
+    /// before the work is dropped.
+    pub(super) fn run<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        interrupted: impl FnOnce(ErrorCode) -> T,
+    ) -> T {
+        let Self { tokio, signals } = self;
+        tokio.block_on(async {
+            let mut work = pin!(work);
+            tokio::select! {
+                biased;
+                done = &mut work => done,
+                class = next(signals) => interrupted(class),
+            }
+        })
+    }
+
+    /// Runs `work` to its end, or until a signal.
+    pub(super) fn until_signal<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, CommandError> {
+        let work = async { Ok(work.await) };
+        self.run(work, |class| Err(CommandError::Interrupted(class)))
+    }
+
+    /// Runs blocking `work` to its end, or until a signal. Work that ends right after the signal, as
+    /// a prompt does, has the time to restore what it changed.
+    pub(super) fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let Self { tokio, signals } = self;
+        let mut work = tokio.spawn_blocking(work);
+        tokio.block_on(async {
+            tokio::select! {
+                biased;
+                done = &mut work => done.map_err(CommandError::bug),
+                class = next(signals) => {
+                    let _ = tokio::time::timeout(GRACE, work).await;
+                    Err(CommandError::Interrupted(class))
+                }
+            }
+        })
+    }
+}
+
+async fn next(signals: &mut Option<Signals>) -> ErrorCode {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => pending().await,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_between_two_pieces_of_work_ends_the_second() {
+        let outcome = with(|runtime| {
+            runtime.until_signal(async {})?;
+            runtime.tokio.block_on(async {
+                let mut witness = Signals::listen().unwrap();
+                let own = rustix::process::getpid();
+                rustix::process::kill_process(own, rustix::process::Signal::INT).unwrap();
+                witness.next().await
+            });
+            let patience = Duration::from_secs(10);
+            runtime.until_signal(async { tokio::time::timeout(patience, pending::<()>()).await })
+        });
+        assert!(matches!(
+            outcome,
+            Err(CommandError::Interrupted(ErrorCode::Interrupted))
+        ));
+    }
+}

@@ -1,0 +1,144 @@
+//! The values of options, as clap reads them.
+
+use std::ffi::OsStr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
+
+use crate::address::{Address, BadAddress, MSNP_PORT};
+use crate::conntype::{Label, PortOrder, can_be_local};
+use crate::transport::Bind;
+
+/// One of a list of words, in any case. Help and errors list them.
+#[derive(Clone)]
+pub(super) struct OneOf<T>(Vec<(PossibleValue, T)>);
+
+/// A parser for these words.
+pub(super) fn one_of<T>(
+    values: impl IntoIterator<Item = (impl Into<PossibleValue>, T)>,
+) -> OneOf<T> {
+    let values = values.into_iter();
+    OneOf(values.map(|(word, value)| (word.into(), value)).collect())
+}
+
+/// A parser for labels.
+pub(super) fn label() -> OneOf<Label> {
+    one_of(Label::ALL.map(|label| (label.as_str(), label)))
+}
+
+/// A parser for the byte order of `ClientPort`.
+pub(super) fn port_order() -> OneOf<PortOrder> {
+    one_of(PortOrder::ALL.map(|order| (order.as_str(), order)))
+}
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for OneOf<T> {
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
+        let word = value.to_string_lossy();
+        let is_it = |(name, _): &&(PossibleValue, T)| name.matches(word.trim(), true);
+        if let Some((_, value)) = self.0.iter().find(is_it) {
+            return Ok(value.clone());
+        }
+        let names = self.0.iter().map(|(name, _)| name.clone());
+        // For clap's words of the error.
+        PossibleValuesParser::new(names)
+            .parse_ref(command, arg, value)
+            .and_then(|_| Err(clap::Error::new(ErrorKind::InvalidValue)))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(|(name, _)| name.clone())))
+    }
+}
+
+/// `HOST[:PORT]` of a notification or dispatch server.
+pub(super) fn server(text: &str) -> Result<Address, BadAddress> {
+    Address::parse(text, MSNP_PORT)
+}
+
+/// `IP:PORT`, with brackets around IPv6.
+pub(super) fn endpoint(text: &str) -> Result<SocketAddr, &'static str> {
+    let end = text
+        .parse()
+        .map_err(|_| "expected an address and a port, such as 192.168.1.5:51234")?;
+    match can_be_local(end) {
+        true => Ok(end),
+        false => Err("no connected socket has this local address and port"),
+    }
+}
+
+/// A time in seconds.
+pub(super) fn seconds(text: &str) -> Result<Duration, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (0.1..=3600.0).contains(seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or("expected a number of seconds from 0.1 to 3600")
+}
+
+/// `ADDR`, `ADDR:PORT`, `[v6]:PORT`, a bare v6 address, or `:PORT`.
+pub(super) fn bind(text: &str) -> Result<Bind, &'static str> {
+    const WRONG: &str = "expected an address of this host, with or without a port";
+    let to = |ip, port| Bind {
+        ip,
+        port,
+        share: false,
+    };
+    if let Some(port) = text.strip_prefix(':').filter(|rest| !rest.contains(':')) {
+        return port.parse().map(|port| to(None, port)).map_err(|_| WRONG);
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(to(Some(ip), 0));
+    }
+    let end: SocketAddr = text.parse().map_err(|_| WRONG)?;
+    Ok(to(Some(end.ip()), end.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_local_address_is_read() {
+        let end = |text| {
+            bind(text)
+                .map(|b| (b.ip.map(|ip| ip.to_string()), b.port))
+                .ok()
+        };
+        let ip = |text: &str| Some(text.to_owned());
+        assert_eq!(end("127.0.0.1"), Some((ip("127.0.0.1"), 0)));
+        assert_eq!(end("127.0.0.1:5000"), Some((ip("127.0.0.1"), 5000)));
+        assert_eq!(end("::1"), Some((ip("::1"), 0)));
+        assert_eq!(end("[::1]"), Some((ip("::1"), 0)));
+        assert_eq!(end("[::1]:5000"), Some((ip("::1"), 5000)));
+        assert_eq!(end(":5000"), Some((None, 5000)));
+        for bad in ["", "host", "host:1", "1.2.3.4:x", "1.2.3.4:70000", ":"] {
+            assert_eq!(end(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_a_list_is_taken_in_any_case_and_with_blanks_around_it() {
+        let parse = |word: &str| label().parse_ref(&Command::new("x"), None, OsStr::new(word));
+        for label in Label::ALL {
+            let word = format!(" {}", label.as_str().to_lowercase());
+            assert_eq!(parse(&word).unwrap(), label);
+        }
+        let error = parse("Restrict-NAT").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidValue);
+        assert!(error.to_string().contains("Port-Restrict-NAT"), "{error}");
+    }
+}
