@@ -23,7 +23,7 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
             true => networks::json(),
             false => networks::text(print::width_of(&std::io::stdout())),
         };
-        print::result(&text)?;
+        print::result(&text).map_err(CommandError::Output)?;
         return Ok(Exit::Done);
     }
     runtime::with(|runtime| log_in(args, output, runtime))

@@ -1,13 +1,13 @@
 //! `classify`: the verdict on values that were observed elsewhere; no network.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::error::CommandError;
 use super::output::Output;
 use super::runtime;
+use super::secret_input::open;
 use super::values::{self, OneOf, one_of};
 use crate::conntype::{Observation, PathKind, PortOrder, classify};
 use crate::exit::Exit;
@@ -56,9 +56,8 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
     let profile = match &args.profile {
         Some(path) => find_profile(&read(path)?),
         None if args.client_ip.is_none() && args.client_port.is_none() => {
-            return Err(CommandError::Usage(
-                "nothing to classify: give --client-ip and --client-port, or --profile FILE"
-                    .to_owned(),
+            return Err(CommandError::usage(
+                "nothing to classify: give --client-ip and --client-port, or --profile FILE",
             ));
         }
         None => Some(Profile {
@@ -95,24 +94,19 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
-    let is_stdin = path == Path::new("-");
     let file = path.to_owned();
     let read = move || {
         let mut bytes = Vec::new();
-        match is_stdin {
-            true => std::io::stdin()
-                .lock()
-                .take(MAX_FILE)
-                .read_to_end(&mut bytes),
-            false => File::open(file).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes)),
-        }
-        .map(|_| bytes)
+        open(&file)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+        Ok(bytes)
     };
     // A person types, or a pipe is slow: a signal ends that like any other run.
     let read = runtime::with(|runtime| runtime.blocking(read))?;
-    read.map_err(|why| {
-        let name = path.display();
-        CommandError::value("--profile", format!("cannot read {name}: {why}"))
+    read.map_err(|why: io::Error| {
+        CommandError::value(
+            "--profile",
+            format!("cannot read {}: {why}", path.display()),
+        )
     })
 }
 

@@ -121,7 +121,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
         true => demo::json(&rows),
         false => demo::table(&rows, print::width_of(&std::io::stdout())),
     };
-    print::result(&text)?;
+    print::result(&text).map_err(CommandError::Output)?;
     let cut_off = rows
         .iter()
         .any(|row| row.report.exit_code == Exit::Unreachable);

@@ -27,13 +27,18 @@ pub(super) enum CommandError {
     },
     /// Stdout does not take the result.
     #[error("cannot write the result to stdout: {0}")]
-    Output(#[from] io::Error),
+    Output(io::Error),
     /// A bug of ours.
     #[error("{0}")]
     Bug(String),
 }
 
 impl CommandError {
+    /// Something that the command needs was not given, or does not go with the rest.
+    pub(super) fn usage(text: impl Into<String>) -> Self {
+        Self::Usage(text.into())
+    }
+
     /// The value of an option is wrong; `option` names it or the variable that it came from.
     pub(super) fn value(option: impl Display, why: impl Display) -> Self {
         Self::Usage(format!("{option}: {why}"))

@@ -21,6 +21,6 @@ pub(super) fn run(args: &ExplainArgs, output: &Output) -> Result<Exit, CommandEr
         true => explain::json(args.label),
         false => explain::text(args.label, print::width_of(&std::io::stdout())),
     };
-    print::result(&page)?;
+    print::result(&page).map_err(CommandError::Output)?;
     Ok(Exit::Done)
 }

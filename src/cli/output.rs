@@ -98,11 +98,10 @@ impl Output {
         match error {
             CommandError::Usage(_) => end("", &message, Exit::Usage),
             CommandError::Output(_) => end("", &message, Exit::Output),
-            CommandError::Interrupted(signal) => self.finish(&self.interrupted(*signal)),
-            CommandError::Loopback(why) => {
-                let failure = Failure::new(Stage::Connect, ErrorCode::NoLoopback, why);
-                self.finish(&Report::of_failure(&failure, self.context()))
+            CommandError::Interrupted(signal) => {
+                self.finish_failed(*signal, "interrupted before the login")
             }
+            CommandError::Loopback(why) => self.finish_failed(ErrorCode::NoLoopback, why),
             CommandError::Serve {
                 code,
                 message: why,
@@ -137,6 +136,12 @@ impl Output {
         }
     }
 
+    /// Prints the report of a command that ended before it could connect.
+    fn finish_failed(&self, code: ErrorCode, why: &str) -> Exit {
+        let failure = Failure::new(Stage::Connect, code, why);
+        self.finish(&Report::of_failure(&failure, self.context()))
+    }
+
     /// What the report of every run begins with.
     pub(super) fn context(&self) -> Context {
         Context {
@@ -144,12 +149,6 @@ impl Output {
             expected: self.expected.clone(),
             ..Context::default()
         }
-    }
-
-    /// The report of a run that a signal ended before there was anything to report.
-    fn interrupted(&self, signal: ErrorCode) -> Report {
-        let failure = Failure::new(Stage::Connect, signal, "interrupted before the login");
-        Report::of_failure(&failure, self.context())
     }
 }
 

@@ -1,52 +1,49 @@
 //! The password's sources; the command line itself is none.
 
+use std::env::VarError;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
-use std::time::Duration;
 
-use super::environment::Origins;
+use super::args::CheckArgs;
 use super::error::CommandError;
 use super::runtime::Runtime;
 use crate::failure::ErrorCode;
 use crate::msnp::Account;
 use crate::report::print;
-use crate::secret::{self, SecretString, Zeroizing, keep};
+use crate::secret::{self, ExposeSecret, SecretString, Zeroizing, keep};
 
 /// The longest first line that is read, in bytes.
 const MAX_LINE: usize = 4096;
 
 /// The password: from the file, from `MSNP9_PASSWORD`, or from whoever sits at the terminal.
 ///
-/// A pipe has until `timeout` to give its first line; a person has no limit.
+/// A pipe has until the timeout to give its first line; a person has no limit.
 pub(super) fn password(
-    file: Option<&Path>,
-    origins: &Origins,
+    args: &CheckArgs,
     account: &Account,
-    timeout: Duration,
     runtime: &mut Runtime,
 ) -> Result<SecretString, CommandError> {
-    let option = origins.name("--password-file");
-    let typed = "the password on the terminal".to_owned();
-    let (password, source) = match file {
-        Some(path) if path == Path::new("-") && io::stdin().is_terminal() => {
-            (ask(account, runtime)?, typed)
+    const VARIABLE: &str = "MSNP9_PASSWORD";
+    let is_terminal = io::stdin().is_terminal();
+    let option = args.origins.name("--password-file");
+    let (source, password) = match (&args.password_file, std::env::var(VARIABLE).map(keep)) {
+        (Some(path), _) if !(is_terminal && path == Path::new("-")) => {
+            let password = from_file(path, &option, args, runtime)?;
+            (option, password)
         }
-        Some(path) => (from_file(path, origins, timeout, runtime)?, option),
-        None => match std::env::var("MSNP9_PASSWORD") {
-            Ok(text) if !text.is_empty() => (keep(text), "MSNP9_PASSWORD".to_owned()),
-            Err(std::env::VarError::NotUnicode(_)) => {
-                return Err(CommandError::value("MSNP9_PASSWORD", "it is not UTF-8"));
-            }
-            _ if io::stdin().is_terminal() => (ask(account, runtime)?, typed),
-            _ => {
-                return Err(CommandError::Usage(
-                    "no password: give --password-file FILE (or '-' for stdin), or set \
-                     MSNP9_PASSWORD"
-                        .to_owned(),
-                ));
-            }
-        },
+        (None, Ok(password)) if !password.expose_secret().is_empty() => {
+            (VARIABLE.to_owned(), password)
+        }
+        (None, Err(VarError::NotUnicode(_))) => {
+            return Err(CommandError::value(VARIABLE, "it is not UTF-8"));
+        }
+        _ if is_terminal => ("the prompt".to_owned(), ask(account, runtime)?),
+        _ => {
+            return Err(CommandError::usage(
+                "no password: give --password-file FILE (or '-' for stdin), or set MSNP9_PASSWORD",
+            ));
+        }
     };
     secret::password(password).map_err(|why| CommandError::value(source, why))
 }
@@ -54,6 +51,7 @@ pub(super) fn password(
 /// Asks on the terminal. Whatever ends the prompt, the terminal's modes are restored.
 fn ask(account: &Account, runtime: &mut Runtime) -> Result<SecretString, CommandError> {
     // Before the prompt appears: what is typed at once is not shown either.
+    #[cfg(unix)]
     let _terminal = Terminal::hide();
     let prompt = format!("Password of {account}: ");
     let typed = runtime.blocking(move || rpassword::prompt_password(prompt).map(keep));
@@ -67,36 +65,29 @@ fn ask(account: &Account, runtime: &mut Runtime) -> Result<SecretString, Command
         io::ErrorKind::Interrupted => CommandError::Interrupted(ErrorCode::Interrupted),
         io::ErrorKind::UnexpectedEof => {
             print::tell("\n");
-            CommandError::Usage("no password was typed".to_owned())
+            CommandError::usage("no password was typed")
         }
         _ => CommandError::value("cannot ask for the password", error),
     })
 }
 
-/// The first line of a file, of stdin for `-`.
 fn from_file(
     path: &Path,
-    origins: &Origins,
-    timeout: Duration,
+    option: &str,
+    args: &CheckArgs,
     runtime: &mut Runtime,
 ) -> Result<SecretString, CommandError> {
-    let option = origins.name("--password-file");
-    let (path, is_stdin) = (path.to_owned(), path == Path::new("-"));
-    let name = match is_stdin {
+    let file = path.to_owned();
+    let name = match path == Path::new("-") {
         true => "stdin".to_owned(),
         false => path.display().to_string(),
     };
     // Opening a named pipe waits, too.
-    let read = move || {
-        first_line(if is_stdin {
-            stdin()?
-        } else {
-            File::open(path)?
-        })
-    };
-    let read = async { tokio::time::timeout(timeout, tokio::task::spawn_blocking(read)).await };
+    let read = move || first_line(open(&file)?);
+    let read =
+        async { tokio::time::timeout(args.timeout, tokio::task::spawn_blocking(read)).await };
     let Ok(read) = runtime.until_signal(read)? else {
-        let (seconds, longer) = (timeout.as_secs_f64(), origins.name("--timeout"));
+        let (seconds, longer) = (args.timeout.as_secs_f64(), args.origins.name("--timeout"));
         let why = format!("no password from {name} within {seconds} s; increase {longer}");
         return Err(CommandError::value(option, why));
     };
@@ -104,8 +95,11 @@ fn from_file(
     line.map_err(|why| CommandError::value(option, format!("cannot read {name}: {why}")))
 }
 
-/// Stdin without the buffer of the standard library, which would keep a copy.
-fn stdin() -> io::Result<File> {
+/// Opens a file; `-` is stdin, without the buffer of the standard library, which keeps a copy.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    if path != Path::new("-") {
+        return File::open(path);
+    }
     #[cfg(unix)]
     let handle = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?;
     #[cfg(windows)]
@@ -143,16 +137,6 @@ impl Drop for Terminal {
     }
 }
 
-#[cfg(not(unix))]
-struct Terminal;
-
-#[cfg(not(unix))]
-impl Terminal {
-    const fn hide() -> Self {
-        Self
-    }
-}
-
 /// The first line, as soon as it is there. No buffer keeps a copy.
 fn first_line(mut from: impl Read) -> io::Result<SecretString> {
     let mut line = Zeroizing::new([0; MAX_LINE]);
@@ -185,7 +169,6 @@ fn first_line(mut from: impl Read) -> io::Result<SecretString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::ExposeSecret;
 
     #[test]
     fn the_first_line_is_the_password() {

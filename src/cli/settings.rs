@@ -37,8 +37,9 @@ pub(super) struct Settings {
 pub(super) fn settings(args: CheckArgs, runtime: &mut Runtime) -> Result<Settings, CommandError> {
     if args.repeat > 1 && args.bind.is_some_and(|bind| bind.port != 0) {
         let [repeat, bind] = ["--repeat", "--bind"].map(|option| args.origins.name(option));
-        let text = format!("{repeat} takes another local port each time; {bind} names one");
-        return Err(CommandError::Usage(text));
+        return Err(CommandError::usage(format!(
+            "{repeat} takes another local port each time; {bind} names one"
+        )));
     }
     let second = match args.second_server.clone() {
         Some(server) => Some((server.clone(), passport(&args, &server)?)),
@@ -55,7 +56,6 @@ pub(super) fn settings(args: CheckArgs, runtime: &mut Runtime) -> Result<Setting
 }
 
 fn plan(args: CheckArgs, runtime: &mut Runtime) -> Result<Plan, CommandError> {
-    let missing = |text: &str| CommandError::Usage(text.to_owned());
     let network = args.network();
     let server = match (&args.server, network) {
         (Some(server), _) => server.clone(),
@@ -63,7 +63,7 @@ fn plan(args: CheckArgs, runtime: &mut Runtime) -> Result<Plan, CommandError> {
             Address::parse(network.server, MSNP_PORT).map_err(CommandError::bug)?
         }
         (None, None) => {
-            return Err(missing(
+            return Err(CommandError::usage(
                 "no server: give --server HOST[:PORT] or --network NAME (the 'demo' command needs \
                  neither)",
             ));
@@ -72,7 +72,7 @@ fn plan(args: CheckArgs, runtime: &mut Runtime) -> Result<Plan, CommandError> {
     let passport = passport(&args, &server)?;
     let url = passport.url();
     let account = (args.user.clone())
-        .ok_or_else(|| missing("no account: give --user ACCOUNT, or set MSNP9_USER"))?;
+        .ok_or_else(|| CommandError::usage("no account: give --user ACCOUNT, or set MSNP9_USER"))?;
     if !url.https && !args.insecure_http {
         let option = match passport {
             Passport::Login(_) => "--login-url",
@@ -108,13 +108,7 @@ fn plan(args: CheckArgs, runtime: &mut Runtime) -> Result<Plan, CommandError> {
             },
         },
         // Last, so that nobody types a password for a command line that is wrong.
-        password: secret_input::password(
-            args.password_file.as_deref(),
-            &args.origins,
-            &account,
-            args.timeout,
-            runtime,
-        )?,
+        password: secret_input::password(&args, &account, runtime)?,
         server,
         account,
         passport,
