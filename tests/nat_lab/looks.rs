@@ -106,7 +106,7 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[
             ("/mapping", "null"),
             ("/alternatives", r#"["Unknown-NAT"]"#),
-            ("/observations/1", "null"),
+            ("/observations/0/label", "Symmetric-NAT"),
         ],
     },
     Row {

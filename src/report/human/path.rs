@@ -1,8 +1,8 @@
 //! The path, drawn from top to bottom.
 
-use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use crate::address::Address;
 use crate::conntype::{PathKind, ProxyRelation, Sameness, swap_port};
 use crate::report::page::{ODD, PLAIN, Page, QUIET};
 use crate::report::text::join;
@@ -19,7 +19,7 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
         .map(|hop| (hop.role, lines(hop, report)))
         .collect();
     if !hops.iter().any(|hop| hop.role == Role::Server) {
-        stops.push((Role::Server, vec![server("not named", report)]));
+        stops.push((Role::Server, server(report)));
     }
     // Without a rewriter, the stop before the server says what the server sees.
     let before = stops.len().saturating_sub(2);
@@ -69,16 +69,7 @@ fn lines(hop: &Hop, report: &Report) -> Vec<String> {
             let seen = seen(report).map(|seen| format!("the server sees {seen}"));
             [what].into_iter().chain(seen).collect()
         }
-        Role::Server => {
-            let mut lines = vec![server(&known(address), report)];
-            if let Some(server) = &report.server
-                && let [between @ .., _] = server.referrals.as_slice()
-            {
-                let via = [&server.requested].into_iter().chain(between);
-                lines.push(format!("reached through {}", join(via, "and")));
-            }
-            lines
-        }
+        Role::Server => server(report),
     }
 }
 
@@ -91,7 +82,7 @@ fn proxy(report: &Report) -> Vec<String> {
     let Some(proxy) = &report.path.proxy else {
         return vec![format!("{kind}, {}", known(None))];
     };
-    let name = with_address(&proxy.name.to_string(), proxy.addresses.first());
+    let name = with_address(&proxy.name, proxy.addresses.first().copied());
     let bound = proxy.bound.map(|bound| format!("leaves from {bound}"));
     [format!("{kind}, {name}")]
         .into_iter()
@@ -99,14 +90,19 @@ fn proxy(report: &Report) -> Vec<String> {
         .collect()
 }
 
-fn server(name: &str, report: &Report) -> String {
-    let server = report.server.as_ref();
-    let address = server.and_then(|server| server.address);
-    let name = with_address(name, address.map(|at| at.ip().to_canonical()).as_ref());
-    match report.dialect {
-        Some(dialect) => format!("{name}, {dialect}"),
-        None => name,
+fn server(report: &Report) -> Vec<String> {
+    let Some(server) = &report.server else {
+        return vec!["not named".to_owned()];
+    };
+    let name = server.referrals.last().unwrap_or(&server.requested);
+    let address = server.address.map(|at| at.ip().to_canonical());
+    let dialect = report.dialect.map(|dialect| format!(", {dialect}"));
+    let mut lines = vec![with_address(name, address) + &dialect.unwrap_or_default()];
+    if let [between @ .., _] = server.referrals.as_slice() {
+        let via = [&server.requested].into_iter().chain(between);
+        lines.push(format!("reached through {}", join(via, "and")));
     }
+    lines
 }
 
 /// What the server sees, on a path without a rewriter.
@@ -146,10 +142,10 @@ fn known(address: Option<&HopAddress>) -> String {
     address.map_or_else(|| "address not known".to_owned(), ToString::to_string)
 }
 
-/// `name (address)`, where the name does not contain the address.
-fn with_address(name: &str, address: Option<&impl Display>) -> String {
-    match address.map(ToString::to_string) {
-        Some(address) if !name.contains(&address) => format!("{name} ({address})"),
-        _ => name.to_owned(),
+/// `name (address)`, or the name alone where it is an address itself.
+fn with_address(name: &Address, address: Option<IpAddr>) -> String {
+    match address.filter(|_| name.ip().is_none()) {
+        Some(address) => format!("{name} ({address})"),
+        None => name.to_string(),
     }
 }
