@@ -5,14 +5,14 @@ use std::cell::RefCell;
 
 use libfuzzer_sys::fuzz_target;
 use msnp9_conntype::server::Config;
-use msnp9_conntype::server::fuzz::Door;
+use msnp9_conntype::server::fuzz::Harness;
 use tokio::runtime::Runtime;
 
 thread_local! {
-    static SERVER: RefCell<(Runtime, Door)> = RefCell::new(start());
+    static SERVER: RefCell<(Runtime, Harness)> = RefCell::new(start());
 }
 
-fn start() -> (Runtime, Door) {
+fn start() -> (Runtime, Harness) {
     // Nobody waits: time passes as soon as there is nothing else to do.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -21,13 +21,13 @@ fn start() -> (Runtime, Door) {
         .expect("a runtime");
     let mut config = Config::default();
     config.limits.max_failures = u32::MAX;
-    (runtime, Door::new(config).expect("a server"))
+    (runtime, Harness::new(config).expect("a server"))
 }
 
 fuzz_target!(|data: &[u8]| {
     let [how, input @ ..] = data else { return };
-    SERVER.with_borrow_mut(|(runtime, door)| {
-        let answers = runtime.block_on(door.http(how & 1 != 0, input));
+    SERVER.with_borrow_mut(|(runtime, harness)| {
+        let answers = runtime.block_on(harness.http(how & 1 != 0, input));
         let starts = b"HTTP/1.1 ";
         assert!(
             answers.is_empty() || answers.starts_with(starts),

@@ -7,12 +7,12 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use msnp9_conntype::msnp::{Decoder, Side};
 use msnp9_conntype::server::Config;
-use msnp9_conntype::server::fuzz::{Door, Kind};
+use msnp9_conntype::server::fuzz::{Harness, Kind};
 
-static DOOR: LazyLock<(Door, String)> = LazyLock::new(|| {
-    let door = Door::new(Config::default()).expect("a server");
-    let ticket = door.ticket("user@example.com");
-    (door, ticket)
+static HARNESS: LazyLock<(Harness, String)> = LazyLock::new(|| {
+    let harness = Harness::new(Config::default()).expect("a server");
+    let ticket = harness.ticket("user@example.com");
+    (harness, ticket)
 });
 
 /// What one byte of input may make a server say: a client's whole list, for a `SYN`.
@@ -20,14 +20,14 @@ const MOST: usize = 4096;
 
 fuzz_target!(|data: &[u8]| {
     let [how, input @ ..] = data else { return };
-    let (door, ticket) = &*DOOR;
+    let (harness, ticket) = &*HARNESS;
     let input = replaced(input, b"TICKET", ticket.as_bytes());
     let kind = match how & 3 {
         0 | 1 => Kind::Notification,
         2 => Kind::Gateway,
         _ => Kind::Dispatch,
     };
-    let (answers, _) = door.session(kind, input.chunks(usize::from(how >> 2) + 1));
+    let (answers, _) = harness.session(kind, input.chunks(usize::from(how >> 2) + 1));
     assert!(answers.len() <= MOST * (input.len() + 1));
     // Our own client has to be able to read it.
     let mut decoder = Decoder::new(Side::Server);

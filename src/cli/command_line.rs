@@ -84,6 +84,12 @@ pub(super) fn parse(
     }
     let mut args = Args::from_arg_matches(&matches)?;
     args.check.origins = environment::origins(&command, &matches);
+    if let (Some(Action::Serve(serve)), Some((name, inner))) =
+        (&mut args.command, matches.subcommand())
+        && let Some(declared) = command.find_subcommand(name)
+    {
+        serve.origins = environment::origins(declared, inner);
+    }
     Ok((args, Output::of(&matches)))
 }
 

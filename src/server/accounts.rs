@@ -1,63 +1,65 @@
-//! Who may sign in.
+//! The accounts that may sign in.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex};
 
 use ring::hmac;
 use ring::rand::SystemRandom;
 
+use super::sync::lock;
 use crate::msnp::Account;
 use crate::secret::{ExposeSecret, SecretString};
 
 /// Who may sign in.
 #[derive(Clone, Debug, Default)]
 pub enum Accounts {
-    /// Any account with an `@` and any password: for tests and for one's own machine.
+    /// Any account with an `@` and any password: for tests and for use on one machine.
     #[default]
     Open,
-    /// These and no others.
+    /// Only the listed accounts.
     List(AccountList),
 }
 
-/// Accounts with their passwords. Only keyed digests of the passwords are kept. Clones are one list.
+/// Accounts with keyed digests of their passwords. Clones share one list.
 #[derive(Clone)]
-pub struct AccountList(Arc<RwLock<Digests>>);
+pub struct AccountList(Arc<Mutex<Digests>>);
 
+#[derive(Clone)]
 struct Digests {
     key: hmac::Key,
     by_account: HashMap<String, hmac::Tag>,
-    /// Compared with where there is no such account, so that this takes as long.
-    nobody: hmac::Tag,
+    /// Verified against if the account is not listed, so that the time taken is the same.
+    dummy: hmac::Tag,
 }
 
-/// Why a list of accounts cannot be used. Passwords are never part of the text.
+/// Why an account list is invalid. The text never contains a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadAccountList {
-    /// A line without a colon, or with nothing on one of its sides.
+    /// A line lacks a colon, the account or the password.
     #[error("line {0} is not 'account:password'")]
     NotAPair(usize),
-    /// The account cannot be one.
-    #[error("line {0}: the account must have an '@', at most 129 bytes and no blanks")]
+    /// An account is invalid.
+    #[error("line {0}: an account needs an '@', has at most 129 bytes and no spaces")]
     BadAccount(usize),
-    /// The account stands there twice.
+    /// An account is listed twice.
     #[error("line {0}: the account is listed twice")]
-    Twice(usize),
-    /// There is none.
-    #[error("there is no account in it")]
+    Duplicate(usize),
+    /// No account is listed.
+    #[error("it lists no account")]
     Empty,
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers")]
+    /// The operating system provides no random numbers.
+    #[error("the operating system provides no random numbers")]
     NoRandomness,
 }
 
 impl AccountList {
-    /// Reads lines of `account:password`; empty lines and lines that begin with `#` are skipped.
+    /// Parses lines of `account:password`; empty lines and lines that begin with `#` are skipped.
     /// Everything after the first colon is the password.
     ///
     /// # Errors
-    /// [`BadAccountList`] with the number of the line.
+    /// [`BadAccountList`] with the line number.
     pub fn parse(text: &str) -> Result<Self, BadAccountList> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| BadAccountList::NoRandomness)?;
@@ -74,58 +76,49 @@ impl AccountList {
             let account = well_formed(account.trim()).ok_or(BadAccountList::BadAccount(number))?;
             let tag = hmac::sign(&key, password.as_bytes());
             if by_account.insert(folded(account.as_str()), tag).is_some() {
-                return Err(BadAccountList::Twice(number));
+                return Err(BadAccountList::Duplicate(number));
             }
         }
         if by_account.is_empty() {
             return Err(BadAccountList::Empty);
         }
-        let nobody = hmac::sign(&key, b"");
-        Ok(Self(Arc::new(RwLock::new(Digests {
+        let dummy = hmac::sign(&key, b"");
+        Ok(Self(Arc::new(Mutex::new(Digests {
             key,
             by_account,
-            nobody,
+            dummy,
         }))))
     }
 
-    /// Takes over what another list holds; who is signed in stays so.
-    pub fn replace(&self, by: Self) {
-        if let Some(lock) = Arc::into_inner(by.0) {
-            let digests = lock.into_inner().unwrap_or_else(PoisonError::into_inner);
-            *self.0.write().unwrap_or_else(PoisonError::into_inner) = digests;
-        }
-    }
-
-    fn digests(&self) -> RwLockReadGuard<'_, Digests> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    /// Replaces the accounts by those of `new`. Sessions that are signed in continue.
+    pub fn replace(&self, new: &Self) {
+        // Cloned first, so that the two locks are never held at once.
+        let digests = lock(&new.0).clone();
+        *lock(&self.0) = digests;
     }
 
     fn knows(&self, account: &str) -> bool {
-        self.digests().by_account.contains_key(&folded(account))
+        lock(&self.0).by_account.contains_key(&folded(account))
     }
 
     fn admits(&self, account: &str, password: &SecretString) -> bool {
-        let Digests {
-            key,
-            by_account,
-            nobody,
-        } = &*self.digests();
-        let known = by_account.get(&folded(account));
-        let tag = known.unwrap_or(nobody);
-        // Of digests, in constant time: neither the length nor a common start shows.
-        let same = hmac::verify(key, password.expose_secret().as_bytes(), tag.as_ref()).is_ok();
-        known.is_some() && same
+        let digests = lock(&self.0);
+        let known = digests.by_account.get(&folded(account));
+        let tag = known.unwrap_or(&digests.dummy).as_ref();
+        // Digests are compared in constant time: neither length nor common prefix leaks.
+        let password = password.expose_secret().as_bytes();
+        hmac::verify(&digests.key, password, tag).is_ok() && known.is_some()
     }
 }
 
 impl fmt::Debug for AccountList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AccountList of {}", self.digests().by_account.len())
+        write!(f, "AccountList of {}", lock(&self.0).by_account.len())
     }
 }
 
 impl Accounts {
-    /// Whether there is such an account.
+    /// Whether the account exists.
     pub(super) fn knows(&self, account: &str) -> bool {
         match self {
             Self::Open => true,
@@ -142,7 +135,7 @@ impl Accounts {
     }
 }
 
-/// The account, if it can be one: as [`Account`] has it, and something on both sides of an `@`.
+/// The account, if it is a valid [`Account`] with text on both sides of an `@`.
 pub(super) fn well_formed(text: &str) -> Option<Account> {
     let (name, domain) = text.rsplit_once('@')?;
     if name.is_empty() || domain.is_empty() {
@@ -151,7 +144,7 @@ pub(super) fn well_formed(text: &str) -> Option<Account> {
     text.parse().ok()
 }
 
-/// The account as it is compared: case does not tell two accounts apart.
+/// The account in the form used for comparison, which ignores case.
 pub(super) fn folded(account: &str) -> String {
     account.to_lowercase()
 }
@@ -181,17 +174,17 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_replaced_for_all_who_have_it() {
+    fn replacing_a_list_affects_all_its_clones() {
         let old = list("ann@example.com:old\n").unwrap();
         let accounts = Accounts::List(old.clone());
-        old.replace(list("ann@example.com:new\nbob@example.com:x\n").unwrap());
+        old.replace(&list("ann@example.com:new\nbob@example.com:x\n").unwrap());
         assert!(!accounts.admits("ann@example.com", &"old".into()));
         assert!(accounts.admits("ann@example.com", &"new".into()));
         assert!(accounts.knows("bob@example.com"));
     }
 
     #[test]
-    fn a_bad_list_names_its_line_and_no_password() {
+    fn an_invalid_list_names_its_line_but_no_password() {
         for (text, error) in [
             ("", BadAccountList::Empty),
             ("# nobody\n", BadAccountList::Empty),
@@ -201,7 +194,7 @@ mod tests {
             ("ab.c:marker", BadAccountList::BadAccount(1)),
             ("@b:marker", BadAccountList::BadAccount(1)),
             ("a b@c:marker", BadAccountList::BadAccount(1)),
-            ("a@b.c:x\nA@B.c:marker", BadAccountList::Twice(2)),
+            ("a@b.c:x\nA@B.c:marker", BadAccountList::Duplicate(2)),
         ] {
             let got = list(text).unwrap_err();
             assert_eq!(got, error, "{text:?}");

@@ -1,4 +1,4 @@
-//! Listening sockets: take connections, turn away what is too much, never spin.
+//! Listening sockets: accept connections, and refuse those beyond the limits.
 
 use std::io::{self, Read as _};
 use std::net::{Shutdown, SocketAddr};
@@ -13,31 +13,32 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::gateway::{Gateway, SWEEP_INTERVAL};
-use super::limits::{Full, Permit, Stats};
+use super::http::{self, Gateway, SWEEP_INTERVAL, Site};
+use super::limits::LimitReached;
+use super::linger::linger;
 use super::session::{Referral, Role};
-use super::shared::Shared;
-use super::web::{Site, Web};
-use super::{stream, tls, web};
+use super::state::{ConnectionInfo, ServerState};
+use super::stats::Stats;
+use super::{tcp, tls};
 
-/// How many connections may wait to be taken.
+/// The length of the queue of connections that are not accepted yet.
 const BACKLOG: i32 = 1024;
 
-/// The first and the longest pause after an accept that failed.
+/// The first and the longest pause after a failure to accept.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// How long connections have to end when the server does.
+/// How long connections may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long somebody who is turned away may take to say what he wants.
+/// How long a refused HTTP client may take to send its request.
 const REQUEST_TIME: Duration = Duration::from_millis(500);
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
 
-/// How many connections that are turned away are waited for at one time, at all listeners
-/// together, so that what they still send does not take back what they were told.
-pub(crate) const MAX_TURNED_AWAY: usize = 64;
+/// How many refused connections are closed gracefully at one time, over all listeners, so that
+/// unread input does not reset them before the refusal is read.
+pub(crate) const MAX_CLOSING_REFUSED: usize = 64;
 
 /// What a listening socket serves.
 #[derive(Clone)]
@@ -58,19 +59,13 @@ impl Service {
         }
     }
 
-    fn sweep(&self, shared: &Shared) {
-        if let Self::Gateway(gateway) = self {
-            gateway.sweep(shared);
-        }
-    }
-
-    /// What somebody is told who is not let in, in the protocol he expects.
-    const fn refusal(&self, full: Full) -> &'static [u8] {
-        match (self, full) {
+    /// The refusal of a connection, in the protocol of the service.
+    const fn refusal(&self, limit: LimitReached) -> &'static [u8] {
+        match (self, limit) {
             // Too many sessions; too busy.
-            (Self::Notification | Self::Dispatch, Full::Address) => b"714 0\r\n",
-            (Self::Notification | Self::Dispatch, Full::Total) => b"910 0\r\n",
-            // A fatal alert, internal_error: the one thing that can be said before a handshake.
+            (Self::Notification | Self::Dispatch, LimitReached::PerAddress) => b"714 0\r\n",
+            (Self::Notification | Self::Dispatch, LimitReached::Total) => b"910 0\r\n",
+            // A fatal alert, internal_error, which TLS permits before the handshake.
             (Self::Passport(_), _) => &[0x15, 3, 3, 0, 2, 2, 80],
             (Self::Gateway(_), _) => {
                 b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 60\r\n\
@@ -80,18 +75,15 @@ impl Service {
     }
 }
 
-/// Opens a listening socket. A v6 socket takes v6 only, so that `0.0.0.0` and `[::]` can both be
-/// listened on and a client's address is what it looks like.
+/// Opens a listening socket. An IPv6 socket accepts IPv6 only, so that `0.0.0.0` and `[::]` can be
+/// used together.
 pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Elsewhere than on Unix this option means that ports can be stolen.
+    // On other systems this option lets programs take over ports in use.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -100,11 +92,11 @@ pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Takes connections until the server closes, and ends when the last of them has.
+/// Accepts connections until the server stops; completes when all of them have ended.
 pub(super) async fn run(
     listener: TcpListener,
     service: Service,
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
     mut closing: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
@@ -117,18 +109,20 @@ pub(super) async fn run(
             _ = closing.wait_for(|closing| *closing) => break,
             Some(_) = connections.join_next() => continue,
             _ = sweep.tick(), if matches!(service, Service::Gateway(_)) => {
-                service.sweep(&shared);
+                if let Service::Gateway(gateway) = &service {
+                    gateway.sweep(&state);
+                }
                 continue;
             }
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
-            Err(error) if is_about_one_connection(&error) => continue,
+            Err(error) if concerns_one_connection(&error) => continue,
             Err(error) => {
-                warn!(%error, pause = ?pause, "cannot take connections");
-                Stats::count(&shared.stats.accept_errors);
-                // The listener stays readable: without a pause this would spin.
+                warn!(%error, ?pause, "cannot accept connections");
+                Stats::count(&state.stats.accept_errors);
+                // The listener stays readable: without a pause this loop would spin.
                 tokio::select! {
                     _ = closing.wait_for(|closing| *closing) => break,
                     () = sleep(pause) => {}
@@ -138,48 +132,32 @@ pub(super) async fn run(
             }
         };
         pause = PAUSES.0;
-        // An answer is one write; Nagle's algorithm could only delay it.
+        // Replies are single writes, which Nagle's algorithm could only delay.
         let _ = stream.set_nodelay(true);
-        match shared.admit(peer) {
-            Ok(permit) => {
-                Stats::count(&shared.stats.accepted);
-                let work = serve(
-                    stream,
-                    peer,
-                    service.clone(),
-                    Arc::clone(&shared),
-                    closing.clone(),
-                    permit,
-                );
-                connections.spawn(work);
-            }
-            Err(full) => {
-                info!(%peer, service = service.name(), reason = full.reason(), "turned away");
-                let refusal = service.refusal(full);
-                if shared.turned_away.fetch_add(1, Ordering::Relaxed) < MAX_TURNED_AWAY {
-                    let leaving = Leaving(Arc::clone(&shared));
-                    // An answer before the request is none to an HTTP client.
-                    let waits = matches!(service, Service::Gateway(_));
-                    if !waits {
-                        tell(&stream, refusal);
-                    }
-                    connections.spawn(async move {
-                        let _leaving = leaving;
-                        let mut stream = stream;
-                        if waits {
-                            let _ = timeout(REQUEST_TIME, stream.peek(&mut [0])).await;
-                            tell(&stream, refusal);
-                        }
-                        stream::linger(&mut stream).await;
-                    });
-                } else {
-                    // Everybody is told at once: there is room for it in a new connection.
-                    tell(&stream, refusal);
-                    drop(Leaving(Arc::clone(&shared)));
-                    leave(&stream);
+        let permit = match state.admit(peer) {
+            Ok(permit) => permit,
+            Err(limit) => {
+                info!(%peer, service = service.name(), reason = limit.reason(), "connection refused");
+                let slot = RefusalSlot::take(&state);
+                // An HTTP client ignores a response that precedes its request.
+                let is_http = matches!(service, Service::Gateway(_));
+                let refusal = service.refusal(limit);
+                if slot.is_none() || !is_http {
+                    send_now(&stream, refusal);
                 }
+                match slot {
+                    Some(slot) => drop(connections.spawn(refuse(stream, is_http, refusal, slot))),
+                    None => close_now(&stream),
+                }
+                continue;
             }
-        }
+        };
+        Stats::count(&state.stats.accepted);
+        let (service, state, closing) = (service.clone(), Arc::clone(&state), closing.clone());
+        connections.spawn(async move {
+            let _permit = permit;
+            serve(stream, peer, service, state, closing).await;
+        });
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
@@ -188,8 +166,8 @@ pub(super) async fn run(
     }
 }
 
-/// Whether the failure is a connection's that went away before it was taken.
-fn is_about_one_connection(error: &io::Error) -> bool {
+/// Whether accepting failed because a connection was closed before it was accepted.
+fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -199,23 +177,42 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// One of those who are turned away and waited for, until this goes.
-struct Leaving(Arc<Shared>);
+/// The right to close one refused connection gracefully.
+struct RefusalSlot(Arc<ServerState>);
 
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.0.turned_away.fetch_sub(1, Ordering::Relaxed);
+impl RefusalSlot {
+    fn take(state: &Arc<ServerState>) -> Option<Self> {
+        let slot = Self(Arc::clone(state));
+        let taken = state.closing_refused.fetch_add(1, Ordering::Relaxed);
+        (taken < MAX_CLOSING_REFUSED).then_some(slot)
     }
 }
 
-/// Writes past the runtime, which has not asked yet whether the connection can be written to.
-fn tell(stream: &TcpStream, words: &[u8]) {
-    // Who is gone already need not be told.
-    let _ = SockRef::from(stream).send(words);
+impl Drop for RefusalSlot {
+    fn drop(&mut self) {
+        self.0.closing_refused.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
-/// Ends without waiting. What has come is read, because a close with unread bytes is a reset.
-fn leave(stream: &TcpStream) {
+/// Closes a refused connection gracefully; an HTTP client is answered after its request.
+async fn refuse(mut stream: TcpStream, is_http: bool, refusal: &[u8], slot: RefusalSlot) {
+    let _slot = slot;
+    if is_http {
+        let _ = timeout(REQUEST_TIME, stream.peek(&mut [0])).await;
+        send_now(&stream, refusal);
+    }
+    linger(&mut stream).await;
+}
+
+/// Writes without the runtime, which does not know yet that the socket is writable: a new
+/// connection has room.
+fn send_now(stream: &TcpStream, bytes: &[u8]) {
+    // The client may have closed already.
+    let _ = SockRef::from(stream).send(bytes);
+}
+
+/// Closes without waiting. Input is read first, because a close with unread input is a reset.
+fn close_now(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let _ = socket.shutdown(Shutdown::Write);
     let _ = (&*socket).read(&mut [0; 4096]);
@@ -225,62 +222,49 @@ async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     service: Service,
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
     mut closing: watch::Receiver<bool>,
-    permit: Permit,
 ) {
-    let _permit = permit;
     let Ok(local) = stream.local_addr() else {
         return;
     };
     debug!(%peer, service = service.name(), "connected");
-    let web = |site| Web {
-        site,
-        peer,
-        local,
-        shared: Arc::clone(&shared),
-    };
+    // HTTP is served on the heap, so that the task of an idle session stays small.
     match service {
         Service::Notification => {
-            stream::serve(stream, peer, Role::Notification, shared, closing).await;
+            tcp::serve(stream, peer, Role::Notification, state, closing).await;
         }
         Service::Dispatch => {
-            let referral = Referral {
-                to: shared.notification_for(local),
-                here: local.to_string(),
-            };
-            let role = Role::Dispatch(Box::new(referral));
-            stream::serve(stream, peer, role, shared, closing).await;
+            let role = Role::Dispatch(Box::new(Referral {
+                to: state.referral_from(local),
+                from: local.to_string(),
+            }));
+            tcp::serve(stream, peer, role, state, closing).await;
         }
         Service::Gateway(gateway) => {
-            let web = web(Site::Gateway(gateway));
-            // On the heap: a session that waits for commands is to stay small.
-            Box::pin(web::serve(stream, web, closing)).await;
+            let info = ConnectionInfo { peer, local, state };
+            Box::pin(http::serve(stream, Site::Gateway(gateway), info, closing)).await;
         }
         Service::Passport(acceptor) => {
-            let web = web(Site::Passport);
+            let info = ConnectionInfo { peer, local, state };
             Box::pin(async move {
-                // Asked for now: a handshake that fails has read it, and nobody can tell any more.
-                let hello = async {
-                    let offered = tls::offered_version(&stream).await;
-                    (offered, acceptor.now().accept(stream).await)
-                };
-                let handshake = timeout(HANDSHAKE_TIME, hello);
-                let done = tokio::select! {
+                let handshake = timeout(HANDSHAKE_TIME, acceptor.accept(stream));
+                let accepted = tokio::select! {
                     biased;
                     _ = closing.wait_for(|closing| *closing) => return,
-                    done = handshake => done,
+                    accepted = handshake => accepted,
                 };
-                match done {
-                    Ok((_, Ok(stream))) => web::serve(stream, web, closing).await,
-                    Ok((offered, Err(error))) => {
-                        match offered {
+                let stats = &info.state.stats;
+                match accepted {
+                    Ok(Ok(stream)) => http::serve(stream, Site::Passport, info, closing).await,
+                    Ok(Err(error)) => {
+                        match error.old_version {
                             Some(old) => info!(%peer, "TLS too old: the client offers {old}"),
-                            None => debug!(%peer, %error, "no TLS"),
+                            None => debug!(%peer, error = %error.reason, "TLS handshake failed"),
                         }
-                        Stats::count(&web.shared.stats.protocol_errors);
+                        Stats::count(&stats.protocol_errors);
                     }
-                    Err(_) => Stats::count(&web.shared.stats.timeouts),
+                    Err(_) => Stats::count(&stats.timeouts),
                 }
             })
             .await;

@@ -1,79 +1,64 @@
-//! Who is signed in: one session an account, as on every server of the time.
+//! The accounts that are signed in: one session per account, as on every server of the time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
 use super::accounts::folded;
+use super::sync::lock;
 
-/// The accounts that are signed in. As large as there are sessions, and those are counted.
+/// The accounts that are signed in. Bounded by the number of sessions, which is limited.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    inner: Mutex<Inner>,
+    table: Mutex<Table>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    next: u64,
+struct Table {
+    next_id: u64,
     sessions: HashMap<String, (u64, oneshot::Sender<()>)>,
 }
 
-/// One session's place; it is free again when this goes.
+/// A session's entry in the registry, which is removed on drop.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Registration {
     registry: Arc<Registry>,
     account: String,
-    number: u64,
+    id: u64,
     /// Completes when the account signs in elsewhere.
     pub(super) evicted: oneshot::Receiver<()>,
 }
 
-impl Place {
-    /// Completes when the place, if there is one, is lost to another session; once.
-    pub(super) async fn lost(place: &mut Option<Self>) {
-        match place {
-            // Its other end goes only with a word to this one.
-            Some(place) => drop((&mut place.evicted).await),
-            None => std::future::pending().await,
-        }
-    }
-}
-
 impl Registry {
-    /// Takes the account's place; a session that has it loses it and is told so. Whether there
-    /// was one comes along.
-    pub(super) fn sign_in(self: &Arc<Self>, account: &str) -> (Place, bool) {
-        let (tell, evicted) = oneshot::channel();
+    /// Registers a session, and evicts an earlier session of the same account; the second value is
+    /// whether there was one.
+    pub(super) fn sign_in(self: &Arc<Self>, account: &str) -> (Registration, bool) {
+        let (evict, evicted) = oneshot::channel();
         let account = folded(account);
-        let mut inner = self.lock();
-        let number = inner.next;
-        inner.next += 1;
-        let before = inner.sessions.insert(account.clone(), (number, tell));
-        drop(inner);
-        let had_one = before.is_some_and(|(_, tell)| tell.send(()).is_ok());
-        let place = Place {
+        let mut table = lock(&self.table);
+        let id = table.next_id;
+        table.next_id += 1;
+        let earlier = table.sessions.insert(account.clone(), (id, evict));
+        drop(table);
+        let has_evicted = earlier.is_some_and(|(_, evict)| evict.send(()).is_ok());
+        let registration = Registration {
             registry: Arc::clone(self),
             account,
-            number,
+            id,
             evicted,
         };
-        (place, had_one)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing is half done when a holder of this lock panics.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        (registration, has_evicted)
     }
 }
 
-impl Drop for Place {
+impl Drop for Registration {
     fn drop(&mut self) {
-        let mut inner = self.registry.lock();
-        if let Some((number, _)) = inner.sessions.get(&self.account)
-            && *number == self.number
+        let mut table = lock(&self.registry.table);
+        if let Some((id, _)) = table.sessions.get(&self.account)
+            && *id == self.id
         {
-            inner.sessions.remove(&self.account);
+            table.sessions.remove(&self.account);
         }
     }
 }
@@ -83,18 +68,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_session_evicts_the_first_and_keeps_its_place() {
+    fn the_second_session_evicts_the_first() {
         let registry = Arc::new(Registry::default());
-        let (mut first, had_one) = registry.sign_in("user@example.com");
-        assert!(!had_one);
+        let (mut first, has_evicted) = registry.sign_in("user@example.com");
+        assert!(!has_evicted);
         assert!(first.evicted.try_recv().is_err());
-        let (mut second, had_one) = registry.sign_in("User@Example.com");
-        assert!(had_one);
+        let (mut second, has_evicted) = registry.sign_in("User@Example.com");
+        assert!(has_evicted);
         assert!(first.evicted.try_recv().is_ok());
         drop(first);
-        assert_eq!(registry.lock().sessions.len(), 1);
+        assert_eq!(lock(&registry.table).sessions.len(), 1);
         assert!(second.evicted.try_recv().is_err());
         drop(second);
-        assert!(registry.lock().sessions.is_empty());
+        assert!(lock(&registry.table).sessions.is_empty());
     }
 }

@@ -1,35 +1,39 @@
-//! Tickets that no server has to remember: account and expiry, signed.
+//! Stateless tickets: account and expiry, signed.
 //!
-//! `t=<payload>&p=<signature>`, both in hex: no comma, quote, blank or `%`, which clients of the
-//! time stumble over, and under 900 bytes, because one has a buffer of 1024.
+//! `t=<payload>&p=<signature>`, both in hex: clients of the time fail on commas, quotes, spaces and
+//! `%`. Under 900 bytes, because one client has a buffer of 1024.
 
 use std::fmt;
+use std::time::Duration;
 
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::secret::{ExposeSecret, SecretString};
 
-/// First byte of the payload: what follows is expiry, a random number, and the account.
+/// How long a ticket is valid.
+pub(super) const TICKET_LIFETIME: Duration = Duration::from_secs(60);
+
+/// First byte of the payload; expiry, nonce and account follow.
 const VERSION: u8 = 1;
 
-/// Version, expiry, random number.
+/// Length of version, expiry and nonce, in bytes.
 const FIXED: usize = 1 + 8 + 8;
 
-/// The longest account in a ticket, in bytes; sessions take none longer.
+/// The longest account in a ticket, in bytes; sessions accept none longer.
 const MAX_ACCOUNT: usize = 129;
 
 /// The key that signs tickets.
 #[derive(Clone)]
 pub struct TicketKey(hmac::Key);
 
-/// A key that is too short to be one.
+/// The ticket key is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a ticket key needs at least 16 bytes")]
 pub struct ShortKey;
 
 impl TicketKey {
-    /// A key of at least 16 bytes, shared by servers that are to accept each other's tickets.
+    /// A key of at least 16 bytes, shared by servers that accept each other's tickets.
     ///
     /// # Errors
     /// [`ShortKey`].
@@ -40,31 +44,30 @@ impl TicketKey {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 
-    /// A new key; `None` where the system gives no random numbers.
+    /// A random key; `None` if the operating system provides no random numbers.
     pub(super) fn generate() -> Option<Self> {
         hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .ok()
             .map(Self)
     }
 
-    /// A ticket for `account` that is good before `expires` (Unix time, seconds). `nonce` makes
-    /// two tickets of one second differ.
+    /// A ticket for `account` that is valid before `expires` (Unix time, seconds). `nonce` makes
+    /// tickets of the same second differ.
     pub(super) fn issue(&self, account: &str, expires: u64, nonce: u64) -> SecretString {
         let mut payload = Vec::with_capacity(FIXED + account.len());
         payload.push(VERSION);
         payload.extend(expires.to_be_bytes());
         payload.extend(nonce.to_be_bytes());
         payload.extend(account.as_bytes());
-        let signature = hmac::sign(&self.0, &payload);
-        let mut ticket = String::with_capacity(2 * payload.len() + 70);
-        ticket.push_str("t=");
-        push_hex(&mut ticket, &payload);
-        ticket.push_str("&p=");
-        push_hex(&mut ticket, signature.as_ref());
-        SecretString::from(ticket)
+        let signature = SecretString::from(hex::encode(hmac::sign(&self.0, &payload)));
+        SecretString::from(format!(
+            "t={}&p={}",
+            hex::encode(payload),
+            signature.expose_secret()
+        ))
     }
 
-    /// The account a ticket was issued for; `None` where it is forged, cut or too old.
+    /// The account a ticket was issued for; `None` if it is forged, incomplete or expired.
     pub(super) fn account(&self, ticket: &SecretString, now: u64) -> Option<String> {
         let (payload, signature) = ticket
             .expose_secret()
@@ -73,9 +76,9 @@ impl TicketKey {
         if payload.len() > 2 * (FIXED + MAX_ACCOUNT) || signature.len() != 64 {
             return None;
         }
-        let payload = from_hex(payload)?;
-        // Constant time; nothing in the payload is looked at before it is known to be ours.
-        hmac::verify(&self.0, &payload, &from_hex(signature)?).ok()?;
+        let payload = hex::decode(payload).ok()?;
+        // Constant time. The payload is not read before its signature is verified.
+        hmac::verify(&self.0, &payload, &hex::decode(signature).ok()?).ok()?;
         let (fixed, account) = payload.split_at_checked(FIXED)?;
         let expires = u64::from_be_bytes(fixed.get(1..9)?.try_into().ok()?);
         if fixed.first() != Some(&VERSION) || now >= expires {
@@ -84,17 +87,14 @@ impl TicketKey {
         String::from_utf8(account.to_vec()).ok()
     }
 
-    /// Opaque text for `MSPAuth`, which clients hand on to web pages and nobody reads here.
+    /// Opaque text for `MSPAuth`, which clients pass to web pages. This server never reads it.
     pub(super) fn opaque(&self, account: &str, nonce: u128) -> String {
         let mut context = hmac::Context::with_key(&self.0);
-        // The version byte of a ticket is never 0, so this signature is no ticket's.
+        // The version byte of a ticket is never 0, so this is not the signature of a ticket.
         context.update(&[0]);
         context.update(&nonce.to_be_bytes());
         context.update(account.as_bytes());
-        let mut text = String::with_capacity(66);
-        push_hex(&mut text, context.sign().as_ref());
-        text.push_str("$$");
-        text
+        hex::encode(context.sign()) + "$$"
     }
 }
 
@@ -104,31 +104,11 @@ impl fmt::Debug for TicketKey {
     }
 }
 
-/// Random bytes; `None` where the system gives none.
+/// Random bytes; `None` if the operating system provides none.
 pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).ok()?;
     Some(bytes)
-}
-
-pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let bytes = text.as_bytes();
-    if !bytes.len().is_multiple_of(2) {
-        return None;
-    }
-    bytes
-        .chunks_exact(2)
-        .map(|pair| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok())
-        .collect()
 }
 
 #[cfg(test)]
@@ -142,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_good_for_its_account_until_it_expires() {
+    fn a_ticket_is_valid_for_its_account_until_it_expires() {
         let ticket = key().issue("user@example.com", NOW + 60, 1);
         let account = |now| key().account(&ticket, now);
         assert_eq!(account(NOW).as_deref(), Some("user@example.com"));
@@ -151,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn another_key_or_a_changed_character_spoils_it() {
+    fn another_key_or_a_changed_character_invalidates_a_ticket() {
         let ticket = key().issue("user@example.com", NOW + 60, 1);
         let other = TicketKey::new(&[8; 32]).unwrap();
         assert_eq!(other.account(&ticket, NOW), None);
@@ -167,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_client_of_the_time_stumbles_over_it() {
+    fn a_ticket_is_short_and_alphanumeric() {
         let ticket = key().issue(&format!("{}@x", "ü".repeat(63)), u64::MAX, u64::MAX);
         let ticket = ticket.expose_secret();
         assert!(ticket.len() < 900, "{}", ticket.len());
@@ -183,21 +163,21 @@ mod tests {
     }
 
     #[test]
-    fn opaque_text_is_no_ticket() {
+    fn opaque_text_is_not_a_ticket() {
         let text = key().opaque("user@example.com", 5);
         assert!(text.len() > 60 && text != key().opaque("user@example.com", 6));
         assert_eq!(key().account(&SecretString::from(text), NOW), None);
     }
 
     #[test]
-    fn a_key_shows_nothing_and_has_a_length() {
+    fn a_key_has_a_minimum_length_and_an_empty_debug_form() {
         assert_eq!(format!("{:?}", key()), "TicketKey(..)");
         assert_eq!(TicketKey::new(&[0; 15]).err(), Some(ShortKey));
     }
 
     proptest::proptest! {
         #[test]
-        fn any_text_does_no_harm(text in ".*", hex in "[0-9a-f]{0,80}") {
+        fn any_text_is_handled(text in ".*", hex in "[0-9a-f]{0,80}") {
             let _ = key().account(&SecretString::from(text), NOW);
             let _ = key().account(&SecretString::from(format!("t={hex}&p={}", "0".repeat(64))), NOW);
         }

@@ -1,10 +1,10 @@
-//! The certificate that Passport shows.
+//! TLS for Passport: its certificate, and the handshake.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::net::IpAddr;
+use std::fmt::Display;
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
@@ -15,82 +15,91 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::config::{CertificateSource, ServerError};
+use super::config::CertificateSource;
+use super::error::ServerError;
+use super::secret_file;
+use super::sync::lock;
 use crate::address::Address;
-use crate::secret::{ExposeSecret, SecretSlice};
 
-/// How long a generated certificate is good: the most that all TLS clients accept.
+/// The validity of a generated certificate: the longest that all TLS clients accept.
 const LIFETIME: Duration = Duration::from_secs(825 * 24 * 60 * 60);
 
-/// How much is read of a file of certificates or keys, in bytes.
-const MAX_FILE: u64 = 1024 * 1024;
+/// The largest certificate or key file, in bytes.
+const MAX_FILE: usize = 1024 * 1024;
 
-/// How far it reaches back, for clients whose clock is slow.
+/// How far the validity reaches back, for clients whose clock is slow.
 const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What accepts TLS; its certificate can be replaced while it does. Clones are one.
+/// Accepts TLS with a certificate that can be replaced. Clones share it.
 #[derive(Clone)]
-pub(super) struct Acceptor(Arc<RwLock<TlsAcceptor>>);
+pub(super) struct Acceptor(Arc<Mutex<TlsAcceptor>>);
+
+/// Why a handshake failed.
+pub(super) struct HandshakeError {
+    pub(super) reason: io::Error,
+    /// The client's version, if it is not supported.
+    pub(super) old_version: Option<&'static str>,
+}
 
 impl Acceptor {
-    /// The acceptor with the certificate of this moment.
-    pub(super) fn now(&self) -> TlsAcceptor {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, HandshakeError> {
+        // Before the handshake, which consumes the input.
+        let old_version = old_version(&stream).await;
+        let acceptor = lock(&self.0).clone();
+        acceptor
+            .accept(stream)
+            .await
+            .map_err(|reason| HandshakeError {
+                reason,
+                old_version,
+            })
     }
 
-    /// Shows another certificate from now on.
+    /// Uses another certificate from now on.
     pub(super) fn replace(&self, chain: &Path, key: &Path) -> Result<(), ServerError> {
-        let (chain, key) = read(chain, key)?;
-        let acceptor = accept_with(chain, key)?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+        let acceptor = read(chain, key).and_then(acceptor)?;
+        *lock(&self.0) = acceptor;
         Ok(())
     }
 }
 
-/// What is needed to accept TLS.
-pub(super) struct Tls {
-    pub(super) acceptor: Acceptor,
-    /// The certificate of the authority, where it was made here.
-    pub(super) authority_pem: Option<String>,
-}
-
-/// Prepares the certificate; `addresses` are those listened on, `host` is what the nexus names.
+/// Prepares TLS: the acceptor, and the generated authority's certificate in PEM, if there is one.
+/// `addresses` are the listening addresses, `host` is the name in the nexus.
 pub(super) fn prepare(
     source: &CertificateSource,
-    addresses: &[IpAddr],
+    addresses: &[SocketAddr],
     host: Option<&Address>,
-) -> Result<Tls, ServerError> {
-    let (chain, key, authority_pem) = match source {
-        CertificateSource::Files { chain, key } => {
-            let (chain, key) = read(chain, key)?;
-            (chain, key, None)
-        }
+) -> Result<(Acceptor, Option<String>), ServerError> {
+    let (identity, authority_pem) = match source {
+        CertificateSource::Files { chain, key } => (read(chain, key)?, None),
         CertificateSource::Generated { names } => {
             let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-            let listened = addresses.iter().filter(|ip| !ip.is_unspecified());
-            all.extend(listened.map(IpAddr::to_string));
-            all.extend(host.map(|at| at.host.clone()));
+            let specific = addresses
+                .iter()
+                .map(SocketAddr::ip)
+                .filter(|ip| !ip.is_unspecified());
+            all.extend(specific.map(|ip| ip.to_string()));
+            all.extend(host.map(|address| address.host.clone()));
             all.extend(names.iter().cloned());
             all.sort_unstable();
             all.dedup();
-            let made = generate(all).map_err(unusable)?;
-            (vec![made.certificate], made.key, Some(made.authority_pem))
+            let (identity, pem) = generate(all).map_err(unusable)?;
+            (identity, Some(pem))
         }
     };
-    Ok(Tls {
-        acceptor: Acceptor(Arc::new(RwLock::new(accept_with(chain, key)?))),
-        authority_pem,
-    })
+    let acceptor = Acceptor(Arc::new(Mutex::new(acceptor(identity)?)));
+    Ok((acceptor, authority_pem))
 }
 
-fn accept_with(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<TlsAcceptor, ServerError> {
+/// A certificate chain and its key.
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn acceptor((chain, key): Identity) -> Result<TlsAcceptor, ServerError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -98,17 +107,15 @@ fn accept_with(
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                ServerError::Certificate("the key is not that of the certificate".to_owned())
-            }
+            rustls::Error::InconsistentKeys(_) => unusable("the key belongs to another one"),
             other => unusable(other),
         })?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The version that a client offers at most, where it is too old for us. TLS 1.3 says 1.2 here.
-pub(super) async fn offered_version(stream: &TcpStream) -> Option<&'static str> {
-    // Record: type, version, length; handshake: type, length, and the version that is offered.
+/// The highest version the client offers, if it is not supported. TLS 1.3 states 1.2 here.
+async fn old_version(stream: &TcpStream) -> Option<&'static str> {
+    // Record: type, version, length. Handshake: type, length, offered version.
     let mut hello = [0; 11];
     let length = stream.peek(&mut hello).await.ok()?;
     match hello.get(..length)? {
@@ -122,49 +129,38 @@ pub(super) async fn offered_version(stream: &TcpStream) -> Option<&'static str> 
     }
 }
 
-fn unusable(error: impl std::fmt::Display) -> ServerError {
+fn unusable(error: impl Display) -> ServerError {
     ServerError::Certificate(error.to_string())
 }
 
-fn read(
-    chain: &Path,
-    key: &Path,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ServerError> {
-    let named = |path: &Path, why: &dyn std::fmt::Display| {
-        ServerError::Certificate(format!("{}: {why}", path.display()))
+fn read(chain: &Path, key: &Path) -> Result<Identity, ServerError> {
+    let invalid = |is_key: bool, reason: &dyn Display| ServerError::CertificateFile {
+        is_key,
+        path: if is_key { key } else { chain }.to_owned(),
+        reason: reason.to_string(),
     };
-    let text = |path: &Path| {
-        let mut bytes = Vec::new();
-        let done = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
-        done.map(|_| bytes).map_err(|error| named(path, &error))
-    };
-    let certificates = CertificateDer::pem_slice_iter(&text(chain)?)
+    let pem = secret_file::read(chain, MAX_FILE).map_err(|error| invalid(false, &error))?;
+    let certificates = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| named(chain, &"it is not a PEM file"))?;
+        .map_err(|_| invalid(false, &"it is not a PEM file"))?;
     if certificates.is_empty() {
-        return Err(named(chain, &"no certificate is in it"));
+        return Err(invalid(false, &"it contains no certificate"));
     }
-    let pem = SecretSlice::from(text(key)?);
-    let key = PrivateKeyDer::from_pem_slice(pem.expose_secret())
-        .map_err(|_| named(key, &"there is no private key in it"))?;
+    let pem = secret_file::read(key, MAX_FILE).map_err(|error| invalid(true, &error))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| invalid(true, &"it contains no private key"))?;
     Ok((certificates, key))
 }
 
-struct Made {
-    certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
-    authority_pem: String,
-}
-
-/// Makes an authority and one certificate by it. The authority's key goes when this returns, so
-/// that nobody can ever have it sign anything else.
-fn generate(names: Vec<String>) -> Result<Made, rcgen::Error> {
+/// Generates an authority and a certificate signed by it; the text is the authority's certificate
+/// in PEM. The authority's key is dropped here, so that it never signs anything else.
+fn generate(names: Vec<String>) -> Result<(Identity, String), rcgen::Error> {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let name = "msnp9-conntype test authority";
     authority.distinguished_name.push(DnType::CommonName, name);
-    limit(&mut authority);
+    set_validity(&mut authority);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
 
     let mut leaf = CertificateParams::new(names)?;
@@ -172,17 +168,14 @@ fn generate(names: Vec<String>) -> Result<Made, rcgen::Error> {
         .push(DnType::CommonName, "localhost");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     leaf.use_authority_key_identifier_extension = true;
-    limit(&mut leaf);
+    set_validity(&mut leaf);
     let key = KeyPair::generate()?;
     let certificate = leaf.signed_by(&key, &authority)?.der().clone();
-    Ok(Made {
-        certificate,
-        key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        authority_pem: authority.pem(),
-    })
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    Ok(((vec![certificate], key), authority.pem()))
 }
 
-fn limit(params: &mut CertificateParams) {
+fn set_validity(params: &mut CertificateParams) {
     let since_1970 = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -195,32 +188,33 @@ fn limit(params: &mut CertificateParams) {
 mod tests {
     use super::*;
 
-    fn made(names: &[&str]) -> Result<Tls, ServerError> {
+    fn generated(names: &[&str]) -> Result<(Acceptor, Option<String>), ServerError> {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         prepare(
             &CertificateSource::Generated { names },
-            &["192.0.2.1".parse().unwrap(), "0.0.0.0".parse().unwrap()],
+            &["192.0.2.1:1".parse().unwrap(), "0.0.0.0:1".parse().unwrap()],
             Some(&Address::parse("passport.example:8443", 443).unwrap()),
         )
     }
 
     #[test]
-    fn an_authority_is_made_and_its_key_is_not_shown() {
-        let pem = made(&["login.example", "2001:db8::5"])
-            .unwrap()
-            .authority_pem
-            .unwrap();
+    fn an_authority_is_generated_without_exposing_its_key() {
+        let (_, pem) = generated(&["login.example", "2001:db8::5"]).unwrap();
+        let pem = pem.unwrap();
         assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"));
         assert!(!pem.contains("KEY"));
     }
 
     #[test]
-    fn a_name_that_is_none_is_refused() {
-        assert!(matches!(made(&["zoë"]), Err(ServerError::Certificate(_))));
+    fn an_invalid_name_is_refused() {
+        assert!(matches!(
+            generated(&["zoë"]),
+            Err(ServerError::Certificate(_))
+        ));
     }
 
     #[test]
-    fn files_are_read_and_named_when_they_cannot_be() {
+    fn invalid_files_are_named() {
         let dir = tempfile::tempdir().unwrap();
         let (chain, key) = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
         let pair = KeyPair::generate().unwrap();
@@ -234,11 +228,14 @@ mod tests {
             chain: chain.clone(),
             key: key.clone(),
         };
-        assert!(prepare(&source, &[], None).unwrap().authority_pem.is_none());
+        assert!(prepare(&source, &[], None).unwrap().1.is_none());
 
         std::fs::write(&chain, "").unwrap();
         let error = prepare(&source, &[], None).err().unwrap().to_string();
-        assert!(error.contains("chain.pem: no certificate"), "{error}");
+        assert!(
+            error.contains("chain.pem: it contains no certificate"),
+            "{error}"
+        );
         std::fs::remove_file(&chain).unwrap();
         let error = prepare(&source, &[], None).err().unwrap().to_string();
         assert!(error.contains("chain.pem"), "{error}");

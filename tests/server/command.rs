@@ -267,7 +267,7 @@ fn it_logs_who_signs_in_and_who_is_refused() {
     );
     text.wait_for(&["INFO", "signed in", "ann@example.com", "127.0.0.1:"]);
     text.signal("-USR1");
-    text.wait_for(&["INFO", "counters", "\"logins\":1", "\"failed_logins\":1"]);
+    text.wait_for(&["INFO", "counters", " logins=1 ", " failed_logins=1 "]);
 
     // The list is read anew; one that cannot be used changes nothing.
     std::fs::write(&accounts, "bob@example.com:right\n").unwrap();
@@ -300,12 +300,26 @@ fn it_logs_who_signs_in_and_who_is_refused() {
     let read: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(read["level"], "INFO");
     assert!(read["timestamp"].is_string(), "{line}");
+    assert_eq!(read["service"], "notification");
+    assert_eq!(read["address"], json.served.at["notification"][0]);
     json.log_in(&ca, "ann@example.com", "right");
     let line = json.wait_for(&["signed in"]);
     let read: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(read["account"], "ann@example.com");
-    json.wait_for(&["counters"]);
-    assert!(!json.stop().join("\n").contains("chmod"));
+    let line = json.wait_for(&["counters"]);
+    let read: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&read["message"], &read["logins"]),
+        (&"counters".into(), &1.into())
+    );
+    let rest = json.stop();
+    assert!(!rest.join("\n").contains("chmod"));
+    let summary: Value = serde_json::from_str(rest.last().unwrap()).unwrap();
+    assert_eq!(
+        (&summary["message"], &summary["level"], &summary["logins"]),
+        (&"stopped".into(), &"INFO".into(), &1.into())
+    );
+    assert!(summary["timestamp"].is_string(), "{summary}");
 }
 
 #[test]
@@ -319,6 +333,11 @@ fn what_is_logged_follows_the_options_and_rust_log() {
     assert_eq!(quiet, Vec::<String>::new());
     let filtered = Logged::start(&["-v"], &[("RUST_LOG", "msnp9_conntype=error")]).stop();
     assert_eq!(filtered.len(), 1, "the summary alone: {filtered:?}");
+    for (option, lines) in [("-v", 1), ("-q", 0)] {
+        let words = [option, "--log-format", "json"];
+        let filtered = Logged::start(&words, &[("RUST_LOG", "msnp9_conntype=error")]).stop();
+        assert_eq!(filtered.len(), lines, "{filtered:?}");
+    }
     let (code, said) = {
         let output = serve(&[]).env("RUST_LOG", "a=b=c").output().unwrap();
         (
@@ -420,4 +439,52 @@ fn too_few_open_files_and_files_without_end_are_refused() {
         assert_eq!(code, 2, "{said}");
         assert!(said.contains("larger than"), "{said}");
     }
+}
+
+#[test]
+fn an_invalid_value_is_reported_with_its_option_or_variable() {
+    let missing = "/nonexistent/file";
+    let loopback = "127.0.0.1:0";
+    for (option, variable, more) in [
+        ("--accounts", "MSNP9_SERVE_ACCOUNTS", &[][..]),
+        ("--ticket-key", "MSNP9_SERVE_TICKET_KEY", &[]),
+        (
+            "--tls-cert",
+            "MSNP9_SERVE_TLS_CERT",
+            &["--tls-key", missing],
+        ),
+        ("--write-ca", "MSNP9_SERVE_WRITE_CA", &[]),
+    ] {
+        let any = ["--listen", loopback, "--passport-listen", loopback];
+        let words = [&any[..], more].concat();
+        let (code, text) = fails(&[&words[..], &[option, missing]].concat());
+        assert_eq!(code, 2, "{text}");
+        let start = format!("msnp9-conntype: {option} {missing}: ");
+        assert!(text.lines().last().unwrap().starts_with(&start), "{text}");
+        let output = serve(&words).env(variable, missing).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8(output.stderr).unwrap();
+        let start = format!("msnp9-conntype: {variable} {missing}: ");
+        assert!(text.lines().last().unwrap().starts_with(&start), "{text}");
+    }
+    for (variable, value) in [
+        ("MSNP9_SERVE_LISTEN", "localhost"),
+        ("MSNP9_SERVE_MAX_CONNECTIONS", "0"),
+        ("MSNP9_SERVE_PORT_ORDER", "odd"),
+    ] {
+        let output = serve(&[]).env(variable, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(&format!("for {variable}")), "{text}");
+    }
+    let mut exposed = serve(&["--passport-listen", "none"]);
+    let output = exposed
+        .env("MSNP9_SERVE_LISTEN", "0.0.0.0:0")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("MSNP9_SERVE_LISTEN 0.0.0.0:0 is reachable"),
+        "{text}"
+    );
 }

@@ -129,15 +129,6 @@ async fn only_the_newest_id_counts_and_it_may_come_on_any_connection() {
     visitor.id = newest;
     visitor.http = Client::connect(server.at.gateway[0]).await;
     assert!(visitor.poll().await.is_ok());
-
-    let keeping = start(Config {
-        gateway_keeps_id: true,
-        ..Config::default()
-    });
-    let (mut visitor, _) = Visitor::open(&keeping, "").await;
-    let first = visitor.id.clone();
-    visitor.poll().await.unwrap();
-    assert_eq!(visitor.id, first);
 }
 
 #[tokio::test]

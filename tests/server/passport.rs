@@ -3,7 +3,7 @@
 use msnp9_conntype::msnp::passport::NexusForm;
 use msnp9_conntype::server::Config;
 
-use crate::client::{Client, USER, field, start};
+use crate::client::{Client, field, start};
 
 #[tokio::test]
 async fn the_nexus_answers_every_form_of_request_in_the_exact_case() {
@@ -78,19 +78,6 @@ async fn one_connection_carries_the_nexus_and_the_login() {
     assert!(browser.head().await.starts_with("HTTP/1.1 404 "));
     assert!(browser.is_closed().await);
     assert_eq!(server.stop().await.http_requests, 4);
-}
-
-#[tokio::test]
-async fn a_redirect_is_to_this_server() {
-    let server = start(Config {
-        login_redirect: true,
-        ..Config::default()
-    });
-    let answer = server.ticket(USER, "x").await.unwrap_err();
-    assert!(answer.starts_with("HTTP/1.1 302 "), "{answer}");
-    let location = field(&answer, "Location").unwrap();
-    let here = server.at.passport[0];
-    assert_eq!(location, format!("https://{here}/login2.srf?id=2"));
 }
 
 #[tokio::test]

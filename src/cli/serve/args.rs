@@ -1,4 +1,4 @@
-//! What can be said after `serve`: declarations for clap and nothing else.
+//! The options of `serve`, for clap.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,14 +8,16 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ValueEnum};
 
 use crate::address::{Address, BadAddress, MSNP_PORT};
+use crate::cli::environment::Origins;
+use crate::server::{GatewayPort, PortField};
 
-/// What can be said after `serve`.
+/// The options of `serve`.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ServeArgs {
-    /// Where the notification server listens; may be repeated; 'none' for nowhere
+    /// Address of the notification server; may be repeated; 'none' disables it
     ///
-    /// An IPv6 address takes IPv6 connections only, so that 0.0.0.0 and [::] go together. Port 0
-    /// picks a free port. The line on stdout says what it became.
+    /// An IPv6 address accepts IPv6 connections only, so 0.0.0.0 and [::] can be combined. Port 0
+    /// picks a free port, which is printed on stdout.
     #[arg(
         long,
         env = "MSNP9_SERVE_LISTEN",
@@ -25,9 +27,9 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) listen: Vec<Listen>,
 
-    /// Where the dispatch server listens, which refers clients to the notification server
+    /// Address of the dispatch server, which refers clients to the notification server
     ///
-    /// Some clients log in only after such a referral.
+    /// Some clients require such a referral to log in.
     #[arg(
         long,
         env = "MSNP9_SERVE_DISPATCH_LISTEN",
@@ -36,9 +38,9 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) dispatch_listen: Vec<Listen>,
 
-    /// Where Passport (nexus and login page) listens, over TLS; 'none' for nowhere
+    /// Address of Passport (nexus and login page), over TLS; 'none' disables it
     ///
-    /// Clients that skip the nexus want it on port 443.
+    /// Clients that do not use a nexus require port 443.
     #[arg(
         long,
         env = "MSNP9_SERVE_PASSPORT_LISTEN",
@@ -48,7 +50,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) passport_listen: Vec<Listen>,
 
-    /// Where the HTTP gateway listens, without TLS; official clients want it on port 80
+    /// Address of the HTTP gateway, without TLS; official clients require port 80
     #[arg(
         long,
         env = "MSNP9_SERVE_GATEWAY_LISTEN",
@@ -57,14 +59,14 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) gateway_listen: Vec<Listen>,
 
-    /// ClientPort of those who come through the gateway
+    /// ClientPort in the profile of clients that use the gateway
     #[arg(
         long,
         env = "MSNP9_SERVE_GATEWAY_PORT",
         value_name = "PORT",
         default_value = "zero"
     )]
-    pub(super) gateway_port: GatewayPortWord,
+    pub(super) gateway_port: GatewayPort,
 
     /// Byte order of ClientPort in the profile
     #[arg(
@@ -73,9 +75,9 @@ pub(in crate::cli) struct ServeArgs {
         value_name = "ORDER",
         default_value = "swapped"
     )]
-    pub(super) port_order: PortOrderWord,
+    pub(super) port_order: PortField,
 
-    /// Form of the nexus' answer at /rdr/pprdr.asp; /nexus-mock always has Escargot's
+    /// Form of the nexus response at /rdr/pprdr.asp; /nexus-mock always uses Escargot's
     #[arg(
         long,
         env = "MSNP9_SERVE_NEXUS_FORM",
@@ -84,7 +86,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) nexus_form: NexusFormWord,
 
-    /// What the dispatch server names as the notification server [default: where it listens]
+    /// Notification server that the dispatch server refers to [default: its listening address]
     #[arg(
         long,
         env = "MSNP9_SERVE_ADVERTISE",
@@ -93,7 +95,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) advertise: Option<Address>,
 
-    /// What the nexus names as the login server [default: what the client calls this one]
+    /// Login server that the nexus names [default: the host that the client requested]
     #[arg(
         long,
         env = "MSNP9_SERVE_PASSPORT_HOST",
@@ -102,7 +104,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) passport_host: Option<Address>,
 
-    /// Certificate for Passport, PEM, with its chain [default: one made at start]
+    /// Certificate chain for Passport, in PEM format [default: generated at start]
     #[arg(
         long,
         env = "MSNP9_SERVE_TLS_CERT",
@@ -111,7 +113,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) tls_cert: Option<PathBuf>,
 
-    /// Private key of that certificate, PEM
+    /// Private key of the certificate, in PEM format
     #[arg(
         long,
         env = "MSNP9_SERVE_TLS_KEY",
@@ -120,7 +122,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) tls_key: Option<PathBuf>,
 
-    /// One more name or address in the certificate made at start; may be repeated
+    /// Additional name or address in the generated certificate; may be repeated
     #[arg(
         long,
         env = "MSNP9_SERVE_TLS_NAME",
@@ -130,9 +132,9 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) tls_name: Vec<String>,
 
-    /// Writes the certificate of the authority made at start, for clients to trust
+    /// Write the certificate of the generated authority, which clients must trust, to FILE
     ///
-    /// The authority's key is thrown away at once: it never signs anything else.
+    /// The authority's key is not stored and signs nothing else.
     #[arg(
         long,
         env = "MSNP9_SERVE_WRITE_CA",
@@ -141,7 +143,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) write_ca: Option<PathBuf>,
 
-    /// Accounts that may sign in: lines of account:password [default: any, on loopback only]
+    /// File of accounts that may sign in, as account:password lines [default: any, if on loopback]
     #[arg(
         long,
         env = "MSNP9_SERVE_ACCOUNTS",
@@ -150,7 +152,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) accounts: Option<PathBuf>,
 
-    /// Lets any account with an '@' sign in, with any password, from anywhere
+    /// Allow any account with an '@' and any password, from any host
     #[arg(
         long,
         env = "MSNP9_SERVE_OPEN",
@@ -161,11 +163,11 @@ pub(in crate::cli) struct ServeArgs {
 
     /// File with the key that signs tickets, for several servers behind one name
     ///
-    /// At least 16 bytes, all of which count. By default each server makes its own.
+    /// At least 16 bytes; the whole file is the key. By default each server generates its own.
     #[arg(long, env = "MSNP9_SERVE_TICKET_KEY", value_name = "FILE")]
     pub(super) ticket_key: Option<PathBuf>,
 
-    /// Connections and gateway sessions in all
+    /// Maximum number of connections and gateway sessions
     #[arg(
         long,
         env = "MSNP9_SERVE_MAX_CONNECTIONS",
@@ -175,7 +177,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) max_connections: u32,
 
-    /// Connections and gateway sessions of one address, or of one IPv6 /64
+    /// Maximum number of connections and gateway sessions per address, or per IPv6 /64
     #[arg(
         long,
         env = "MSNP9_SERVE_MAX_PER_ADDRESS",
@@ -185,10 +187,10 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) max_per_address: u32,
 
-    /// Silence after which a client that has signed in is checked, seconds
+    /// Idle time after which a signed-in client is checked, in seconds
     ///
-    /// The system checks by TCP keepalive. A client that has answered a challenge (CHL) gets another
-    /// one and has the same time again to answer it. Clients that are alive stay.
+    /// Dead connections are found by TCP keepalive. A client that has answered a challenge (CHL)
+    /// before gets another one, and must answer it within the same time. Others are never timed out.
     #[arg(
         long,
         env = "MSNP9_SERVE_IDLE_TIMEOUT",
@@ -198,7 +200,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) idle_timeout: u64,
 
-    /// Form of the log on stderr; RUST_LOG or -v and -q decide how much is in it
+    /// Format of the log on stderr; RUST_LOG, or -v and -q, select what is logged
     #[arg(
         long,
         env = "MSNP9_SERVE_LOG_FORMAT",
@@ -207,7 +209,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) log_format: LogFormat,
 
-    /// Log the counters this often, seconds; SIGUSR1 logs them at any time
+    /// Log the counters at this interval, in seconds; SIGUSR1 logs them at any time
     #[arg(
         long,
         env = "MSNP9_SERVE_STATS_EVERY",
@@ -215,18 +217,22 @@ pub(in crate::cli) struct ServeArgs {
         value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     pub(super) stats_every: Option<u64>,
+
+    /// The options whose values come from variables.
+    #[arg(skip)]
+    pub(in crate::cli) origins: Origins,
 }
 
-/// The form of the log.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum LogFormat {
-    /// A line for people
+    /// Lines of text
     Text,
-    /// A JSON object on a line
+    /// One JSON object per line
     Json,
 }
 
-/// An address to listen on, or none.
+/// A listening address, or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Listen(pub(super) Option<SocketAddr>);
 
@@ -240,8 +246,7 @@ impl FromStr for Listen {
         text.parse()
             .map(|address| Self(Some(address)))
             .map_err(|_| {
-                "write an IP address and a port, as in 127.0.0.1:1863 or [::1]:1863; names are not \
-             looked up"
+                "expected an IP address and a port, such as 127.0.0.1:1863 or [::1]:1863, or 'none'"
             })
     }
 }
@@ -254,26 +259,11 @@ fn https_address(text: &str) -> Result<Address, BadAddress> {
     Address::parse(text, 443)
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum GatewayPortWord {
-    /// 0, as Microsoft's servers said
-    Zero,
-    /// The port of the HTTP connection, as Escargot says
-    Peer,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum PortOrderWord {
-    /// The number is the port, as revival servers print it
-    Plain,
-    /// The two bytes are exchanged, as Microsoft's servers printed it
-    Swapped,
-}
-
+/// The form of the nexus response.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum NexusFormWord {
-    /// Microsoft's, without a scheme
+    /// Microsoft's: several keys, and a login address without a scheme
     Classic,
-    /// Escargot's, one URL and nothing else
+    /// Escargot's: one key with a URL
     Escargot,
 }

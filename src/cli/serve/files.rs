@@ -1,65 +1,115 @@
-//! The files that options of `serve` name: bounded, and warned of where others can read them.
+//! The files that options of `serve` name.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use super::ServeError;
-use crate::secret::{ExposeSecret, SecretSlice};
-use crate::server::{AccountList, TicketKey};
+use super::args::ServeArgs;
+use super::error::ServeError;
+use crate::server::{AccountList, ServerError, TicketKey, secret_file};
 
-/// The largest file of accounts that is read, in bytes.
-const MAX_ACCOUNTS: u64 = 16 * 1024 * 1024;
+/// The largest account file, in bytes.
+const MAX_ACCOUNTS: usize = 16 * 1024 * 1024;
 
-/// The largest file with a key for tickets that is read, in bytes.
-const MAX_KEY: u64 = 64 * 1024;
+/// The largest ticket key file, in bytes.
+const MAX_KEY: usize = 64 * 1024;
 
-pub(super) fn accounts(path: &Path) -> Result<AccountList, ServeError> {
-    let bytes = read(path, MAX_ACCOUNTS)?;
-    let text =
-        std::str::from_utf8(bytes.expose_secret()).map_err(|_| unfit(path, "is not UTF-8"))?;
-    AccountList::parse(text).map_err(|why| ServeError::Accounts {
-        path: path.to_owned(),
-        why,
-    })
+/// The files that the options name.
+#[derive(Clone)]
+pub(super) struct Files {
+    pub(super) accounts: Option<NamedFile>,
+    pub(super) ticket_key: Option<NamedFile>,
+    /// The certificate and the key.
+    pub(super) certificate: Option<(NamedFile, NamedFile)>,
+    pub(super) write_ca: Option<NamedFile>,
 }
 
-pub(super) fn ticket_key(path: &Path) -> Result<TicketKey, ServeError> {
-    let bytes = read(path, MAX_KEY)?;
-    TicketKey::new(bytes.expose_secret()).map_err(|why| unfit(path, &why.to_string()))
+impl Files {
+    pub(super) fn of(args: &ServeArgs) -> Self {
+        let named = |option, path: &Option<PathBuf>| {
+            path.clone().map(|path| NamedFile {
+                option: args.origins.name(option),
+                path,
+            })
+        };
+        Self {
+            accounts: named("--accounts", &args.accounts),
+            ticket_key: named("--ticket-key", &args.ticket_key),
+            certificate: named("--tls-cert", &args.tls_cert).zip(named("--tls-key", &args.tls_key)),
+            write_ca: named("--write-ca", &args.write_ca),
+        }
+    }
+
+    /// Warns about files with secrets that other users can read.
+    pub(super) fn warn_if_shared(&self) {
+        let key = self.certificate.as_ref().map(|(_, key)| key);
+        for file in [self.accounts.as_ref(), self.ticket_key.as_ref(), key] {
+            file.into_iter().for_each(NamedFile::warn_if_shared);
+        }
+    }
+
+    /// The server's error in terms of the options.
+    pub(super) fn named(&self, error: ServerError) -> ServeError {
+        match (error, &self.certificate) {
+            (ServerError::CertificateFile { is_key, reason, .. }, Some((chain, key))) => {
+                if is_key { key } else { chain }.invalid(reason)
+            }
+            (ServerError::Certificate(reason), Some((chain, _))) => chain.invalid(reason),
+            (ServerError::NoReferralTarget, _) => ServeError::Usage(
+                "--dispatch-listen needs --advertise HOST[:PORT] if --listen is 'none'".to_owned(),
+            ),
+            (error, _) => ServeError::Server(error),
+        }
+    }
 }
 
-/// Says so where a file that holds secrets can be read by other users.
+/// A file, and the option or variable that names it.
+#[derive(Clone)]
+pub(super) struct NamedFile {
+    option: String,
+    pub(super) path: PathBuf,
+}
+
+impl NamedFile {
+    pub(super) fn accounts(&self) -> Result<AccountList, ServeError> {
+        let bytes = self.read(MAX_ACCOUNTS)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| self.invalid("it is not UTF-8"))?;
+        AccountList::parse(text).map_err(|error| self.invalid(error))
+    }
+
+    pub(super) fn ticket_key(&self) -> Result<TicketKey, ServeError> {
+        TicketKey::new(&self.read(MAX_KEY)?).map_err(|error| self.invalid(error))
+    }
+
+    pub(super) fn write(&self, text: &str) -> Result<(), ServeError> {
+        fs::write(&self.path, text).map_err(|error| self.invalid(error))
+    }
+
+    /// Warns if other users can read a file with secrets.
+    pub(super) fn warn_if_shared(&self) {
+        #[cfg(unix)]
+        if is_shared(&self.path) {
+            let path = self.path.display();
+            tracing::warn!(%path, "other users can read this file with secrets; run chmod 600 on it");
+        }
+    }
+
+    fn invalid(&self, reason: impl Display) -> ServeError {
+        ServeError::File {
+            option: self.option.clone(),
+            path: self.path.clone(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn read(&self, max: usize) -> Result<impl std::ops::Deref<Target = Vec<u8>>, ServeError> {
+        secret_file::read(&self.path, max).map_err(|error| self.invalid(error))
+    }
+}
+
 #[cfg(unix)]
-pub(super) fn warn_if_shared(path: &Path) {
+fn is_shared(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    let Ok(file) = path.metadata() else { return };
-    if file.is_file() && file.mode() & 0o077 != 0 {
-        let path = path.display();
-        tracing::warn!(%path, "other users can read this file, which holds secrets: chmod 600 it");
-    }
-}
-
-#[cfg(not(unix))]
-pub(super) fn warn_if_shared(_: &Path) {}
-
-/// Reads at most `most` bytes; a file with more is refused, whatever length it claims.
-fn read(path: &Path, most: u64) -> Result<SecretSlice<u8>, ServeError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
-        .map_err(|error| unfit(path, &error.to_string()))?;
-    let is_too_large = bytes.len() as u64 > most;
-    let bytes = SecretSlice::from(bytes);
-    match is_too_large {
-        true => Err(unfit(path, &format!("is larger than {most} bytes"))),
-        false => Ok(bytes),
-    }
-}
-
-fn unfit(path: &Path, why: &str) -> ServeError {
-    ServeError::File {
-        path: path.to_owned(),
-        why: why.to_owned(),
-    }
+    path.metadata()
+        .is_ok_and(|file| file.is_file() && file.mode() & 0o077 != 0)
 }

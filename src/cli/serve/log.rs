@@ -1,7 +1,7 @@
-//! What `serve` logs: lines with time and level on stderr.
+//! The log of `serve`: lines with time and level on stderr.
 //!
-//! A thread of its own writes them. Whoever reads stderr slowly, or not at all, does not hold up the
-//! server: lines that find no room are dropped.
+//! A thread of its own writes them, so that a slow reader of stderr does not block the server. When
+//! its queue is full, lines are dropped.
 
 use std::io::{self, Write};
 use std::str::FromStr as _;
@@ -12,30 +12,31 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-use super::ServeError;
 use super::args::LogFormat;
+use super::error::ServeError;
 use crate::cli::output::Output;
 use crate::report::print;
+use crate::server::{Counts, SUMMARY_TARGET};
 
-/// How many lines wait to be written.
-const WAITING: usize = 1024;
+/// How many lines the queue holds.
+const QUEUE: usize = 1024;
 
-/// How long the last lines may take.
-const LAST: Duration = Duration::from_secs(1);
+/// How long writing the last lines may take.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
 
-/// Where lines go to be written.
+/// The queue of lines to write.
 #[derive(Clone)]
-pub(super) struct Log(SyncSender<Message>);
+struct Queue(SyncSender<Message>);
 
 enum Message {
     Line(Vec<u8>),
-    /// All lines before this one are written.
-    Written(SyncSender<()>),
+    /// Confirms that all earlier lines are written.
+    Flush(SyncSender<()>),
 }
 
-impl Write for Log {
+impl Write for Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // No room: the line is dropped.
+        // If the queue is full, the line is dropped.
         let _ = self.0.try_send(Message::Line(line.to_vec()));
         Ok(line.len())
     }
@@ -45,17 +46,27 @@ impl Write for Log {
     }
 }
 
-impl Log {
-    /// Tells a line for people, after what was logged.
-    pub(super) fn tell(&self, line: &str) {
-        let _ = self.0.try_send(Message::Line(line.into()));
-    }
+/// The log.
+pub(super) struct Log {
+    queue: Queue,
+    format: LogFormat,
+    has_summary: bool,
+}
 
-    /// Waits until what was logged is written, but not for long.
-    pub(super) fn finish(&self) {
+impl Log {
+    /// Writes the summary of a run as the last line, and waits a short time for the queue.
+    pub(super) fn finish(mut self, counts: Option<&Counts>) {
+        match (counts, self.format) {
+            (Some(counts), LogFormat::Json) => counts.log_summary(),
+            (Some(counts), LogFormat::Text) if self.has_summary => {
+                // One call of `write` is one line.
+                let _ = self.queue.write(format!("{counts}\n").as_bytes());
+            }
+            _ => {}
+        }
         let (done, written) = sync_channel(1);
-        if self.0.try_send(Message::Written(done)).is_ok() {
-            let _ = written.recv_timeout(LAST);
+        if self.queue.0.try_send(Message::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(FLUSH_TIME);
         }
     }
 }
@@ -64,29 +75,37 @@ fn write_lines(lines: &Receiver<Message>) {
     for message in lines {
         match message {
             Message::Line(line) => drop(print::Log.write_all(&line)),
-            Message::Written(done) => drop(done.try_send(())),
+            Message::Flush(done) => drop(done.try_send(())),
         }
     }
 }
 
-/// Starts the log. `RUST_LOG` decides what is told, where it is set; else the options do.
+/// Starts the log. `RUST_LOG` selects what is logged, else the options do.
 pub(super) fn start(format: LogFormat, output: &Output) -> Result<Log, ServeError> {
-    let ours = |level: LevelFilter| Targets::new().with_target("msnp9_conntype", level);
-    let wanted = std::env::var("RUST_LOG").ok();
-    let filter = match wanted.filter(|text| !text.trim().is_empty()) {
+    let variable = std::env::var("RUST_LOG").ok();
+    let filter = match variable.filter(|text| !text.trim().is_empty()) {
         Some(text) => Targets::from_str(&text)
-            .map_err(|_| ServeError::Usage(format!("RUST_LOG: '{text}' is not a log filter")))?,
-        None => ours(match (output.quiet, output.verbose) {
-            (true, _) => LevelFilter::ERROR,
-            (_, 0) => LevelFilter::INFO,
-            (_, 1) => LevelFilter::DEBUG,
-            _ => LevelFilter::TRACE,
-        }),
+            .map_err(|_| ServeError::Usage(format!("RUST_LOG: invalid log filter '{text}'")))?,
+        None => Targets::new().with_target(
+            "msnp9_conntype",
+            match (output.quiet, output.verbose) {
+                (true, _) => LevelFilter::ERROR,
+                (_, 0) => LevelFilter::INFO,
+                (_, 1) => LevelFilter::DEBUG,
+                _ => LevelFilter::TRACE,
+            },
+        ),
     };
-    let (to, from) = sync_channel(WAITING);
-    std::thread::spawn(move || write_lines(&from));
-    let log = Log(to);
-    let writer = log.clone();
+    // The summary is not subject to the filter, as in the text format.
+    let summary = match output.quiet {
+        true => LevelFilter::OFF,
+        false => LevelFilter::INFO,
+    };
+    let filter = filter.with_target(SUMMARY_TARGET, summary);
+    let (sender, receiver) = sync_channel(QUEUE);
+    std::thread::spawn(move || write_lines(&receiver));
+    let queue = Queue(sender);
+    let writer = queue.clone();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(move || writer.clone())
         .with_target(false);
@@ -97,5 +116,9 @@ pub(super) fn start(format: LogFormat, output: &Output) -> Result<Log, ServeErro
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .try_init();
-    Ok(log)
+    Ok(Log {
+        queue,
+        format,
+        has_summary: !output.quiet,
+    })
 }

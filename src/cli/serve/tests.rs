@@ -1,18 +1,21 @@
 use super::*;
+use crate::server::{GatewayPort, PortField};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 #[derive(Debug, Parser)]
-struct Words {
+struct Options {
     #[command(flatten)]
     serve: ServeArgs,
 }
 
 fn parse(words: &str) -> Result<Result<Config, ServeError>, clap::Error> {
     let words = std::iter::once("serve").chain(words.split_whitespace());
-    // Whatever the environment of the tests says.
-    let mut command = Words::command().mut_args(|arg| arg.env(None::<&'static str>));
+    // Without the variables of the environment.
+    let mut command = Options::command().mut_args(|arg| arg.env(None::<&'static str>));
     let mut matches = command.try_get_matches_from_mut(words)?;
-    Ok(config(Words::from_arg_matches_mut(&mut matches)?.serve))
+    let args = Options::from_arg_matches_mut(&mut matches)?.serve;
+    let files = Files::of(&args);
+    Ok(config(args, &files))
 }
 
 fn usage(words: &str) -> String {
@@ -22,7 +25,7 @@ fn usage(words: &str) -> String {
 }
 
 #[test]
-fn by_default_it_stays_on_loopback_and_speaks_as_microsoft_did() {
+fn the_defaults_are_loopback_and_the_forms_of_microsoft() {
     let config = parse("").unwrap().unwrap();
     assert_eq!(config.listen, ["127.0.0.1:1863".parse().unwrap()]);
     assert_eq!(config.passport_listen, ["127.0.0.1:8443".parse().unwrap()]);
@@ -34,7 +37,7 @@ fn by_default_it_stays_on_loopback_and_speaks_as_microsoft_did() {
 }
 
 #[test]
-fn several_addresses_may_be_given() {
+fn addresses_may_be_repeated() {
     let config = parse("--listen 127.0.0.1:0,[::1]:0 --listen 127.0.0.2:0 --passport-listen none")
         .unwrap()
         .unwrap();
@@ -43,7 +46,7 @@ fn several_addresses_may_be_given() {
 }
 
 #[test]
-fn other_hosts_come_in_only_when_that_was_said() {
+fn other_hosts_are_admitted_only_on_request() {
     for listen in ["--listen 0.0.0.0:0", "--gateway-listen [::]:0"] {
         let text = usage(listen);
         assert!(
@@ -54,29 +57,33 @@ fn other_hosts_come_in_only_when_that_was_said() {
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("accounts");
-    fs::write(&path, "a@b.c:x\n").unwrap();
+    std::fs::write(&path, "a@b.c:x\n").unwrap();
     let words = format!("--listen 0.0.0.0:0 --accounts {}", path.display());
     let config = parse(&words).unwrap().unwrap();
     assert!(matches!(config.accounts, Accounts::List(_)));
 }
 
 #[test]
-fn a_bad_file_is_named_without_its_content() {
+fn an_invalid_file_is_named_with_its_option_but_not_its_content() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
-    assert!(usage(&format!("--accounts {}", path.display())).contains("file: "));
-    fs::write(&path, "marker").unwrap();
+    let text = usage(&format!("--accounts {}", path.display()));
+    assert!(
+        text.starts_with("--accounts ") && text.contains("file: "),
+        "{text}"
+    );
+    std::fs::write(&path, "marker").unwrap();
     for option in ["--accounts", "--ticket-key"] {
         let text = usage(&format!("{option} {}", path.display()));
         assert!(
-            !text.contains("marker") && text.contains("file: "),
+            !text.contains("marker") && text.starts_with(option) && text.contains("file: "),
             "{text}"
         );
     }
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn contradictory_options_are_refused() {
     assert!(usage("--listen none --passport-listen none").contains("nothing to serve"));
     for words in [
         "--tls-cert x",
@@ -94,7 +101,7 @@ fn what_contradicts_itself_is_refused() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn there_are_no_more_connections_than_open_files() {
+fn connections_are_limited_to_the_open_files() {
     let mut limits = Limits {
         max_connections: usize::MAX,
         ..Limits::default()

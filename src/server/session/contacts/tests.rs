@@ -1,8 +1,9 @@
 use super::*;
-use crate::server::session::tests::{NONCE, answer_of, online, say};
+use crate::msnp::challenge;
+use crate::server::session::login::tests::{NONCE, answer_of, online, say};
 
 #[test]
-fn the_list_has_as_many_lines_as_it_says() {
+fn the_list_has_as_many_lines_as_announced() {
     assert_eq!(
         answer_of(&mut online("MSNP9"), "SYN 5 0"),
         "SYN 5 1 1 1\r\nGTC A\r\nBLP AL\r\nLSG 0 Other%20Contacts 0\r\n\
@@ -26,7 +27,7 @@ fn the_list_has_as_many_lines_as_it_says() {
 }
 
 #[test]
-fn presence_is_said_back() {
+fn presence_is_echoed() {
     let mut session = online("MSNP9");
     let first = answer_of(&mut session, "CHG 6 NLN 0 %3Cmsnobj/%3E extra");
     assert!(
@@ -41,7 +42,7 @@ fn presence_is_said_back() {
 }
 
 #[test]
-fn the_challenge_comes_once_and_wants_its_answer() {
+fn the_challenge_is_sent_once_and_must_be_answered() {
     let digits = format!("{:020}", NONCE % 10_u128.pow(20));
     for (product, code) in challenge::PRODUCTS {
         let mut session = online("MSNP9");
@@ -51,8 +52,11 @@ fn the_challenge_comes_once_and_wants_its_answer() {
         let right = challenge::answer(&digits, code);
         let query = format!("QRY 8 {product} 32\r\n{right}");
         assert_eq!(answer_of(&mut session, &query), "QRY 8\r\n");
-        let (text, next) = say(&mut session, &query);
-        assert_eq!((&*text, next), ("540 8\r\n", Next::Close(Why::Protocol)));
+        let (text, outcome) = say(&mut session, &query);
+        assert_eq!(
+            (&*text, outcome),
+            ("540 8\r\n", Outcome::End(EndReason::ProtocolError))
+        );
     }
     for wrong in [
         "QRY 8 msmsgs@msnmsgr.com 3\r\nabc",
@@ -60,10 +64,13 @@ fn the_challenge_comes_once_and_wants_its_answer() {
     ] {
         let mut session = online("MSNP9");
         answer_of(&mut session, "CHG 6 NLN 0");
-        let (text, next) = say(&mut session, wrong);
-        assert_eq!((&*text, next), ("540 8\r\n", Next::Close(Why::Protocol)));
+        let (text, outcome) = say(&mut session, wrong);
+        assert_eq!(
+            (&*text, outcome),
+            ("540 8\r\n", Outcome::End(EndReason::ProtocolError))
+        );
     }
-    // There are more products than anybody listed, and their answers cannot be checked.
+    // The answers of products that are not listed cannot be checked.
     let mut session = online("MSNP9");
     answer_of(&mut session, "CHG 6 NLN 0");
     let unknown = "QRY 8 PROD9999 32\r\n0123456789abcdef0123456789abcdef";
@@ -71,7 +78,7 @@ fn the_challenge_comes_once_and_wants_its_answer() {
 }
 
 #[test]
-fn later_dialects_are_not_challenged_and_any_answer_will_do() {
+fn later_dialects_are_not_challenged_and_any_answer_is_accepted() {
     let mut session = online("MSNP11");
     assert_eq!(answer_of(&mut session, "CHG 6 NLN 0"), "CHG 6 NLN 0\r\n");
     assert_eq!(answer_of(&mut session, "QRY 7 PROD 1\r\nx"), "QRY 7\r\n");
@@ -85,7 +92,7 @@ fn a_ping_is_answered() {
 }
 
 #[test]
-fn changes_are_said_back_with_the_lists_version_before_msnp10() {
+fn changes_are_echoed_with_the_list_version_before_msnp10() {
     let mut session = online("MSNP9");
     for (line, answer) in [
         ("PRP 5 PHH 555%20123", "PRP 5 2 PHH 555%20123\r\n"),
@@ -123,7 +130,7 @@ fn changes_are_said_back_with_the_lists_version_before_msnp10() {
 }
 
 #[test]
-fn what_is_not_here_is_refused_without_ending_anything() {
+fn unsupported_commands_are_refused_without_ending_the_session() {
     let mut session = online("MSNP9");
     for (line, answer) in [
         ("ADD 5 FL a@b.c a@b.c 0", "205 5\r\n"),
@@ -144,12 +151,15 @@ fn what_is_not_here_is_refused_without_ending_anything() {
     assert_eq!(answer_of(&mut session, "XFR 15 SB"), "913 15\r\n");
     answer_of(&mut session, "CHG 16 NLN 0");
     assert_eq!(answer_of(&mut session, "XFR 17 SB"), "280 17\r\n");
-    let (text, next) = say(&mut session, "MSG 18 N 1\r\nx");
-    assert_eq!((&*text, next), ("", Next::Close(Why::Protocol)));
+    let (text, outcome) = say(&mut session, "MSG 18 N 1\r\nx");
+    assert_eq!(
+        (&*text, outcome),
+        ("", Outcome::End(EndReason::ProtocolError))
+    );
 }
 
 #[test]
-fn the_files_and_status_of_msnp11_are_there() {
+fn the_commands_of_msnp11_are_answered() {
     let mut session = online("MSNP11");
     let text = answer_of(&mut session, "GCF 5 Shields.xml");
     let (head, xml) = text.split_once("\r\n").unwrap();

@@ -2,40 +2,44 @@ use super::*;
 use crate::msnp::{Decoder, Profile, Side};
 use crate::secret::ExposeSecret;
 use crate::server::accounts::{AccountList, Accounts};
-use crate::server::config::PortField;
-use crate::server::desk::tests::{NOW, desk, moment};
+use crate::server::config::{Config, PortField};
+use crate::server::state::tests::{NOW, context, state};
 
-pub(in crate::server) const USER: &str = "user@example.com";
-pub(in crate::server) const NONCE: u128 = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
+pub(in crate::server::session) const USER: &str = "user@example.com";
+pub(in crate::server::session) const NONCE: u128 = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
+
+fn is_signed_in(session: &Session) -> bool {
+    matches!(session.stage, Stage::SignedIn(..))
+}
 
 fn session() -> Session {
     Session::new(Role::Notification, NONCE)
 }
 
-/// Lets the client say one command; what is answered, and what comes next.
-fn say_to(desk: &Desk, moment: &Moment, session: &mut Session, line: &str) -> (String, Next) {
+/// Sends one command; the reply and the outcome.
+fn say_to(context: &RequestContext<'_>, session: &mut Session, line: &str) -> (String, Outcome) {
     let mut decoder = Decoder::new(Side::Client);
     decoder.feed(line.as_bytes());
     decoder.feed(if line.contains("\r\n") { b"" } else { b"\r\n" });
     let command = decoder.decode().unwrap().expect("a whole command");
     let mut out = Vec::new();
-    let next = session.receive(&command, desk, moment, &mut out);
-    (String::from_utf8(out).unwrap(), next)
+    let outcome = session.receive(&command, context, &mut out);
+    (String::from_utf8(out).unwrap(), outcome)
 }
 
-pub(in crate::server) fn say(session: &mut Session, line: &str) -> (String, Next) {
-    say_to(&desk(), &moment(), session, line)
+pub(in crate::server::session) fn say(session: &mut Session, line: &str) -> (String, Outcome) {
+    say_to(&context(&state(Config::default())), session, line)
 }
 
-/// The answer to a command after which the session goes on.
-pub(in crate::server) fn answer_of(session: &mut Session, line: &str) -> String {
-    let (text, next) = say(session, line);
-    assert_eq!(next, Next::Stay, "{line}: {text}");
+/// The reply to a command after which the session continues.
+pub(in crate::server::session) fn answer_of(session: &mut Session, line: &str) -> String {
+    let (text, outcome) = say(session, line);
+    assert_eq!(outcome, Outcome::Continue, "{line}: {text}");
     text
 }
 
 fn ticket_for(account: &str) -> String {
-    let ticket = desk().tickets.issue(account, NOW + 60, 1);
+    let ticket = state(Config::default()).tickets.issue(account, NOW + 60, 1);
     format!("USR 4 TWN S {}", ticket.expose_secret())
 }
 
@@ -47,15 +51,15 @@ fn introduced(dialect: &str) -> Session {
     session
 }
 
-pub(in crate::server) fn online(dialect: &str) -> Session {
+pub(in crate::server::session) fn online(dialect: &str) -> Session {
     let mut session = introduced(dialect);
-    let (_, next) = say(&mut session, &ticket_for(USER));
-    assert_eq!(next, Next::SignedIn);
+    let (_, outcome) = say(&mut session, &ticket_for(USER));
+    assert_eq!(outcome, Outcome::SignedIn);
     session
 }
 
 #[test]
-fn the_first_dialect_offered_that_is_known_is_taken() {
+fn the_first_supported_version_offered_is_selected() {
     for (offer, answer) in [
         ("VER 0 MSNP9 MSNP8 CVR0", "VER 0 MSNP9 CVR0\r\n"),
         ("VER 1 MSNP8 CVRO", "VER 1 MSNP8 CVR0\r\n"),
@@ -65,15 +69,21 @@ fn the_first_dialect_offered_that_is_known_is_taken() {
         assert_eq!(answer_of(&mut session(), offer), answer);
     }
     for offer in ["VER 1 MSNP7 MSNP2 CVR0", "VER 1", "VER 1 9 8", "VER 1 CVR0"] {
-        let (text, next) = say(&mut session(), offer);
-        assert_eq!((&*text, next), ("VER 1 0\r\n", Next::Close(Why::Protocol)));
+        let (text, outcome) = say(&mut session(), offer);
+        assert_eq!(
+            (&*text, outcome),
+            ("VER 1 0\r\n", Outcome::End(EndReason::ProtocolError))
+        );
     }
-    let (text, next) = say(&mut session(), "VER MSNP9");
-    assert_eq!((&*text, next), ("", Next::Close(Why::Protocol)));
+    let (text, outcome) = say(&mut session(), "VER MSNP9");
+    assert_eq!(
+        (&*text, outcome),
+        ("", Outcome::End(EndReason::ProtocolError))
+    );
 }
 
 #[test]
-fn a_client_is_told_that_its_version_is_the_right_one() {
+fn a_client_is_recommended_its_own_version() {
     let mut session = session();
     answer_of(&mut session, "VER 1 MSNP8 CVR0");
     let tail = " 1.0.0000 http://download.invalid/ http://info.invalid/\r\n";
@@ -93,7 +103,7 @@ fn a_client_is_told_that_its_version_is_the_right_one() {
 }
 
 #[test]
-fn the_policy_has_every_key_in_its_place() {
+fn the_policy_string_has_every_key_in_its_place() {
     let mut session = session();
     answer_of(&mut session, "VER 1 MSNP9 CVR0");
     assert_eq!(
@@ -104,22 +114,25 @@ fn the_policy_has_every_key_in_its_place() {
 }
 
 #[test]
-fn the_dispatch_server_refers_and_says_no_more() {
+fn the_dispatch_server_refers_and_then_accepts_no_command() {
     let referral = Referral {
         to: "192.0.2.2:1863".into(),
-        here: "192.0.2.1:1863".into(),
+        from: "192.0.2.1:1863".into(),
     };
     let mut session = Session::new(Role::Dispatch(Box::new(referral)), NONCE);
     answer_of(&mut session, "VER 1 MSNP8 CVR0");
-    let (text, next) = say(&mut session, &format!("USR 3 TWN I {USER}"));
+    let (text, outcome) = say(&mut session, &format!("USR 3 TWN I {USER}"));
     assert_eq!(text, "XFR 3 NS 192.0.2.2:1863 0 192.0.2.1:1863\r\n");
-    assert_eq!(next, Next::Referred);
-    let (text, next) = say(&mut session, &format!("USR 4 TWN I {USER}"));
-    assert_eq!((&*text, next), ("715 4\r\n", Next::Close(Why::Protocol)));
+    assert_eq!(outcome, Outcome::Referred);
+    let (text, outcome) = say(&mut session, &format!("USR 4 TWN I {USER}"));
+    assert_eq!(
+        (&*text, outcome),
+        ("715 4\r\n", Outcome::End(EndReason::ProtocolError))
+    );
 }
 
 #[test]
-fn the_ok_brings_the_name_and_the_profile_as_the_dialect_has_them() {
+fn ok_and_profile_have_the_form_of_the_dialect() {
     for (dialect, start) in [
         (
             "MSNP8",
@@ -140,10 +153,10 @@ fn the_ok_brings_the_name_and_the_profile_as_the_dialect_has_them() {
         ),
     ] {
         let mut session = introduced(dialect);
-        assert_eq!(session.signed_in(), None);
+        assert!(!is_signed_in(&session));
         let (text, _) = say(&mut session, &ticket_for(USER));
         assert!(text.starts_with(start), "{text}");
-        assert_eq!(session.signed_in(), Some(USER));
+        assert_eq!(session.account(), Some(USER));
         let (_, message) = text.split_once("MSG Hotmail Hotmail ").unwrap();
         let (length, payload) = message.split_once("\r\n").unwrap();
         assert_eq!(length.parse(), Ok(payload.len()));
@@ -155,49 +168,42 @@ fn the_ok_brings_the_name_and_the_profile_as_the_dialect_has_them() {
 }
 
 #[test]
-fn the_profile_may_come_later_or_never_or_without_a_port() {
-    let profile_of = |desk: &Desk| {
+fn the_profile_follows_the_login_once_and_may_lack_a_port() {
+    for (client_port, ports) in [(PortField::Plain, 1), (PortField::Absent, 0)] {
+        let state = state(Config {
+            client_port,
+            ..Config::default()
+        });
         let mut session = introduced("MSNP9");
-        let mut all = String::new();
-        for line in [&*ticket_for(USER), "SYN 5 0", "SYN 6 0"] {
-            let (text, _) = say_to(desk, &moment(), &mut session, line);
-            all += &format!("{}|", text.matches("ClientIP: 203.0.113.7\r\n").count());
-            all += if text.contains("ClientPort") { "p" } else { "" };
-        }
-        all
-    };
-    let with = |profile, client_port| Desk {
-        profile,
-        client_port,
-        ..desk()
-    };
-    use PortField::{Absent, Plain};
-    assert_eq!(profile_of(&with(ProfilePolicy::AfterOk, Plain)), "1|p0|0|");
-    assert_eq!(profile_of(&with(ProfilePolicy::AfterOk, Absent)), "1|0|0|");
-    assert_eq!(profile_of(&with(ProfilePolicy::AfterSyn, Plain)), "0|1|p0|");
-    assert_eq!(profile_of(&with(ProfilePolicy::Never, Plain)), "0|0|0|");
+        let (text, _) = say_to(&context(&state), &mut session, &ticket_for(USER));
+        assert_eq!(text.matches("ClientIP: 203.0.113.7\r\n").count(), 1);
+        assert_eq!(text.matches("ClientPort: 1033\r\n").count(), ports);
+        let (text, _) = say_to(&context(&state), &mut session, "SYN 5 0");
+        assert!(!text.contains("ClientIP"), "{text}");
+    }
 }
 
 #[test]
-fn the_client_of_a_v6_socket_is_shown_as_it_is() {
+fn mapped_and_scoped_addresses_are_normalised() {
     for (peer, shown) in [
         ("[::ffff:203.0.113.7]:1033", "203.0.113.7"),
         ("[2001:db8::7]:1033", "2001:db8::7"),
         ("[fe80::7%3]:1033", "fe80::7"),
     ] {
-        let moment = Moment {
+        let state = state(Config::default());
+        let context = RequestContext {
             peer: peer.parse().unwrap(),
-            ..moment()
+            ..context(&state)
         };
         let mut session = introduced("MSNP9");
-        let (text, _) = say_to(&desk(), &moment, &mut session, &ticket_for(USER));
+        let (text, _) = say_to(&context, &mut session, &ticket_for(USER));
         assert!(text.contains(&format!("ClientIP: {shown}\r\n")), "{text}");
     }
 }
 
 #[test]
-fn a_ticket_of_somebody_else_or_of_yesterday_is_refused() {
-    let old = desk().tickets.issue(USER, NOW, 1);
+fn a_foreign_or_expired_ticket_is_refused() {
+    let old = state(Config::default()).tickets.issue(USER, NOW, 1);
     let forged = "USR 4 TWN S t=00&p=00".to_owned();
     for line in [
         ticket_for("eve@example.com"),
@@ -208,39 +214,53 @@ fn a_ticket_of_somebody_else_or_of_yesterday_is_refused() {
         forged,
     ] {
         let mut session = introduced("MSNP9");
-        let (text, next) = say(&mut session, &line);
-        assert_eq!((&*text, next), ("911 4\r\n", Next::Close(Why::Refused)));
-        assert_eq!(session.signed_in(), None);
+        let (text, outcome) = say(&mut session, &line);
+        assert_eq!(
+            (&*text, outcome),
+            ("911 4\r\n", Outcome::End(EndReason::LoginFailed))
+        );
+        assert!(!is_signed_in(&session));
     }
     let mut session = introduced("MSNP9");
-    let (_, next) = say(&mut session, &ticket_for("User@EXAMPLE.com"));
-    assert_eq!(next, Next::SignedIn, "case does not tell accounts apart");
+    let (_, outcome) = say(&mut session, &ticket_for("User@EXAMPLE.com"));
+    assert_eq!(
+        outcome,
+        Outcome::SignedIn,
+        "case does not tell accounts apart"
+    );
 }
 
 #[test]
-fn an_account_that_is_not_listed_is_refused_with_its_ticket_only() {
-    let listed = Desk {
+fn an_unlisted_account_is_refused_despite_its_ticket() {
+    let listed = state(Config {
         accounts: Accounts::List(AccountList::parse("ann@example.com:x").unwrap()),
-        ..desk()
-    };
+        ..Config::default()
+    });
     let mut session = introduced("MSNP9");
-    let (text, next) = say_to(&listed, &moment(), &mut session, &ticket_for(USER));
-    assert_eq!((&*text, next), ("911 4\r\n", Next::Close(Why::Refused)));
+    let (text, outcome) = say_to(&context(&listed), &mut session, &ticket_for(USER));
+    assert_eq!(
+        (&*text, outcome),
+        ("911 4\r\n", Outcome::End(EndReason::LoginFailed))
+    );
 }
 
 #[test]
-fn a_guesser_is_not_listened_to() {
-    let (desk, moment) = (desk(), moment());
+fn logins_are_throttled_after_failures() {
+    let state = state(Config::default());
+    let context = context(&state);
     let mut session = introduced("MSNP9");
-    let (text, _) = say_to(&desk, &moment, &mut session, "USR 4 TWN S t=0&p=0\r\n");
+    let (text, _) = say_to(&context, &mut session, "USR 4 TWN S t=0&p=0\r\n");
     assert_eq!(text, "911 4\r\n");
     let mut session = introduced("MSNP9");
-    let (text, next) = say_to(&desk, &moment, &mut session, &ticket_for(USER));
-    assert_eq!((&*text, next), ("910 4\r\n", Next::Close(Why::Throttled)));
+    let (text, outcome) = say_to(&context, &mut session, &ticket_for(USER));
+    assert_eq!(
+        (&*text, outcome),
+        ("910 4\r\n", Outcome::End(EndReason::Throttled))
+    );
 }
 
 #[test]
-fn an_account_that_is_none_is_refused_at_once() {
+fn an_invalid_account_is_refused_at_once() {
     let long = "a".repeat(129);
     for account in [
         "user",
@@ -252,8 +272,11 @@ fn an_account_that_is_none_is_refused_at_once() {
     ] {
         let mut session = session();
         answer_of(&mut session, "VER 1 MSNP9 CVR0");
-        let (text, next) = say(&mut session, &format!("USR 3 TWN I {account}"));
-        assert_eq!((&*text, next), ("911 3\r\n", Next::Close(Why::Refused)));
+        let (text, outcome) = say(&mut session, &format!("USR 3 TWN I {account}"));
+        assert_eq!(
+            (&*text, outcome),
+            ("911 3\r\n", Outcome::End(EndReason::LoginFailed))
+        );
     }
     let mut session = session();
     answer_of(&mut session, "VER 1 MSNP9 CVR0");
@@ -262,7 +285,7 @@ fn an_account_that_is_none_is_refused_at_once() {
 }
 
 #[test]
-fn what_is_said_too_early_or_too_late_ends_it() {
+fn commands_in_the_wrong_order_end_the_session() {
     let fresh = session;
     let known = || {
         let mut session = session();
@@ -285,30 +308,33 @@ fn what_is_said_too_early_or_too_late_ends_it() {
         (&signed_in, "INF 9", ""),
     ];
     for (session, line, answer) in cases {
-        let (text, next) = say(&mut session(), line);
+        let (text, outcome) = say(&mut session(), line);
         assert_eq!(
-            (&*text, next),
-            (answer, Next::Close(Why::Protocol)),
+            (&*text, outcome),
+            (answer, Outcome::End(EndReason::ProtocolError)),
             "{line}"
         );
     }
     for session in [session(), known(), waiting(), signed_in()] {
-        let (text, next) = say(&mut { session }, "OUT");
-        assert_eq!((&*text, next), ("", Next::Close(Why::Left)));
+        let (text, outcome) = say(&mut { session }, "OUT");
+        assert_eq!((&*text, outcome), ("", Outcome::End(EndReason::LoggedOut)));
     }
 }
 
 #[test]
-fn signing_in_twice_is_an_error_and_no_more() {
+fn signing_in_twice_is_an_error_that_does_not_end_the_session() {
     let mut session = online("MSNP9");
     assert_eq!(answer_of(&mut session, "USR 9 TWN I a@b.c"), "207 9\r\n");
 }
 
 #[test]
-fn nobody_pings_through_the_gateway() {
+fn a_ping_through_the_gateway_ends_the_session() {
     let mut session = Session::new(Role::Gateway, NONCE);
-    let (text, next) = say(&mut session, "PNG");
-    assert_eq!((&*text, next), ("", Next::Close(Why::Ping)));
+    let (text, outcome) = say(&mut session, "PNG");
+    assert_eq!(
+        (&*text, outcome),
+        ("", Outcome::End(EndReason::GatewayPing))
+    );
 }
 
 #[test]

@@ -1,0 +1,174 @@
+//! HTTP messages on a stream.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use secrecy::zeroize::Zeroizing;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use super::message::{self, HEAD_TOO_LARGE, MAX_HEAD, Method, Rejected, Request, Response};
+use crate::server::linger::linger;
+
+/// How long a request may take to arrive, and how long a connection is kept for the next one.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// How long closing TLS may take when the server stops.
+const CLOSE_TIME: Duration = Duration::from_millis(100);
+
+/// How long a client may take to read a response.
+const WRITE_TIME: Duration = Duration::from_secs(10);
+
+/// The least space for a read, in bytes.
+const CHUNK: usize = 2048;
+
+/// The result of waiting for a request.
+#[derive(Debug)]
+pub(super) enum Received {
+    Request(Request),
+    /// The client has closed the connection, or is idle.
+    Closed,
+    /// Part of a request arrived, and then nothing.
+    TimedOut,
+    /// The request is invalid; it is answered with this status.
+    Rejected(&'static str),
+}
+
+/// The server's end of one HTTP connection.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    stream: S,
+    /// Input that is not processed yet; it may contain passwords and tickets.
+    buffer: Zeroizing<Vec<u8>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            buffer: Zeroizing::default(),
+        }
+    }
+
+    /// Waits for a complete request.
+    pub(super) async fn receive(&mut self) -> Received {
+        match timeout(REQUEST_TIME, self.read()).await {
+            Ok(Ok(Ok(request))) => Received::Request(request),
+            Ok(Ok(Err(Rejected(status)))) => Received::Rejected(status),
+            Err(_) if !self.buffer.is_empty() => Received::TimedOut,
+            Ok(Err(_)) | Err(_) => Received::Closed,
+        }
+    }
+
+    async fn read(&mut self) -> io::Result<Result<Request, Rejected>> {
+        let mut searched = 0_usize;
+        let end = loop {
+            // Some clients end a body with a line end that they do not count.
+            let is_blank = |byte: &&u8| matches!(**byte, b'\r' | b'\n');
+            self.consume(self.buffer.iter().take_while(is_blank).count());
+            // The end may begin up to two bytes before the new input.
+            if let Some(end) = message::head_end(&self.buffer, searched.saturating_sub(2)) {
+                break end;
+            }
+            searched = self.buffer.len();
+            if searched >= MAX_HEAD {
+                return Ok(Err(HEAD_TOO_LARGE));
+            }
+            self.fill().await?;
+        };
+        let parsed = message::parse(&self.buffer[..end]);
+        self.consume(end);
+        let mut head = match parsed {
+            Ok(head) => head,
+            Err(rejected) => return Ok(Err(rejected)),
+        };
+        if head.wants_continue && self.buffer.len() < head.length {
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        while self.buffer.len() < head.length {
+            self.fill().await?;
+        }
+        head.request.body = Zeroizing::new(self.buffer[..head.length].to_vec());
+        self.consume(head.length);
+        Ok(Ok(head.request))
+    }
+
+    /// Removes what is processed. An empty buffer is freed, which wipes it.
+    fn consume(&mut self, length: usize) {
+        match length == self.buffer.len() {
+            true => self.buffer = Zeroizing::default(),
+            false => drop(self.buffer.drain(..length)),
+        }
+    }
+
+    async fn fill(&mut self) -> io::Result<()> {
+        let length = self.buffer.len();
+        if self.buffer.capacity() - length < CHUNK {
+            // Not by growing in place, which could leave a copy behind.
+            let mut larger = Zeroizing::new(Vec::with_capacity(2 * length + CHUNK));
+            larger.extend_from_slice(&self.buffer);
+            self.buffer = larger;
+        }
+        match self.stream.read_buf(&mut *self.buffer).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the response to `request` in one piece; whether another request may follow.
+    pub(super) async fn respond(
+        &mut self,
+        response: &Response,
+        request: Option<&Request>,
+    ) -> io::Result<bool> {
+        let connection = match request {
+            Some(request) if request.keeps_alive && request.is_http_1_0 => {
+                "Connection: keep-alive\r\n"
+            }
+            Some(request) if request.keeps_alive => "",
+            _ => "Connection: close\r\n",
+        };
+        let Response {
+            status,
+            headers,
+            body,
+        } = response;
+        let capacity = headers.len() + body.len() + 256;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+        // Always 1.1: some clients compare this line with a fixed text.
+        let _ = write!(
+            bytes,
+            "HTTP/1.1 {status}\r\n{}Content-Length: {}\r\n{connection}\r\n",
+            **headers,
+            body.len()
+        );
+        if request.is_none_or(|request| request.method != Method::Head) {
+            bytes.extend_from_slice(body);
+        }
+        self.send(&bytes).await?;
+        Ok(request.is_some_and(|request| request.keeps_alive))
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        timeout(WRITE_TIME, write)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Closes at once, after the closing alert of TLS.
+    pub(super) async fn close(mut self) {
+        let _ = timeout(CLOSE_TIME, self.stream.shutdown()).await;
+    }
+
+    /// Closes so that the client receives what was written.
+    pub(super) async fn finish(mut self) {
+        linger(&mut self.stream).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! The HTTP gateway: sessions carried by requests and responses.
+//!
+//! A second request for a session that is being processed is rejected, and the session id changes
+//! with each response, as with Microsoft's gateway.
+//! Sources: hypothetic.org, general/http_connections and general/http_examples.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::message::{Method, Request, Response};
+use super::site::site;
+use crate::conntype::normalise;
+use crate::msnp::percent_decode;
+use crate::server::limits::Permit;
+use crate::server::session::{EndReason, LOGIN_TIME, Role, SessionDriver};
+use crate::server::state::{ConnectionInfo, ServerState};
+use crate::server::stats::Stats;
+use crate::server::sync::lock;
+
+/// The path of the gateway.
+pub(in crate::server) const PAGE: &str = "/gateway/gateway.dll";
+
+/// How long a session lives without a request; clients poll every two to five seconds.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+
+/// How long a poll that may wait does wait: the client cannot send anything meanwhile.
+const POLL_TIME: Duration = Duration::from_secs(2);
+
+/// How often expired sessions are removed.
+pub(in crate::server) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The status for an unknown session, and for one that is being processed.
+const UNKNOWN_SESSION: &str = "400 Bad Request";
+const UNAVAILABLE: &str = "503 Service Unavailable";
+
+/// The sessions behind the gateway by the first half of their id. A locked session is being
+/// processed.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Gateway {
+    sessions: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<GatewaySession>>>>,
+}
+
+/// A session behind the gateway.
+#[derive(Debug)]
+struct GatewaySession {
+    id: u64,
+    driver: SessionDriver,
+    /// The second half of the id, which the next request must state.
+    nonce: u64,
+    /// The address that opened the session; requests from others are rejected.
+    owner: IpAddr,
+    opened: Instant,
+    last_used: Instant,
+    /// It counts as a connection.
+    _permit: Permit,
+}
+
+/// The parameters of a request.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Query {
+    id: Option<String>,
+    is_poll: bool,
+    /// How long the response may take, seconds.
+    lifespan: u64,
+    /// The requested kind of server: `NS`, or none given.
+    server: Option<String>,
+}
+
+impl Query {
+    /// Parses a query such as `Action=open&Server=NS&IP=…`. Keys ignore case; the first one counts.
+    fn parse(text: &str) -> Self {
+        let mut query = Self::default();
+        for (key, value) in text.split('&').filter_map(|pair| pair.split_once('=')) {
+            let value = percent_decode(value);
+            match &*key.to_ascii_lowercase() {
+                "action" => query.is_poll |= value.eq_ignore_ascii_case("poll"),
+                "sessionid" => drop(query.id.get_or_insert_with(|| value.into_owned())),
+                "server" => drop(query.server.get_or_insert_with(|| value.into_owned())),
+                "lifespan" => query.lifespan = value.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+        query
+    }
+}
+
+impl Gateway {
+    /// Answers a request.
+    pub(super) async fn answer(
+        &self,
+        request: &Request,
+        info: &ConnectionInfo,
+        closing: &mut watch::Receiver<bool>,
+    ) -> Response {
+        if !request.path.eq_ignore_ascii_case(PAGE) {
+            return Response::new("404 Not Found");
+        }
+        if request.method != Method::Post {
+            return Response::new("405 Method Not Allowed").with_header("Allow", "POST");
+        }
+        let query = Query::parse(&request.query);
+        let found = match &query.id {
+            Some(id) => self.find(id, info),
+            None => self.open(&query, info),
+        };
+        let mut session = match found {
+            Ok(session) => session,
+            Err(status) => return Response::new(status),
+        };
+        match session.process(request, &query, info, closing).await {
+            Ok((response, false)) => response,
+            Ok((response, true)) => {
+                lock(&self.sessions).remove(&session.id);
+                response
+            }
+            Err(status) => {
+                lock(&self.sessions).remove(&session.id);
+                Response::new(status)
+            }
+        }
+    }
+
+    /// The session with this id, locked.
+    fn find(
+        &self,
+        id: &str,
+        info: &ConnectionInfo,
+    ) -> Result<OwnedMutexGuard<GatewaySession>, &'static str> {
+        let (id, nonce) = id.split_once('.').ok_or(UNKNOWN_SESSION)?;
+        let (Ok(id), Ok(nonce)) = (id.parse(), nonce.parse::<u64>()) else {
+            return Err(UNKNOWN_SESSION);
+        };
+        let mut sessions = lock(&self.sessions);
+        let session = sessions.get(&id).ok_or(UNKNOWN_SESSION)?;
+        let session = Arc::clone(session)
+            .try_lock_owned()
+            .map_err(|_| UNKNOWN_SESSION)?;
+        if session.nonce != nonce || session.owner != normalise(info.peer.ip()) {
+            return Err(UNKNOWN_SESSION);
+        }
+        if session.is_expired() {
+            sessions.remove(&id);
+            Stats::count(&info.state.stats.timeouts);
+            return Err(UNKNOWN_SESSION);
+        }
+        Ok(session)
+    }
+
+    /// Opens a session and locks it.
+    fn open(
+        &self,
+        query: &Query,
+        info: &ConnectionInfo,
+    ) -> Result<OwnedMutexGuard<GatewaySession>, &'static str> {
+        let state = &info.state;
+        // There is no switchboard server (`SB`).
+        let is_ns = |kind: &String| kind.eq_ignore_ascii_case("NS");
+        if query.is_poll || !query.server.as_ref().is_none_or(is_ns) {
+            return Err("400 Bad Request");
+        }
+        let permit = state.admit(info.peer).map_err(|limit| {
+            debug!(peer = %info.peer, reason = limit.reason(), "gateway session refused");
+            UNAVAILABLE
+        })?;
+        let (id, nonce) = state.nonce().map(halves).ok_or(UNAVAILABLE)?;
+        let driver = SessionDriver::new(Role::Gateway, state.nonce().ok_or(UNAVAILABLE)?);
+        Stats::count(&state.stats.gateway_sessions);
+        let now = Instant::now();
+        let session = Arc::new(tokio::sync::Mutex::new(GatewaySession {
+            id,
+            driver,
+            nonce,
+            owner: normalise(info.peer.ip()),
+            opened: now,
+            last_used: now,
+            _permit: permit,
+        }));
+        lock(&self.sessions).insert(id, Arc::clone(&session));
+        session.try_lock_owned().map_err(|_| UNAVAILABLE)
+    }
+
+    /// Removes expired sessions.
+    pub(in crate::server) fn sweep(&self, state: &ServerState) {
+        lock(&self.sessions).retain(|_, session| {
+            let is_expired = session.try_lock().is_ok_and(|session| session.is_expired());
+            if is_expired {
+                Stats::count(&state.stats.timeouts);
+            }
+            !is_expired
+        });
+    }
+}
+
+impl GatewaySession {
+    fn is_expired(&self) -> bool {
+        let is_late = !self.driver.is_signed_in() && self.opened.elapsed() > LOGIN_TIME;
+        is_late || self.last_used.elapsed() > IDLE_TIME
+    }
+
+    /// Passes the input of a request to the session. Returns the response, and whether the session
+    /// has ended; the error is the status of a session that fails.
+    async fn process(
+        &mut self,
+        request: &Request,
+        query: &Query,
+        info: &ConnectionInfo,
+        closing: &mut watch::Receiver<bool>,
+    ) -> Result<(Response, bool), &'static str> {
+        let ConnectionInfo { peer, local, state } = info;
+        let mut body = Vec::new();
+        let mut last_words = self.driver.is_evicted().then_some("OUT OTH\r\n");
+        if last_words.is_none() {
+            let context = state.context(*peer);
+            let processed = self.driver.receive(&request.body, &context, &mut body);
+            match processed.end {
+                Some(EndReason::GatewayPing) => return Err("400 Bad Request"),
+                Some(_) => last_words = Some(""),
+                None => {}
+            }
+        }
+        // Before the login the server sends nothing unasked, and the client has more to send.
+        let may_wait = query.is_poll && query.lifespan > 0 && self.driver.is_signed_in();
+        if last_words.is_none() && body.is_empty() && may_wait {
+            tokio::select! {
+                biased;
+                _ = closing.wait_for(|closing| *closing) => {}
+                () = self.driver.evicted() => last_words = Some("OUT OTH\r\n"),
+                () = sleep(POLL_TIME.min(Duration::from_secs(query.lifespan))) => {}
+            }
+        }
+        if last_words.is_none() && *closing.borrow() {
+            let is_signed_in = self.driver.is_signed_in();
+            last_words = Some(if is_signed_in { "OUT SSD\r\n" } else { "" });
+        }
+        body.extend_from_slice(last_words.unwrap_or_default().as_bytes());
+        self.nonce = state.nonce().map(halves).ok_or(UNAVAILABLE)?.1;
+        self.last_used = Instant::now();
+        let session = format!(
+            "SessionID={}.{}; GW-IP={}{}",
+            self.id,
+            self.nonce,
+            site(None, request.host.as_deref(), *local, 80),
+            last_words.map_or("", |_| "; Session=close")
+        );
+        let response = Response::new("200 OK")
+            .with_header("X-MSN-Messenger", &session)
+            .with_header("Content-Type", "application/x-msn-messenger");
+        Ok((Response { body, ..response }, last_words.is_some()))
+    }
+}
+
+/// The two halves of a random number.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the two halves of a random number"
+)]
+pub(super) const fn halves(nonce: u128) -> (u64, u64) {
+    ((nonce >> 64) as u64, nonce as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_parsed_in_every_form() {
+        let open = Query::parse("Action=open&Server=NS&IP=messenger.hotmail.com");
+        assert_eq!(open.server.as_deref(), Some("NS"));
+        assert!(open.id.is_none() && !open.is_poll);
+        let poll = Query::parse("action=poll&SESSIONID=1.2&Lifespan=3&SessionID=9");
+        assert_eq!(poll.id.as_deref(), Some("1.2"));
+        assert_eq!((poll.is_poll, poll.lifespan), (true, 3));
+        assert_eq!(Query::parse("SessionID=1%2E2").id.as_deref(), Some("1.2"));
+        assert_eq!(Query::parse("&&=&x&Lifespan=-1"), Query::default());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_query_is_handled(text in ".*") {
+            let _ = Query::parse(&text);
+        }
+    }
+}

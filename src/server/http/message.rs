@@ -1,0 +1,243 @@
+//! HTTP/1 messages, as far as clients of the time use them: bounded, and with header names in exact
+//! case. Pure.
+
+use secrecy::zeroize::Zeroizing;
+
+use crate::secret::SecretString;
+
+/// The longest request line with its headers, in bytes.
+pub(super) const MAX_HEAD: usize = 16 * 1024;
+
+/// The most headers; clients of the time send up to eleven.
+const MAX_HEADERS: usize = 64;
+
+/// The longest body, in bytes: far more than a client sends at once.
+const MAX_BODY: usize = 32 * 1024;
+
+/// A request.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    /// The path; it starts with `/`.
+    pub(super) path: String,
+    /// The part after the `?`.
+    pub(super) query: String,
+    /// The server as the client names it: the target's authority, else `Host`.
+    pub(super) host: Option<String>,
+    /// The `Authorization` header.
+    pub(super) authorization: Option<SecretString>,
+    /// The body; behind the gateway it may contain a ticket.
+    pub(super) body: Zeroizing<Vec<u8>>,
+    /// Whether the client may send another request on the same connection.
+    pub(super) keeps_alive: bool,
+    /// HTTP/1.0 closes the connection unless the answer says otherwise.
+    pub(super) is_http_1_0: bool,
+}
+
+/// The methods that are distinguished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Head,
+    Post,
+    Other,
+}
+
+/// A response.
+pub(super) struct Response {
+    /// Code and reason.
+    pub(super) status: &'static str,
+    /// Header lines with their line ends; one may contain a ticket.
+    pub(super) headers: Zeroizing<String>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Response {
+    /// A response without headers and body.
+    pub(super) fn new(status: &'static str) -> Self {
+        Self {
+            status,
+            headers: Zeroizing::default(),
+            body: Vec::new(),
+        }
+    }
+
+    /// Adds a header. A secret one must be the last, because growing could leave a copy behind.
+    pub(super) fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.reserve(name.len() + value.len() + 4);
+        for part in [name, ": ", value, "\r\n"] {
+            self.headers.push_str(part);
+        }
+        self
+    }
+}
+
+/// A head without its body.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) request: Request,
+    pub(super) length: usize,
+    pub(super) wants_continue: bool,
+}
+
+/// The status that rejects an invalid request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rejected(pub(super) &'static str);
+
+const BAD_REQUEST: Rejected = Rejected("400 Bad Request");
+pub(super) const HEAD_TOO_LARGE: Rejected = Rejected("431 Request Header Fields Too Large");
+
+/// Parses a complete head, including its empty line.
+pub(super) fn parse(head: &[u8]) -> Result<Head, Rejected> {
+    let mut space = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let too_many = |error| match error {
+        httparse::Error::TooManyHeaders => HEAD_TOO_LARGE,
+        _ => BAD_REQUEST,
+    };
+    let line_end = memchr::memchr(b'\n', head).ok_or(BAD_REQUEST)?;
+    let line = head[..line_end].trim_ascii_end();
+    if let Some(target) = versionless(line) {
+        let rest = &head[line_end + 1..];
+        let headers = match httparse::parse_headers(rest, &mut space).map_err(too_many)? {
+            httparse::Status::Complete((_, headers)) => headers,
+            httparse::Status::Partial => return Err(BAD_REQUEST),
+        };
+        let mut head = build(Method::Get, target, headers)?;
+        head.request.keeps_alive = false;
+        return Ok(head);
+    }
+    let mut request = httparse::Request::new(&mut space);
+    if request.parse(head).map_err(too_many)?.is_partial() {
+        return Err(BAD_REQUEST);
+    }
+    let method = match request.method {
+        Some("GET") => Method::Get,
+        Some("HEAD") => Method::Head,
+        Some("POST") => Method::Post,
+        _ => Method::Other,
+    };
+    let mut head = build(method, request.path.unwrap_or("/"), request.headers)?;
+    if request.version == Some(0) {
+        head.request.keeps_alive = header(request.headers, "Connection")
+            .is_some_and(|value| contains_token(value, b"keep-alive"));
+        head.request.is_http_1_0 = true;
+        head.wants_continue = false;
+    }
+    Ok(head)
+}
+
+/// The target of a request without a version: `GET /rdr/pprdr.asp` and a line end.
+fn versionless(line: &[u8]) -> Option<&str> {
+    let target = std::str::from_utf8(line.strip_prefix(b"GET ")?)
+        .ok()?
+        .trim();
+    (!target.is_empty() && !target.contains(' ')).then_some(target)
+}
+
+fn build(method: Method, target: &str, headers: &[httparse::Header<'_>]) -> Result<Head, Rejected> {
+    if headers
+        .iter()
+        .any(|header| header.name.eq_ignore_ascii_case("Transfer-Encoding"))
+    {
+        return Err(Rejected("501 Not Implemented"));
+    }
+    let length = content_length(headers)?;
+    // Owned at once, so that no second copy of a secret is left behind.
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let (authority, rest) = split_target(target);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let closes = header(headers, "Connection").is_some_and(|value| contains_token(value, b"close"));
+    Ok(Head {
+        request: Request {
+            method,
+            path: format!("/{}", path.trim_start_matches('/')),
+            query: query.to_owned(),
+            host: authority
+                .map(str::to_owned)
+                .or_else(|| header(headers, "Host").map(|value| text(value.trim_ascii())))
+                .filter(|host| !host.is_empty()),
+            authorization: header(headers, "Authorization")
+                .map(|value| SecretString::from(text(value.trim_ascii()))),
+            body: Zeroizing::default(),
+            keeps_alive: !closes,
+            is_http_1_0: false,
+        },
+        length,
+        wants_continue: header(headers, "Expect")
+            .is_some_and(|value| contains_token(value, b"100-continue")),
+    })
+}
+
+/// Splits off the authority of an absolute target, which clients send to proxies.
+fn split_target(target: &str) -> (Option<&str>, &str) {
+    match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            (Some(&rest[..end]), &rest[end..])
+        }
+        _ => (None, target),
+    }
+}
+
+fn content_length(headers: &[httparse::Header<'_>]) -> Result<usize, Rejected> {
+    let mut found = None;
+    for header in headers {
+        if !header.name.eq_ignore_ascii_case("Content-Length") {
+            continue;
+        }
+        let digits = std::str::from_utf8(header.value.trim_ascii()).map_err(|_| BAD_REQUEST)?;
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        // Contradicting lengths are an attack.
+        if !is_number || found.replace(digits).is_some_and(|before| before != digits) {
+            return Err(BAD_REQUEST);
+        }
+    }
+    match found.map_or(0, |digits| digits.parse().unwrap_or(usize::MAX)) {
+        length if length > MAX_BODY => Err(Rejected("413 Content Too Large")),
+        length => Ok(length),
+    }
+}
+
+/// The value of the first header with this name.
+fn header<'a>(headers: &'a [httparse::Header<'_>], name: &str) -> Option<&'a [u8]> {
+    headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case(name))
+        .map(|header| header.value)
+}
+
+/// Whether a comma-separated header value contains a token.
+fn contains_token(value: &[u8], token: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+/// Where the empty line after a head ends, searched from `from` on.
+pub(super) fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+    memchr::memchr_iter(b'\n', &bytes[from..])
+        .map(|at| from + at + 1)
+        .find_map(|next| match &bytes[next..] {
+            [b'\n', ..] => Some(next + 1),
+            [b'\r', b'\n', ..] => Some(next + 2),
+            _ => None,
+        })
+}
+
+/// A request for tests of the pages.
+#[cfg(test)]
+pub(super) fn test_request(method: Method, path: &str) -> Request {
+    Request {
+        method,
+        path: path.to_owned(),
+        query: String::new(),
+        host: None,
+        authorization: None,
+        body: Zeroizing::default(),
+        keeps_alive: true,
+        is_http_1_0: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

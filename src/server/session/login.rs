@@ -1,0 +1,258 @@
+//! The session up to the profile: version, account, ticket.
+
+use std::io::Write as _;
+
+use super::contacts::Contacts;
+use super::outcome::{EndReason, Outcome, Reply};
+use crate::msnp::{Account, ClassicProfile, Command, Dialect, encode_word, percent_decode};
+use crate::secret::SecretString;
+use crate::server::accounts::{folded, well_formed};
+use crate::server::state::RequestContext;
+use crate::server::ticket::TICKET_LIFETIME;
+
+/// The longest client version that is echoed in the reply to `CVR`, in bytes.
+const MAX_VERSION: usize = 20;
+
+/// What the session is for.
+#[derive(Clone, Debug)]
+pub(in crate::server) enum Role {
+    /// A session over TCP.
+    Notification,
+    /// A session through the HTTP gateway, where clients do not ping.
+    Gateway,
+    /// A session that ends with a referral.
+    Dispatch(Box<Referral>),
+}
+
+/// Where the dispatch server refers its clients.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Referral {
+    /// `host:port` of the notification server.
+    pub(in crate::server) to: String,
+    /// `ip:port` of the dispatch server.
+    pub(in crate::server) from: String,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Expects `VER`.
+    Version,
+    /// Expects `CVR` or `USR … I`.
+    Account,
+    /// Expects `USR … S` with a ticket for this account.
+    Ticket(Account),
+    SignedIn(Account, Contacts),
+    /// Expects the client to close.
+    Referred,
+}
+
+/// One client's session.
+#[derive(Debug)]
+pub(super) struct Session {
+    role: Role,
+    stage: Stage,
+    dialect: Dialect,
+    /// Random, for the policy string, the challenge and `MSPAuth`.
+    nonce: u128,
+}
+
+impl Session {
+    pub(super) const fn new(role: Role, nonce: u128) -> Self {
+        Self {
+            role,
+            stage: Stage::Version,
+            dialect: Dialect::MSNP8,
+            nonce,
+        }
+    }
+
+    /// The account that the client claims to have, signed in or not.
+    pub(super) fn account(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Ticket(account) | Stage::SignedIn(account, _) => Some(account.as_str()),
+            Stage::Version | Stage::Account | Stage::Referred => None,
+        }
+    }
+
+    /// The name of the service, for the log.
+    pub(super) const fn service(&self) -> &'static str {
+        match self.role {
+            Role::Notification => "notification",
+            Role::Gateway => "gateway",
+            Role::Dispatch(_) => "dispatch",
+        }
+    }
+
+    /// Challenges a silent client again; `None` if it cannot be told apart from a dead one by
+    /// that, false if it has not answered the previous challenge.
+    pub(super) fn challenge_again(&mut self, nonce: u128, out: &mut Vec<u8>) -> Option<bool> {
+        match &mut self.stage {
+            Stage::SignedIn(_, contacts) => contacts.challenge_again(nonce, out),
+            _ => None,
+        }
+    }
+
+    /// Answers one command: appends the reply to `out`.
+    pub(super) fn receive(
+        &mut self,
+        command: &Command<'_>,
+        context: &RequestContext<'_>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let trid = match (command.name(), command.trid(), &self.stage) {
+            ("OUT", ..) => return Outcome::End(EndReason::LoggedOut),
+            ("PNG", ..) if matches!(self.role, Role::Gateway) => {
+                return Outcome::End(EndReason::GatewayPing);
+            }
+            ("PNG", _, Stage::SignedIn(_, contacts)) => {
+                contacts.ping(out);
+                return Outcome::Continue;
+            }
+            // A command of MSNP7 and earlier; Microsoft's servers closed the connection.
+            ("INF", ..) => return Outcome::End(EndReason::ProtocolError),
+            (_, Some(trid), _) => trid,
+            (name, None, Stage::SignedIn(..)) if name != "VER" => return Outcome::Continue,
+            _ => return Outcome::End(EndReason::ProtocolError),
+        };
+        let reply = &mut Reply { trid, out };
+        match (&mut self.stage, command.name()) {
+            (Stage::Version, "VER") => self.negotiate_version(command, reply),
+            (Stage::Account | Stage::Ticket(_), "CVR") => client_version(command, reply),
+            (Stage::Account, "USR") => self.begin_login(command, context, reply),
+            (Stage::Ticket(_), "USR") => self.finish_login(command, context, reply),
+            (Stage::SignedIn(..), "USR") => reply.error(207),
+            (Stage::SignedIn(account, contacts), name) if name != "VER" => {
+                contacts.receive(command, account.as_str(), self.nonce, reply)
+            }
+            _ => reply.fatal(715, EndReason::ProtocolError),
+        }
+    }
+
+    /// `VER t MSNP9 MSNP8 CVR0`: selects the first supported version. `CVR0` is echoed because aMSN
+    /// fails without it.
+    fn negotiate_version(&mut self, command: &Command<'_>, reply: &mut Reply<'_>) -> Outcome {
+        let supported = command
+            .args()
+            .skip(1)
+            .filter_map(|word| std::str::from_utf8(word).ok())
+            .filter(|word| word.starts_with("MSNP"))
+            .find_map(|word| word.parse().ok());
+        let Some(dialect) = supported else {
+            reply.line("VER", &[b"0"]);
+            return Outcome::End(EndReason::ProtocolError);
+        };
+        self.dialect = dialect;
+        self.stage = Stage::Account;
+        reply.line("VER", &[dialect.to_string().as_bytes(), b"CVR0"]);
+        Outcome::Continue
+    }
+
+    /// `USR t TWN I account`.
+    fn begin_login(
+        &mut self,
+        command: &Command<'_>,
+        context: &RequestContext<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
+        let account =
+            passport_arg(command, "I").and_then(|text| well_formed(&percent_decode(text)));
+        let Some(account) = account else {
+            return reply.fatal(911, EndReason::LoginFailed);
+        };
+        if let Role::Dispatch(referral) = &self.role {
+            let Referral { to, from } = &**referral;
+            reply.line("XFR", &[b"NS", to.as_bytes(), b"0", from.as_bytes()]);
+            self.stage = Stage::Referred;
+            return Outcome::Referred;
+        }
+        self.stage = Stage::Ticket(account);
+        // The keys of Microsoft's servers in their order: one client reads them by position.
+        let _ = write!(
+            reply.out,
+            "USR {} TWN S lc=1033,id=507,tw={},fs=1,ru=http%3A%2F%2Fmessenger%2Emsn%2Ecom,\
+             ct={},kpp=1,kv=5,ver=2.1.0173.1,tpf={:032x}\r\n",
+            reply.trid,
+            TICKET_LIFETIME.as_secs(),
+            context.unix_time,
+            self.nonce
+        );
+        Outcome::Continue
+    }
+
+    /// `USR t TWN S ticket`.
+    fn finish_login(
+        &mut self,
+        command: &Command<'_>,
+        context: &RequestContext<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
+        let Stage::Ticket(account) = &self.stage else {
+            return reply.fatal(715, EndReason::ProtocolError);
+        };
+        let state = context.state;
+        let (account, ip) = (account.clone(), context.peer.ip());
+        let name = account.as_str();
+        if state.throttle.is_throttled(ip, name, context.instant) {
+            return reply.fatal(910, EndReason::Throttled);
+        }
+        let holder = passport_arg(command, "S")
+            .map(|ticket| SecretString::from(percent_decode(ticket).into_owned()))
+            .and_then(|ticket| state.tickets.account(&ticket, context.unix_time));
+        let is_holder = |holder: String| folded(name) == folded(&holder);
+        if !holder.is_some_and(is_holder) || !state.config.accounts.knows(name) {
+            state.throttle.record_failure(ip, name, context.instant);
+            return reply.fatal(911, EndReason::LoginFailed);
+        }
+        state.throttle.record_success(ip, name);
+        // The display name is the account, as for everybody who never chose one.
+        let word = encode_word(name);
+        match self.dialect >= Dialect::MSNP10 {
+            true => reply.line("USR", &[b"OK", word.as_bytes(), b"1 0"]),
+            false => reply.line("USR", &[b"OK", word.as_bytes(), word.as_bytes(), b"1 0"]),
+        }
+        if self.dialect >= Dialect::MSNP11 {
+            reply.out.extend_from_slice(b"SBS 0 null\r\n");
+        }
+        self.write_profile(name, context, reply);
+        self.stage = Stage::SignedIn(account, Contacts::new(self.dialect));
+        Outcome::SignedIn
+    }
+
+    /// The message with the client's address as the server sees it.
+    fn write_profile(&self, account: &str, context: &RequestContext<'_>, reply: &mut Reply<'_>) {
+        let RequestContext { state, peer, .. } = context;
+        let via_gateway = matches!(self.role, Role::Gateway);
+        let profile = ClassicProfile {
+            login_time: context.unix_time,
+            client_ip: &context.ip().to_string(),
+            client_port: state.config.port_field(peer.port(), via_gateway),
+            sso: &state.tickets.opaque(account, self.nonce),
+            has_migrated: self.dialect >= Dialect::MSNP10,
+        }
+        .to_string();
+        let length = profile.len();
+        let _ = write!(reply.out, "MSG Hotmail Hotmail {length}\r\n{profile}");
+    }
+}
+
+/// The last parameter of `USR t TWN step value`.
+fn passport_arg<'a>(command: &Command<'a>, step: &str) -> Option<&'a str> {
+    let is_step = command.exact_arg(1) == Some("TWN") && command.exact_arg(2) == Some(step);
+    command.exact_arg(3).filter(|_| is_step)
+}
+
+/// `CVR t lcid os version arch client version MSMSGS account`: recommends the client's own version,
+/// so that no client asks its user to upgrade.
+fn client_version(command: &Command<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let version = command.exact_arg(6).filter(|word| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.';
+        word.len() <= MAX_VERSION && word.bytes().all(is_plain)
+    });
+    let version = version.unwrap_or("1.0.0000").as_bytes();
+    let urls = b"1.0.0000 http://download.invalid/ http://info.invalid/";
+    reply.line("CVR", &[version, version, urls]);
+    Outcome::Continue
+}
+
+#[cfg(test)]
+pub(super) mod tests;

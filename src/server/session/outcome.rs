@@ -1,0 +1,61 @@
+//! What a command leads to: its reply, and whether the session continues.
+
+use std::io::Write as _;
+
+/// How the session goes on after a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It continues.
+    Continue,
+    /// The account is signed in, and the session continues.
+    SignedIn,
+    /// The client was referred to the notification server and is expected to close.
+    Referred,
+    /// It ends after the reply.
+    End(EndReason),
+}
+
+/// Why the server ends a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum EndReason {
+    /// The client sent `OUT`.
+    LoggedOut,
+    /// The account or the ticket is wrong.
+    LoginFailed,
+    /// The throttle rejected the login.
+    Throttled,
+    /// The command is invalid, or invalid at this point.
+    ProtocolError,
+    /// `PNG` through the gateway, which Microsoft's answered with an HTTP error.
+    GatewayPing,
+}
+
+/// Writes the replies to one command.
+pub(super) struct Reply<'a> {
+    pub(super) trid: u32,
+    pub(super) out: &'a mut Vec<u8>,
+}
+
+impl Reply<'_> {
+    /// Writes a line: `command`, the transaction id, and the words.
+    pub(super) fn line(&mut self, command: &str, words: &[&[u8]]) {
+        let _ = write!(self.out, "{command} {}", self.trid);
+        for word in words {
+            self.out.push(b' ');
+            self.out.extend_from_slice(word);
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes an error reply; the session continues.
+    pub(super) fn error(&mut self, code: u16) -> Outcome {
+        let _ = write!(self.out, "{code} {}\r\n", self.trid);
+        Outcome::Continue
+    }
+
+    /// Writes an error reply that ends the session.
+    pub(super) fn fatal(&mut self, code: u16, reason: EndReason) -> Outcome {
+        self.error(code);
+        Outcome::End(reason)
+    }
+}

@@ -1,0 +1,212 @@
+//! State that all connections of one server share, and the context of one request.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use super::config::Config;
+use super::limits::{ConnectionLimiter, LimitReached, Permit};
+use super::registry::Registry;
+use super::stats::Stats;
+use super::throttle::LoginThrottle;
+use super::ticket::{TicketKey, random};
+use crate::conntype::normalise;
+
+/// State that all connections of one server share.
+#[derive(Debug)]
+pub(super) struct ServerState {
+    pub(super) config: Config,
+    pub(super) tickets: TicketKey,
+    pub(super) throttle: LoginThrottle,
+    pub(super) connections: Arc<ConnectionLimiter>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) stats: Arc<Stats>,
+    /// Refused connections that are being closed gracefully.
+    pub(super) closing_refused: AtomicUsize,
+    /// Where the notification server listens.
+    pub(super) notification: Vec<SocketAddr>,
+}
+
+/// An accepted connection: its two ends, and the server it belongs to.
+#[derive(Debug)]
+pub(super) struct ConnectionInfo {
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) state: Arc<ServerState>,
+}
+
+/// The context in which a request is answered: the server, the client and the time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestContext<'a> {
+    pub(super) state: &'a ServerState,
+    /// The client's end of the connection.
+    pub(super) peer: SocketAddr,
+    /// Unix time, seconds.
+    pub(super) unix_time: u64,
+    /// The same time on the monotonic clock.
+    pub(super) instant: Instant,
+}
+
+impl RequestContext<'_> {
+    /// The client's address: IPv4 if mapped into IPv6, and without a zone id.
+    pub(super) const fn ip(&self) -> IpAddr {
+        normalise(self.peer.ip())
+    }
+}
+
+impl ServerState {
+    pub(super) fn new(config: Config, tickets: TicketKey, notification: Vec<SocketAddr>) -> Self {
+        Self {
+            tickets,
+            throttle: LoginThrottle::new(config.limits.max_failures),
+            connections: ConnectionLimiter::new(&config.limits),
+            registry: Arc::default(),
+            stats: Arc::default(),
+            closing_refused: 0.into(),
+            notification,
+            config,
+        }
+    }
+
+    /// The context of a request that arrives now.
+    pub(super) fn context(&self, peer: SocketAddr) -> RequestContext<'_> {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        RequestContext {
+            state: self,
+            peer,
+            unix_time: since_1970.map_or(0, |since| since.as_secs()),
+            instant: Instant::now(),
+        }
+    }
+
+    /// An unpredictable number; `None` if the operating system provides no random numbers.
+    pub(super) fn nonce(&self) -> Option<u128> {
+        let nonce = random().map(u128::from_be_bytes);
+        if nonce.is_none() {
+            tracing::error!("the operating system provides no random numbers");
+        }
+        nonce
+    }
+
+    /// Admits a connection or gateway session, or counts its refusal.
+    pub(super) fn admit(&self, peer: SocketAddr) -> Result<Permit, LimitReached> {
+        self.connections.admit(peer.ip()).inspect_err(|limit| {
+            Stats::count(match limit {
+                LimitReached::Total => &self.stats.refused_total,
+                LimitReached::PerAddress => &self.stats.refused_per_address,
+            });
+        })
+    }
+
+    /// The notification server that the dispatch server at `local` refers to: an address that the
+    /// client can reach the same way.
+    pub(super) fn referral_from(&self, local: SocketAddr) -> String {
+        if let Some(advertise) = &self.config.advertise {
+            return advertise.to_string();
+        }
+        let all = &self.notification;
+        let same_family = all
+            .iter()
+            .copied()
+            .filter(|ns| ns.is_ipv4() == local.is_ipv4());
+        let (wildcard, specific): (Vec<SocketAddr>, Vec<SocketAddr>) =
+            same_family.partition(|ns| ns.ip().is_unspecified());
+        let same_ip = specific.iter().find(|ns| ns.ip() == local.ip()).copied();
+        let port = wildcard.first().map(SocketAddr::port);
+        same_ip
+            .or_else(|| Some(SocketAddr::new(local.ip(), port?)))
+            .or_else(|| specific.first().copied())
+            .or_else(|| all.first().copied())
+            .unwrap_or(local)
+            .to_string()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::address::Address;
+    use crate::server::config::Limits;
+
+    /// Unix time at which tests take place.
+    pub(in crate::server) const NOW: u64 = 1_700_000_000;
+
+    /// A server with a fixed ticket key that tolerates one failed login.
+    pub(in crate::server) fn state(config: Config) -> ServerState {
+        let limits = Limits {
+            max_failures: 1,
+            ..Limits::default()
+        };
+        let key = TicketKey::new(&[7; 32]).unwrap();
+        ServerState::new(Config { limits, ..config }, key, Vec::new())
+    }
+
+    pub(in crate::server) fn context(state: &ServerState) -> RequestContext<'_> {
+        RequestContext {
+            state,
+            peer: "203.0.113.7:1033".parse().unwrap(),
+            unix_time: NOW,
+            instant: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_ipv4() {
+        let state = state(Config::default());
+        let mapped = RequestContext {
+            peer: "[::ffff:203.0.113.7]:1".parse().unwrap(),
+            ..context(&state)
+        };
+        assert_eq!(mapped.ip().to_string(), "203.0.113.7");
+    }
+
+    #[test]
+    fn a_referral_names_an_address_that_the_client_can_reach() {
+        let cases: [(&[&str], Option<&str>, &str, &str); 7] = [
+            (&["127.0.0.1:9"], None, "127.0.0.1:8", "127.0.0.1:9"),
+            (&["0.0.0.0:9"], None, "192.0.2.1:8", "192.0.2.1:9"),
+            (
+                &["0.0.0.0:9", "[::]:7"],
+                None,
+                "[2001:db8::1]:8",
+                "[2001:db8::1]:7",
+            ),
+            (
+                &["192.0.2.2:9", "192.0.2.1:7"],
+                None,
+                "192.0.2.1:8",
+                "192.0.2.1:7",
+            ),
+            (
+                &["[::1]:9", "192.0.2.2:7"],
+                None,
+                "192.0.2.1:8",
+                "192.0.2.2:7",
+            ),
+            (&["[::1]:9"], None, "127.0.0.1:8", "[::1]:9"),
+            (
+                &["0.0.0.0:9"],
+                Some("ns.example"),
+                "127.0.0.1:8",
+                "ns.example:1863",
+            ),
+        ];
+        for (notification, advertise, local, want) in cases {
+            let mut state = state(Config {
+                advertise: advertise.map(|text| Address::parse(text, 1863).unwrap()),
+                ..Config::default()
+            });
+            state.notification = notification.iter().map(|at| at.parse().unwrap()).collect();
+            assert_eq!(state.referral_from(local.parse().unwrap()), want);
+        }
+    }
+
+    #[test]
+    fn nonces_differ() {
+        let state = state(Config::default());
+        assert_ne!(state.nonce().unwrap(), state.nonce().unwrap());
+    }
+}

@@ -1,0 +1,184 @@
+//! A session over TCP. An idle one takes little memory, and every wait has a limit.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::linger::linger;
+use super::session::{EndReason, LOGIN_TIME, Processed, Role, SessionDriver};
+use super::state::ServerState;
+use super::stats::Stats;
+
+/// How much is read at once, in bytes, into a buffer on the stack.
+const CHUNK: usize = 4096;
+
+/// How long a client may take to read the replies.
+const WRITE_TIME: Duration = Duration::from_secs(10);
+
+/// How many keepalive probes a dead connection gets.
+const KEEPALIVE_PROBES: u32 = 4;
+
+/// What a session waits for.
+enum Event {
+    Closing,
+    Evicted,
+    TimedOut,
+    Readable(io::Result<()>),
+}
+
+/// Serves one client until the client or the server ends the session.
+pub(super) async fn serve(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    role: Role,
+    state: Arc<ServerState>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let Some(nonce) = state.nonce() else {
+        return;
+    };
+    let idle_timeout = state.config.limits.idle_timeout;
+    let mut driver = SessionDriver::new(role, nonce);
+    enable_keepalive(&stream, idle_timeout);
+    let mut deadline = pin!(sleep_until(Instant::now() + LOGIN_TIME));
+    loop {
+        let event = tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => Event::Closing,
+            () = driver.evicted() => Event::Evicted,
+            () = &mut deadline => Event::TimedOut,
+            ready = stream.readable() => Event::Readable(ready),
+        };
+        match event {
+            Event::Readable(Ok(())) => {}
+            Event::Readable(Err(error)) => {
+                debug!(%peer, %error, "connection lost");
+                return;
+            }
+            Event::TimedOut => {
+                let mut out = Vec::new();
+                if is_alive(&mut driver, &state, &mut out) && write(&mut stream, &out).await.is_ok()
+                {
+                    deadline.as_mut().reset(Instant::now() + idle_timeout);
+                    continue;
+                }
+                debug!(%peer, signed_in = driver.is_signed_in(), "timed out");
+                Stats::count(&state.stats.timeouts);
+                // Without `OUT`: before MSNP10 it needs a reason, and none fits.
+                linger(&mut stream).await;
+                return;
+            }
+            Event::Evicted => {
+                debug!(%peer, "signed in elsewhere");
+                if write(&mut stream, b"OUT OTH\r\n").await.is_ok() {
+                    linger(&mut stream).await;
+                }
+                return;
+            }
+            Event::Closing => {
+                if driver.is_signed_in() && write(&mut stream, b"OUT SSD\r\n").await.is_ok() {
+                    // Unread input would turn the close into a reset, which discards the OUT.
+                    let mut discarded = [0; CHUNK];
+                    while matches!(stream.try_read(&mut discarded), Ok(1..)) {}
+                }
+                return;
+            }
+        }
+        let (processed, out) = match read(&stream, &mut driver, peer, &state) {
+            Ok(Some(read)) => read,
+            Ok(None) => continue,
+            Err(error) => {
+                debug!(%peer, %error, "connection closed");
+                return;
+            }
+        };
+        if processed.commands > 0 && driver.is_signed_in() {
+            deadline.as_mut().reset(Instant::now() + idle_timeout);
+        }
+        let written = write(&mut stream, &out).await;
+        if let Some(reason) = processed.end {
+            if written.is_ok() && reason != EndReason::LoggedOut {
+                linger(&mut stream).await;
+            }
+            return;
+        }
+        if let Err(error) = written {
+            debug!(%peer, %error, "cannot write");
+            if error.kind() == io::ErrorKind::TimedOut {
+                Stats::count(&state.stats.timeouts);
+            }
+            return;
+        }
+        // A client that sends without pause must not starve the others.
+        consume_budget().await;
+    }
+}
+
+/// Whether a silent client may still be alive. Most clients of the time never ping, so silence
+/// alone proves nothing: TCP keepalive finds dead connections, and a client that has answered a
+/// challenge is challenged again.
+fn is_alive(driver: &mut SessionDriver, state: &ServerState, out: &mut Vec<u8>) -> bool {
+    if driver.is_midway() || !driver.is_signed_in() {
+        return false;
+    }
+    let nonce = state.nonce();
+    nonce.and_then(|nonce| driver.challenge_again(nonce, out)) != Some(false)
+}
+
+/// Enables TCP keepalive: probes start after `silence`, and end after as long again.
+fn enable_keepalive(stream: &TcpStream, silence: Duration) {
+    let least = Duration::from_secs(1);
+    let keepalive = TcpKeepalive::new()
+        .with_time(silence.max(least))
+        .with_interval((silence / KEEPALIVE_PROBES).max(least));
+    #[cfg(not(windows))]
+    let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+/// Reads what has arrived and processes it; `None` if there is nothing to read.
+fn read(
+    stream: &TcpStream,
+    driver: &mut SessionDriver,
+    peer: SocketAddr,
+    state: &ServerState,
+) -> io::Result<Option<(Processed, Vec<u8>)>> {
+    let mut chunk = [0; CHUNK];
+    let length = match stream.try_read(&mut chunk) {
+        Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(length) => length,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut out = Vec::new();
+    let processed = driver.receive(&chunk[..length], &state.context(peer), &mut out);
+    Ok(Some((processed, out)))
+}
+
+async fn write(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    // Nearly always there is room, and no timer is needed.
+    match stream.try_write(bytes) {
+        Ok(length) => bytes = &bytes[length..],
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error),
+    }
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    timeout(WRITE_TIME, stream.write_all(bytes))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

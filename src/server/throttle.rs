@@ -1,0 +1,207 @@
+//! The throttle for failed logins.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::accounts::folded;
+use super::limits::ClientNetwork;
+use super::sync::lock;
+
+/// How many entries each table holds.
+const MAX_ENTRIES: usize = 3 * 4096;
+
+/// The limit per address and per account, as a multiple of the limit for one account from one
+/// address.
+const SHARED_FACTOR: u32 = 10;
+
+/// How long failed logins count.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Failed logins of the last minute: by address, by account, and by both.
+///
+/// Guessing at one account is stopped without locking out neighbours behind the same NAT; an
+/// address that guesses at many accounts, and an account attacked from many addresses, reach the
+/// higher limits.
+#[derive(Debug)]
+pub(super) struct LoginThrottle {
+    max: u32,
+    /// Randomly seeded, so that nobody can find accounts whose hashes collide.
+    hasher: RandomState,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    failures: HashMap<Key, Record>,
+    /// Accounts with the addresses they have signed in from; failures of others do not block them.
+    trusted: HashSet<Key>,
+    /// When expired records were last removed.
+    swept: Option<Instant>,
+}
+
+impl Table {
+    /// Makes room for one more record. Sweeping the whole table for each would be slow.
+    fn make_room(&mut self, now: Instant) {
+        let is_due = |swept: Instant| now.saturating_duration_since(swept) >= WINDOW / 4;
+        if self.swept.is_none_or(is_due) {
+            self.failures.retain(|_, record| record.is_current(now));
+            self.swept = Some(now);
+        }
+        // An attack from thousands of addresses: one record is dropped early.
+        if self.failures.len() >= MAX_ENTRIES
+            && let Some(any) = self.failures.keys().next().copied()
+        {
+            self.failures.remove(&any);
+        }
+    }
+}
+
+/// What failures are counted by: an address, an account (its hash), or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key(Option<ClientNetwork>, Option<u64>);
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    since: Instant,
+    count: u32,
+}
+
+impl LoginThrottle {
+    pub(super) fn new(max_failures: u32) -> Self {
+        Self {
+            max: max_failures.max(1),
+            hasher: RandomState::new(),
+            table: Mutex::default(),
+        }
+    }
+
+    /// The keys that a login counts for, each with its limit; the most specific comes first.
+    fn keys(&self, ip: IpAddr, account: &str) -> [(Key, u32); 3] {
+        let network = Some(ClientNetwork::of(ip));
+        let account = Some(self.hasher.hash_one(folded(account)));
+        let shared = self.max.saturating_mul(SHARED_FACTOR);
+        [
+            (Key(network, account), self.max),
+            (Key(network, None), shared),
+            (Key(None, account), shared),
+        ]
+    }
+
+    /// Counts a failed login.
+    pub(super) fn record_failure(&self, ip: IpAddr, account: &str, now: Instant) {
+        let mut table = lock(&self.table);
+        for (key, _) in self.keys(ip, account) {
+            if !table.failures.contains_key(&key) && table.failures.len() >= MAX_ENTRIES {
+                table.make_room(now);
+            }
+            let fresh = Record {
+                since: now,
+                count: 0,
+            };
+            let record = table.failures.entry(key).or_insert(fresh);
+            if !record.is_current(now) {
+                *record = fresh;
+            }
+            record.count = record.count.saturating_add(1);
+        }
+    }
+
+    /// Marks an account as trusted from an address: only its own failures there block it.
+    pub(super) fn record_success(&self, ip: IpAddr, account: &str) {
+        let [(key, _), ..] = self.keys(ip, account);
+        let trusted = &mut lock(&self.table).trusted;
+        if trusted.len() >= MAX_ENTRIES
+            && let Some(any) = trusted.iter().next().copied()
+        {
+            trusted.remove(&any);
+        }
+        trusted.insert(key);
+    }
+
+    /// Whether a limit is reached.
+    pub(super) fn is_throttled(&self, ip: IpAddr, account: &str, now: Instant) -> bool {
+        let keys = self.keys(ip, account);
+        let table = lock(&self.table);
+        let is_trusted = table.trusted.contains(&keys[0].0);
+        let applicable = if is_trusted { &keys[..1] } else { &keys[..] };
+        applicable.iter().any(|(key, max)| {
+            let record = table.failures.get(key);
+            record.is_some_and(|record| record.is_current(now) && record.count >= *max)
+        })
+    }
+}
+
+impl Record {
+    fn is_current(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < WINDOW
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_logins_expire_after_a_minute() {
+        let throttle = LoginThrottle::new(2);
+        let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        let throttled = |ip, account| throttle.is_throttled(ip, account, Instant::now());
+        throttle.record_failure(one, "a@b.c", Instant::now());
+        assert!(!throttled(one, "a@b.c"));
+        throttle.record_failure(one, "A@b.c", Instant::now());
+        assert!(throttled(one, "a@b.c"));
+        // Neither neighbours behind the same NAT nor the owner elsewhere are locked out.
+        assert!(!throttled(one, "neighbour@b.c"));
+        assert!(!throttled(other, "a@b.c"));
+        tokio::time::advance(WINDOW).await;
+        assert!(!throttled(one, "a@b.c"));
+        throttle.record_failure(one, "a@b.c", Instant::now());
+        assert!(!throttled(one, "a@b.c"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guessing_at_many_accounts_or_from_many_addresses_is_throttled() {
+        let now = Instant::now();
+        let sprayed = LoginThrottle::new(2);
+        for n in 0..2 * SHARED_FACTOR {
+            assert!(!sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
+            sprayed.record_failure(ip("192.0.2.1"), &format!("user{n}@b.c"), now);
+        }
+        assert!(sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
+        // An account that has signed in from there before is limited by its own failures only.
+        sprayed.record_success(ip("192.0.2.1"), "New@b.c");
+        assert!(!sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
+        sprayed.record_failure(ip("192.0.2.1"), "new@b.c", now);
+        sprayed.record_failure(ip("192.0.2.1"), "new@b.c", now);
+        assert!(sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
+        assert!(!sprayed.is_throttled(ip("192.0.2.2"), "new@b.c", now));
+
+        let distributed = LoginThrottle::new(2);
+        for n in 0..2 * SHARED_FACTOR {
+            assert!(!distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
+            distributed.record_failure(IpAddr::V4(n.into()), "a@b.c", now);
+        }
+        assert!(distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
+        distributed.record_success(ip("192.0.2.1"), "a@b.c");
+        assert!(!distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
+        assert!(!distributed.is_throttled(ip("192.0.2.1"), "other@b.c", now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_table_is_bounded() {
+        let throttle = LoginThrottle::new(10);
+        for n in 0..2 * MAX_ENTRIES as u32 {
+            throttle.record_failure(IpAddr::V4(n.into()), &n.to_string(), Instant::now());
+        }
+        assert!(lock(&throttle.table).failures.len() <= MAX_ENTRIES);
+    }
+}
