@@ -194,7 +194,7 @@ fn fit_open_files(limits: &mut Limits) -> Result<(), ServeError> {
     }
     if room < limits.max_connections {
         warn!(
-            "accepting at most {room} connections instead of {}: the limit of open files is \
+            "accepting at most {room} connections, not {}: the limit of open files is \
              {files}; raise it with 'ulimit -n'",
             limits.max_connections
         );

@@ -153,10 +153,19 @@ pub(super) async fn run(
             }
         };
         Stats::count(&state.stats.accepted);
-        let (service, state, closing) = (service.clone(), Arc::clone(&state), closing.clone());
+        let Ok(local) = stream.local_addr() else {
+            continue;
+        };
+        let state = Arc::clone(&state);
+        let served = serve(
+            stream,
+            service.clone(),
+            ConnectionInfo { peer, local, state },
+            closing.clone(),
+        );
         connections.spawn(async move {
             let _permit = permit;
-            serve(stream, peer, service, state, closing).await;
+            served.await;
         });
     }
     drop(listener);
@@ -220,51 +229,36 @@ fn close_now(stream: &TcpStream) {
 
 async fn serve(
     stream: TcpStream,
-    peer: SocketAddr,
     service: Service,
-    state: Arc<ServerState>,
+    info: ConnectionInfo,
     mut closing: watch::Receiver<bool>,
 ) {
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
-    debug!(%peer, service = service.name(), "connected");
+    debug!(peer = %info.peer, service = service.name(), "connected");
     // HTTP is served on the heap, so that the task of an idle session stays small.
     match service {
-        Service::Notification => {
-            tcp::serve(stream, peer, Role::Notification, state, closing).await;
-        }
+        Service::Notification => tcp::serve(stream, Role::Notification, info, closing).await,
         Service::Dispatch => {
             let role = Role::Dispatch(Box::new(Referral {
-                to: state.referral_from(local),
-                from: local.to_string(),
+                to: info.state.referral_from(info.local),
+                from: info.local.to_string(),
             }));
-            tcp::serve(stream, peer, role, state, closing).await;
+            tcp::serve(stream, role, info, closing).await;
         }
         Service::Gateway(gateway) => {
-            let info = ConnectionInfo { peer, local, state };
             Box::pin(http::serve(stream, Site::Gateway(gateway), info, closing)).await;
         }
         Service::Passport(acceptor) => {
-            let info = ConnectionInfo { peer, local, state };
             Box::pin(async move {
-                let handshake = timeout(HANDSHAKE_TIME, acceptor.accept(stream));
+                let handshake = timeout(HANDSHAKE_TIME, acceptor.accept(stream, info.peer));
                 let accepted = tokio::select! {
                     biased;
                     _ = closing.wait_for(|closing| *closing) => return,
                     accepted = handshake => accepted,
                 };
-                let stats = &info.state.stats;
                 match accepted {
-                    Ok(Ok(stream)) => http::serve(stream, Site::Passport, info, closing).await,
-                    Ok(Err(error)) => {
-                        match error.old_version {
-                            Some(old) => info!(%peer, "TLS too old: the client offers {old}"),
-                            None => debug!(%peer, error = %error.reason, "TLS handshake failed"),
-                        }
-                        Stats::count(&stats.protocol_errors);
-                    }
-                    Err(_) => Stats::count(&stats.timeouts),
+                    Ok(Some(stream)) => http::serve(stream, Site::Passport, info, closing).await,
+                    Ok(None) => Stats::count(&info.state.stats.protocol_errors),
+                    Err(_) => Stats::count(&info.state.stats.timeouts),
                 }
             })
             .await;

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -16,7 +15,7 @@ use tracing::debug;
 
 use super::linger::linger;
 use super::session::{EndReason, LOGIN_TIME, Processed, Role, SessionDriver};
-use super::state::ServerState;
+use super::state::{ConnectionInfo, ServerState};
 use super::stats::Stats;
 
 /// How much is read at once, in bytes, into a buffer on the stack.
@@ -39,11 +38,11 @@ enum Event {
 /// Serves one client until the client or the server ends the session.
 pub(super) async fn serve(
     mut stream: TcpStream,
-    peer: SocketAddr,
     role: Role,
-    state: Arc<ServerState>,
+    info: ConnectionInfo,
     mut closing: watch::Receiver<bool>,
 ) {
+    let ConnectionInfo { peer, state, .. } = info;
     let Some(nonce) = state.nonce() else {
         return;
     };
@@ -67,7 +66,8 @@ pub(super) async fn serve(
             }
             Event::TimedOut => {
                 let mut out = Vec::new();
-                if is_alive(&mut driver, &state, &mut out) && write(&mut stream, &out).await.is_ok()
+                if driver.may_be_alive(state.nonce(), &mut out)
+                    && write(&mut stream, &out).await.is_ok()
                 {
                     deadline.as_mut().reset(Instant::now() + idle_timeout);
                     continue;
@@ -124,17 +124,6 @@ pub(super) async fn serve(
     }
 }
 
-/// Whether a silent client may still be alive. Most clients of the time never ping, so silence
-/// alone proves nothing: TCP keepalive finds dead connections, and a client that has answered a
-/// challenge is challenged again.
-fn is_alive(driver: &mut SessionDriver, state: &ServerState, out: &mut Vec<u8>) -> bool {
-    if driver.is_midway() || !driver.is_signed_in() {
-        return false;
-    }
-    let nonce = state.nonce();
-    nonce.and_then(|nonce| driver.challenge_again(nonce, out)) != Some(false)
-}
-
 /// Enables TCP keepalive: probes start after `silence`, and end after as long again.
 fn enable_keepalive(stream: &TcpStream, silence: Duration) {
     let least = Duration::from_secs(1);
@@ -165,20 +154,18 @@ fn read(
     Ok(Some((processed, out)))
 }
 
-async fn write(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+async fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
     // Nearly always there is room, and no timer is needed.
-    match stream.try_write(bytes) {
-        Ok(length) => bytes = &bytes[length..],
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+    let rest = match stream.try_write(bytes) {
+        Ok(length) if length == bytes.len() => return Ok(()),
+        Ok(length) => &bytes[length..],
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => bytes,
         Err(error) => return Err(error),
-    }
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    timeout(WRITE_TIME, stream.write_all(bytes))
+    };
+    timeout(WRITE_TIME, stream.write_all(rest))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -1,7 +1,6 @@
 //! TLS for Passport: its certificate, and the handshake.
 
 use std::fmt::Display;
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -16,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tracing::{debug, info};
 
 use super::config::CertificateSource;
 use super::error::ServerError;
@@ -36,28 +36,23 @@ const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone)]
 pub(super) struct Acceptor(Arc<Mutex<TlsAcceptor>>);
 
-/// Why a handshake failed.
-pub(super) struct HandshakeError {
-    pub(super) reason: io::Error,
-    /// The client's version, if it is not supported.
-    pub(super) old_version: Option<&'static str>,
-}
-
 impl Acceptor {
+    /// Performs the handshake, and logs why it fails.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, HandshakeError> {
+        peer: SocketAddr,
+    ) -> Option<TlsStream<TcpStream>> {
         // Before the handshake, which consumes the input.
         let old_version = old_version(&stream).await;
         let acceptor = lock(&self.0).clone();
-        acceptor
-            .accept(stream)
-            .await
-            .map_err(|reason| HandshakeError {
-                reason,
-                old_version,
+        let handshake = acceptor.accept(stream).await;
+        handshake
+            .inspect_err(|error| match old_version {
+                Some(old) => info!(%peer, "TLS too old: the client offers {old}"),
+                None => debug!(%peer, %error, "TLS handshake failed"),
             })
+            .ok()
     }
 
     /// Uses another certificate from now on.

@@ -24,7 +24,7 @@ use crate::server::stats::Stats;
 use crate::server::sync::lock;
 
 /// The path of the gateway.
-pub(in crate::server) const PAGE: &str = "/gateway/gateway.dll";
+pub(crate) const PAGE: &str = "/gateway/gateway.dll";
 
 /// How long a session lives without a request; clients poll every two to five seconds.
 const IDLE_TIME: Duration = Duration::from_secs(60);
@@ -33,7 +33,7 @@ const IDLE_TIME: Duration = Duration::from_secs(60);
 const POLL_TIME: Duration = Duration::from_secs(2);
 
 /// How often expired sessions are removed.
-pub(in crate::server) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The status for an unknown session, and for one that is being processed.
 const UNKNOWN_SESSION: &str = "400 Bad Request";
@@ -42,9 +42,12 @@ const UNAVAILABLE: &str = "503 Service Unavailable";
 /// The sessions behind the gateway by the first half of their id. A locked session is being
 /// processed.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Gateway {
+pub(crate) struct Gateway {
     sessions: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<GatewaySession>>>>,
 }
+
+/// A session whose request is being processed.
+type Locked = OwnedMutexGuard<GatewaySession>;
 
 /// A session behind the gateway.
 #[derive(Debug)]
@@ -113,25 +116,15 @@ impl Gateway {
             Ok(session) => session,
             Err(status) => return Response::new(status),
         };
-        match session.process(request, &query, info, closing).await {
-            Ok((response, false)) => response,
-            Ok((response, true)) => {
-                lock(&self.sessions).remove(&session.id);
-                response
-            }
-            Err(status) => {
-                lock(&self.sessions).remove(&session.id);
-                Response::new(status)
-            }
+        let done = session.process(request, &query, info, closing).await;
+        if !matches!(done, Ok((_, false))) {
+            lock(&self.sessions).remove(&session.id);
         }
+        done.map_or_else(Response::new, |(response, _)| response)
     }
 
     /// The session with this id, locked.
-    fn find(
-        &self,
-        id: &str,
-        info: &ConnectionInfo,
-    ) -> Result<OwnedMutexGuard<GatewaySession>, &'static str> {
+    fn find(&self, id: &str, info: &ConnectionInfo) -> Result<Locked, &'static str> {
         let (id, nonce) = id.split_once('.').ok_or(UNKNOWN_SESSION)?;
         let (Ok(id), Ok(nonce)) = (id.parse(), nonce.parse::<u64>()) else {
             return Err(UNKNOWN_SESSION);
@@ -153,11 +146,7 @@ impl Gateway {
     }
 
     /// Opens a session and locks it.
-    fn open(
-        &self,
-        query: &Query,
-        info: &ConnectionInfo,
-    ) -> Result<OwnedMutexGuard<GatewaySession>, &'static str> {
+    fn open(&self, query: &Query, info: &ConnectionInfo) -> Result<Locked, &'static str> {
         let state = &info.state;
         // There is no switchboard server (`SB`).
         let is_ns = |kind: &String| kind.eq_ignore_ascii_case("NS");
@@ -186,7 +175,7 @@ impl Gateway {
     }
 
     /// Removes expired sessions.
-    pub(in crate::server) fn sweep(&self, state: &ServerState) {
+    pub(crate) fn sweep(&self, state: &ServerState) {
         lock(&self.sessions).retain(|_, session| {
             let is_expired = session.try_lock().is_ok_and(|session| session.is_expired());
             if is_expired {

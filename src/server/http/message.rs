@@ -89,26 +89,18 @@ pub(super) const HEAD_TOO_LARGE: Rejected = Rejected("431 Request Header Fields 
 
 /// Parses a complete head, including its empty line.
 pub(super) fn parse(head: &[u8]) -> Result<Head, Rejected> {
-    let mut space = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let too_many = |error| match error {
-        httparse::Error::TooManyHeaders => HEAD_TOO_LARGE,
-        _ => BAD_REQUEST,
-    };
     let line_end = memchr::memchr(b'\n', head).ok_or(BAD_REQUEST)?;
     let line = head[..line_end].trim_ascii_end();
-    if let Some(target) = versionless(line) {
-        let rest = &head[line_end + 1..];
-        let headers = match httparse::parse_headers(rest, &mut space).map_err(too_many)? {
-            httparse::Status::Complete((_, headers)) => headers,
-            httparse::Status::Partial => return Err(BAD_REQUEST),
-        };
-        let mut head = build(Method::Get, target, headers)?;
-        head.request.keeps_alive = false;
-        return Ok(head);
+    if is_versionless(line) {
+        let rest = &head[line_end..];
+        return parse(&Zeroizing::new([line, b" HTTP/1.0", rest].concat()));
     }
+    let mut space = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut space);
-    if request.parse(head).map_err(too_many)?.is_partial() {
-        return Err(BAD_REQUEST);
+    match request.parse(head) {
+        Ok(status) if status.is_complete() => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(HEAD_TOO_LARGE),
+        Ok(_) | Err(_) => return Err(BAD_REQUEST),
     }
     let method = match request.method {
         Some("GET") => Method::Get,
@@ -126,12 +118,10 @@ pub(super) fn parse(head: &[u8]) -> Result<Head, Rejected> {
     Ok(head)
 }
 
-/// The target of a request without a version: `GET /rdr/pprdr.asp` and a line end.
-fn versionless(line: &[u8]) -> Option<&str> {
-    let target = std::str::from_utf8(line.strip_prefix(b"GET ")?)
-        .ok()?
-        .trim();
-    (!target.is_empty() && !target.contains(' ')).then_some(target)
+/// Whether a request line ends after the target: `GET /rdr/pprdr.asp`.
+fn is_versionless(line: &[u8]) -> bool {
+    let target = line.strip_prefix(b"GET ").unwrap_or_default();
+    !target.is_empty() && !target.contains(&b' ')
 }
 
 fn build(method: Method, target: &str, headers: &[httparse::Header<'_>]) -> Result<Head, Rejected> {

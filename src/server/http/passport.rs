@@ -10,13 +10,13 @@ use crate::server::state::RequestContext;
 use crate::server::ticket::TICKET_LIFETIME;
 
 /// Microsoft's nexus.
-pub(in crate::server) const NEXUS: &str = "/rdr/pprdr.asp";
+pub(crate) const NEXUS: &str = "/rdr/pprdr.asp";
 
 /// Escargot's nexus.
 const ESCARGOT_NEXUS: &str = "/nexus-mock";
 
 /// Microsoft's login page; three clients request it without asking a nexus.
-pub(in crate::server) const LOGIN: &str = "/login2.srf";
+pub(crate) const LOGIN: &str = "/login2.srf";
 
 /// What a request was, for the counters and the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

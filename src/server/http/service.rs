@@ -15,13 +15,13 @@ use crate::server::state::ConnectionInfo;
 use crate::server::stats::Stats;
 
 /// What a connection is for.
-pub(in crate::server) enum Site {
+pub(crate) enum Site {
     Passport,
     Gateway(Arc<Gateway>),
 }
 
 /// Answers requests until the client or the server ends the connection.
-pub(in crate::server) async fn serve<S>(
+pub(crate) async fn serve<S>(
     stream: S,
     site: Site,
     info: ConnectionInfo,

@@ -7,7 +7,7 @@ use crate::conntype::normalise;
 
 /// `host` or `host:port`: the configured name, else the `host` the client used, else the address it
 /// connected to. The default port of the scheme is omitted.
-pub(in crate::server) fn site(
+pub(crate) fn site(
     configured: Option<&Address>,
     host: Option<&str>,
     local: SocketAddr,

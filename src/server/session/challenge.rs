@@ -29,17 +29,14 @@ impl Challenge {
         }
     }
 
-    /// Sends another challenge to a client that has answered before. `None` if it never has, so
-    /// that its silence means nothing; false if the previous challenge is unanswered.
-    pub(super) fn send_again(&mut self, nonce: u128, out: &mut Vec<u8>) -> Option<bool> {
-        if !self.has_answered {
-            return None;
-        }
+    /// Sends another challenge to a client that has answered before, and returns false if it has not
+    /// answered the previous one. The silence of a client that never answers means nothing.
+    pub(super) fn send_again(&mut self, nonce: u128, out: &mut Vec<u8>) -> bool {
         let is_answered = matches!(self.state, State::Answered);
         if is_answered {
             self.send(nonce, out);
         }
-        Some(is_answered)
+        is_answered || !self.has_answered
     }
 
     fn send(&mut self, nonce: u128, out: &mut Vec<u8>) {

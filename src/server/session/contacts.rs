@@ -44,7 +44,7 @@ pub(super) struct Contacts {
     default_privacy: &'static str,
     /// A `CHG` was sent, and not to `HDN`.
     is_visible: bool,
-    challenge: Challenge,
+    pub(super) challenge: Challenge,
 }
 
 impl Contacts {
@@ -67,11 +67,6 @@ impl Contacts {
         } else {
             b"QNG\r\n"
         });
-    }
-
-    /// See [`Challenge::send_again`].
-    pub(super) fn challenge_again(&mut self, nonce: u128, out: &mut Vec<u8>) -> Option<bool> {
-        self.challenge.send_again(nonce, out)
     }
 
     /// Answers a command. `nonce` is for the challenge.

@@ -16,7 +16,7 @@ const MAX_PENDING: usize = 16 * 1024;
 
 /// A session, its input buffer, and its registration once it is signed in.
 #[derive(Debug)]
-pub(in crate::server) struct SessionDriver {
+pub(crate) struct SessionDriver {
     decoder: Decoder,
     session: Session,
     registration: Option<Registration>,
@@ -24,15 +24,15 @@ pub(in crate::server) struct SessionDriver {
 
 /// What a piece of input led to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::server) struct Processed {
+pub(crate) struct Processed {
     /// The number of commands in it.
-    pub(in crate::server) commands: u32,
+    pub(crate) commands: u32,
     /// Why the session ends, if it does.
-    pub(in crate::server) end: Option<EndReason>,
+    pub(crate) end: Option<EndReason>,
 }
 
 impl SessionDriver {
-    pub(in crate::server) fn new(role: Role, nonce: u128) -> Self {
+    pub(crate) fn new(role: Role, nonce: u128) -> Self {
         Self {
             decoder: Decoder::new(Side::Client),
             session: Session::new(role, nonce),
@@ -40,12 +40,12 @@ impl SessionDriver {
         }
     }
 
-    pub(in crate::server) const fn is_signed_in(&self) -> bool {
+    pub(crate) const fn is_signed_in(&self) -> bool {
         self.registration.is_some()
     }
 
     /// Completes when the account signs in elsewhere.
-    pub(in crate::server) async fn evicted(&mut self) {
+    pub(crate) async fn evicted(&mut self) {
         match &mut self.registration {
             // The sender is dropped only after sending.
             Some(registration) => drop((&mut registration.evicted).await),
@@ -54,27 +54,24 @@ impl SessionDriver {
     }
 
     /// Whether the account has signed in elsewhere.
-    pub(in crate::server) fn is_evicted(&mut self) -> bool {
+    pub(crate) fn is_evicted(&mut self) -> bool {
         let registration = self.registration.as_mut();
         registration.is_some_and(|registration| registration.evicted.try_recv().is_ok())
     }
 
-    /// Whether a command is incomplete.
-    pub(in crate::server) fn is_midway(&self) -> bool {
-        self.decoder.is_midway()
-    }
-
-    /// See [`Session::challenge_again`].
-    pub(in crate::server) fn challenge_again(
-        &mut self,
-        nonce: u128,
-        out: &mut Vec<u8>,
-    ) -> Option<bool> {
-        self.session.challenge_again(nonce, out)
+    /// Whether a silent client may still be alive. Most clients of the time never ping, so silence
+    /// alone proves nothing: TCP keepalive finds dead connections, and a client that has answered a
+    /// challenge before is challenged again.
+    pub(crate) fn may_be_alive(&mut self, nonce: Option<u128>, out: &mut Vec<u8>) -> bool {
+        let is_midway = self.decoder.is_midway();
+        let Some(contacts) = self.session.contacts().filter(|_| !is_midway) else {
+            return false;
+        };
+        nonce.is_none_or(|nonce| contacts.challenge.send_again(nonce, out))
     }
 
     /// Processes input and appends the replies to `out`.
-    pub(in crate::server) fn receive(
+    pub(crate) fn receive(
         &mut self,
         bytes: &[u8],
         context: &RequestContext<'_>,

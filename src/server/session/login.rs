@@ -15,7 +15,7 @@ const MAX_VERSION: usize = 20;
 
 /// What the session is for.
 #[derive(Clone, Debug)]
-pub(in crate::server) enum Role {
+pub(crate) enum Role {
     /// A session over TCP.
     Notification,
     /// A session through the HTTP gateway, where clients do not ping.
@@ -26,11 +26,11 @@ pub(in crate::server) enum Role {
 
 /// Where the dispatch server refers its clients.
 #[derive(Clone, Debug)]
-pub(in crate::server) struct Referral {
+pub(crate) struct Referral {
     /// `host:port` of the notification server.
-    pub(in crate::server) to: String,
+    pub(crate) to: String,
     /// `ip:port` of the dispatch server.
-    pub(in crate::server) from: String,
+    pub(crate) from: String,
 }
 
 #[derive(Debug)]
@@ -83,11 +83,10 @@ impl Session {
         }
     }
 
-    /// Challenges a silent client again; `None` if it cannot be told apart from a dead one by
-    /// that, false if it has not answered the previous challenge.
-    pub(super) fn challenge_again(&mut self, nonce: u128, out: &mut Vec<u8>) -> Option<bool> {
+    /// The state after the login, once it is complete.
+    pub(super) const fn contacts(&mut self) -> Option<&mut Contacts> {
         match &mut self.stage {
-            Stage::SignedIn(_, contacts) => contacts.challenge_again(nonce, out),
+            Stage::SignedIn(_, contacts) => Some(contacts),
             _ => None,
         }
     }

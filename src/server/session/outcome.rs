@@ -17,7 +17,7 @@ pub(super) enum Outcome {
 
 /// Why the server ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum EndReason {
+pub(crate) enum EndReason {
     /// The client sent `OUT`.
     LoggedOut,
     /// The account or the ticket is wrong.
