@@ -11,7 +11,7 @@ use super::sync::lock;
 use crate::msnp::Account;
 use crate::secret::{ExposeSecret, SecretString};
 
-/// Who may sign in.
+/// The accounts that may sign in.
 #[derive(Clone, Debug, Default)]
 pub enum Accounts {
     /// Any account with an `@` and any password: for tests and for use on one machine.
@@ -96,19 +96,6 @@ impl AccountList {
         let digests = lock(&new.0).clone();
         *lock(&self.0) = digests;
     }
-
-    fn knows(&self, account: &str) -> bool {
-        lock(&self.0).by_account.contains_key(&folded(account))
-    }
-
-    fn admits(&self, account: &str, password: &SecretString) -> bool {
-        let digests = lock(&self.0);
-        let known = digests.by_account.get(&folded(account));
-        let tag = known.unwrap_or(&digests.dummy).as_ref();
-        // Digests are compared in constant time: neither length nor common prefix leaks.
-        let password = password.expose_secret().as_bytes();
-        hmac::verify(&digests.key, password, tag).is_ok() && known.is_some()
-    }
 }
 
 impl fmt::Debug for AccountList {
@@ -119,19 +106,24 @@ impl fmt::Debug for AccountList {
 
 impl Accounts {
     /// Whether the account exists.
-    pub(super) fn knows(&self, account: &str) -> bool {
+    pub(super) fn contains(&self, account: &str) -> bool {
         match self {
             Self::Open => true,
-            Self::List(list) => list.knows(account),
+            Self::List(list) => lock(&list.0).by_account.contains_key(&folded(account)),
         }
     }
 
     /// Whether the account may sign in with this password.
-    pub(super) fn admits(&self, account: &str, password: &SecretString) -> bool {
-        match self {
-            Self::Open => true,
-            Self::List(list) => list.admits(account, password),
-        }
+    pub(super) fn verify(&self, account: &str, password: &SecretString) -> bool {
+        let Self::List(list) = self else {
+            return true;
+        };
+        let digests = lock(&list.0);
+        let known = digests.by_account.get(&folded(account));
+        let tag = known.unwrap_or(&digests.dummy).as_ref();
+        // Digests are compared in constant time: neither length nor common prefix leaks.
+        let password = password.expose_secret().as_bytes();
+        hmac::verify(&digests.key, password, tag).is_ok() && known.is_some()
     }
 }
 
@@ -158,19 +150,19 @@ mod tests {
     }
 
     #[test]
-    fn only_a_listed_account_with_its_password_is_admitted() {
+    fn only_a_listed_account_with_its_password_may_sign_in() {
         let list = Accounts::List(
             list("# people\n\nann@example.com:s3cret:with colon \nBob@example.com: x\n").unwrap(),
         );
-        let admits = |account: &str, password: &str| list.admits(account, &password.into());
-        assert!(admits("ann@example.com", "s3cret:with colon "));
-        assert!(admits("ANN@example.com", "s3cret:with colon "));
-        assert!(admits("bob@EXAMPLE.com", " x"));
-        assert!(!admits("ann@example.com", "s3cret"));
-        assert!(!admits("ann@example.com", ""));
-        assert!(!admits("eve@example.com", ""));
-        assert!(list.knows("bob@example.com") && !list.knows("eve@example.com"));
-        assert!(Accounts::Open.admits("eve@example.com", &"".into()));
+        let verify = |account: &str, password: &str| list.verify(account, &password.into());
+        assert!(verify("ann@example.com", "s3cret:with colon "));
+        assert!(verify("ANN@example.com", "s3cret:with colon "));
+        assert!(verify("bob@EXAMPLE.com", " x"));
+        assert!(!verify("ann@example.com", "s3cret"));
+        assert!(!verify("ann@example.com", ""));
+        assert!(!verify("eve@example.com", ""));
+        assert!(list.contains("bob@example.com") && !list.contains("eve@example.com"));
+        assert!(Accounts::Open.verify("eve@example.com", &"".into()));
     }
 
     #[test]
@@ -178,9 +170,9 @@ mod tests {
         let old = list("ann@example.com:old\n").unwrap();
         let accounts = Accounts::List(old.clone());
         old.replace(&list("ann@example.com:new\nbob@example.com:x\n").unwrap());
-        assert!(!accounts.admits("ann@example.com", &"old".into()));
-        assert!(accounts.admits("ann@example.com", &"new".into()));
-        assert!(accounts.knows("bob@example.com"));
+        assert!(!accounts.verify("ann@example.com", &"old".into()));
+        assert!(accounts.verify("ann@example.com", &"new".into()));
+        assert!(accounts.contains("bob@example.com"));
     }
 
     #[test]

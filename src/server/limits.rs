@@ -24,22 +24,14 @@ struct OpenConnections {
 }
 
 /// The limit that a connection would have exceeded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LimitReached {
     /// Connections in total.
+    #[error("the server is full")]
     Total,
     /// Connections per address.
+    #[error("too many connections from this address")]
     PerAddress,
-}
-
-impl LimitReached {
-    /// The reason as the log states it.
-    pub(super) const fn reason(self) -> &'static str {
-        match self {
-            Self::Total => "the server is full",
-            Self::PerAddress => "too many connections from this address",
-        }
-    }
 }
 
 /// One admitted connection, until it is dropped.

@@ -137,7 +137,7 @@ pub(super) async fn run(
         let permit = match state.admit(peer) {
             Ok(permit) => permit,
             Err(limit) => {
-                info!(%peer, service = service.name(), reason = limit.reason(), "connection refused");
+                info!(%peer, service = service.name(), reason = %limit, "connection refused");
                 let slot = RefusalSlot::take(&state);
                 // An HTTP client ignores a response that precedes its request.
                 let is_http = matches!(service, Service::Gateway(_));

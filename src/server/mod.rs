@@ -203,7 +203,7 @@ impl Server {
         Arc::clone(&self.state.stats)
     }
 
-    /// Serves until `shutdown` completes; then sends `OUT SSD` to everybody who is signed in and
+    /// Serves until `shutdown` completes; then sends `OUT SSD` to every signed-in client and
     /// ends within about a second. If the future is dropped, all tasks end without `OUT`.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Counts {
         let (close, closing) = watch::channel(false);

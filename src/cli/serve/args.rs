@@ -143,7 +143,7 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) write_ca: Option<PathBuf>,
 
-    /// File of accounts that may sign in, as account:password lines [default: any, if on loopback]
+    /// File of accounts that may sign in, as account:password lines [default: any, on loopback]
     #[arg(
         long,
         env = "MSNP9_SERVE_ACCOUNTS",
@@ -190,7 +190,7 @@ pub(in crate::cli) struct ServeArgs {
     /// Idle time after which a signed-in client is checked, in seconds
     ///
     /// Dead connections are found by TCP keepalive. A client that has answered a challenge (CHL)
-    /// before gets another one, and must answer it within the same time. Others are never timed out.
+    /// before must also answer the next one, within the same time.
     #[arg(
         long,
         env = "MSNP9_SERVE_IDLE_TIMEOUT",

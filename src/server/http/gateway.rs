@@ -154,7 +154,7 @@ impl Gateway {
             return Err("400 Bad Request");
         }
         let permit = state.admit(info.peer).map_err(|limit| {
-            debug!(peer = %info.peer, reason = limit.reason(), "gateway session refused");
+            debug!(peer = %info.peer, reason = %limit, "gateway session refused");
             UNAVAILABLE
         })?;
         let (id, nonce) = state.nonce().map(halves).ok_or(UNAVAILABLE)?;

@@ -76,7 +76,7 @@ fn login(request: &Request, context: &RequestContext<'_>, nonce: u64) -> (Respon
     }
     let admitted = given
         .as_ref()
-        .is_some_and(|(_, password)| state.config.accounts.admits(name, password));
+        .is_some_and(|(_, password)| state.config.accounts.verify(name, password));
     if !admitted {
         state.throttle.record_failure(ip, name, context.instant);
         let response = refusal("The e-mail address or the password is wrong");

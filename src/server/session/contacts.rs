@@ -113,7 +113,7 @@ impl Contacts {
     /// `SYN t version`, MSNP8 and 9.
     fn synchronise(&self, command: &Command<'_>, reply: &mut Reply<'_>) {
         let serial = self.serial;
-        if command.arg(1).and_then(|word| word.parse().ok()) == Some(serial) {
+        if command.arg(1).and_then(|param| param.parse().ok()) == Some(serial) {
             return reply.line("SYN", &[serial.to_string().as_bytes()]);
         }
         let _ = write!(
@@ -157,18 +157,18 @@ impl Contacts {
     ) -> Outcome {
         // Picture objects came with MSNP9.
         let most = if self.dialect >= Dialect::MSNP9 { 3 } else { 2 };
-        let mut words: Vec<_> = command.args().skip(1).take(most).collect();
-        match words.first() {
+        let mut params: Vec<_> = command.args().skip(1).take(most).collect();
+        match params.first() {
             Some(presence) if PRESENCES.contains(presence) => {
                 self.is_visible = *presence != b"HDN";
             }
             _ => return reply.error(201),
         }
         // Clients that send no client id still expect one in the echo.
-        if words.len() == 1 {
-            words.push(b"0");
+        if params.len() == 1 {
+            params.push(b"0");
         }
-        reply.line("CHG", &words);
+        reply.line("CHG", &params);
         // The challenge of MSNP11 has another algorithm, which this server does not check.
         if self.dialect <= Dialect::MSNP10 {
             self.challenge.send_first(nonce, reply.out);
@@ -178,15 +178,15 @@ impl Contacts {
 
     /// `PRP t key [value]`: phone numbers, and from MSNP10 on the display name.
     fn set_property(&mut self, command: &Command<'_>, reply: &mut Reply<'_>) -> Outcome {
-        let words: Vec<_> = command.args().skip(1).take(2).collect();
-        match words.as_slice() {
+        let params: Vec<_> = command.args().skip(1).take(2).collect();
+        match params.as_slice() {
             [b"MFN", ..] if self.dialect < Dialect::MSNP10 => reply.error(715),
             [
                 b"PHH" | b"PHW" | b"PHM" | b"MOB" | b"MBE" | b"WWE" | b"HSB" | b"MFN",
                 value @ ..,
             ] => match value {
                 [value] if value.len() > MAX_NAME => reply.error(209),
-                _ => self.changed("PRP", &words, reply),
+                _ => self.changed("PRP", &params, reply),
             },
             _ => reply.error(201),
         }
@@ -194,9 +194,9 @@ impl Contacts {
 
     /// `REA t account name`.
     fn rename(&mut self, command: &Command<'_>, reply: &mut Reply<'_>) -> Outcome {
-        let words: Vec<_> = command.args().skip(1).take(2).collect();
-        match words.as_slice() {
-            [_, name] if name.len() <= MAX_NAME => self.changed("REA", &words, reply),
+        let params: Vec<_> = command.args().skip(1).take(2).collect();
+        match params.as_slice() {
+            [_, name] if name.len() <= MAX_NAME => self.changed("REA", &params, reply),
             [_, _] => reply.error(209),
             _ => reply.error(201),
         }
@@ -204,8 +204,8 @@ impl Contacts {
 
     /// `GTC t A|N` and `BLP t AL|BL`; setting the current value is an error.
     fn set_privacy(&mut self, command: &Command<'_>, reply: &mut Reply<'_>) -> Outcome {
-        let word = command.args().nth(1).unwrap_or_default();
-        let (setting, wanted) = match (command.name(), word) {
+        let param = command.args().nth(1).unwrap_or_default();
+        let (setting, wanted) = match (command.name(), param) {
             ("GTC", b"A") => (&mut self.reverse_list_prompt, "A"),
             ("GTC", b"N") => (&mut self.reverse_list_prompt, "N"),
             ("BLP", b"AL") => (&mut self.default_privacy, "AL"),
@@ -215,17 +215,17 @@ impl Contacts {
         if std::mem::replace(setting, wanted) == wanted {
             return reply.error(218);
         }
-        self.changed(command.name(), &[word], reply)
+        self.changed(command.name(), &[param], reply)
     }
 
     /// Echoes a change, with the new list version before MSNP10.
-    fn changed(&mut self, name: &str, words: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
+    fn changed(&mut self, name: &str, params: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
         if self.dialect < Dialect::MSNP10 {
             self.serial = self.serial.wrapping_add(1);
             let serial = self.serial.to_string();
-            reply.line(name, &[&[serial.as_bytes()], words].concat());
+            reply.line(name, &[&[serial.as_bytes()], params].concat());
         } else {
-            reply.line(name, words);
+            reply.line(name, params);
         }
         Outcome::Continue
     }

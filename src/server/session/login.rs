@@ -198,12 +198,12 @@ impl Session {
             .map(|ticket| SecretString::from(percent_decode(ticket).into_owned()))
             .and_then(|ticket| state.tickets.account(&ticket, context.unix_time));
         let is_holder = |holder: String| folded(name) == folded(&holder);
-        if !holder.is_some_and(is_holder) || !state.config.accounts.knows(name) {
+        if !holder.is_some_and(is_holder) || !state.config.accounts.contains(name) {
             state.throttle.record_failure(ip, name, context.instant);
             return reply.fatal(911, EndReason::LoginFailed);
         }
         state.throttle.record_success(ip, name);
-        // The display name is the account, as for everybody who never chose one.
+        // The display name is the account, as for users who never chose one.
         let word = encode_word(name);
         match self.dialect >= Dialect::MSNP10 {
             true => reply.line("USR", &[b"OK", word.as_bytes(), b"1 0"]),

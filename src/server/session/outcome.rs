@@ -37,12 +37,12 @@ pub(super) struct Reply<'a> {
 }
 
 impl Reply<'_> {
-    /// Writes a line: `command`, the transaction id, and the words.
-    pub(super) fn line(&mut self, command: &str, words: &[&[u8]]) {
+    /// Writes a line: `command`, the transaction id, and the params.
+    pub(super) fn line(&mut self, command: &str, params: &[&[u8]]) {
         let _ = write!(self.out, "{command} {}", self.trid);
-        for word in words {
+        for param in params {
             self.out.push(b' ');
-            self.out.extend_from_slice(word);
+            self.out.extend_from_slice(param);
         }
         self.out.extend_from_slice(b"\r\n");
     }

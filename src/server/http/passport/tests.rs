@@ -100,9 +100,9 @@ fn a_wrong_password_is_refused_with_a_reason() {
 
 #[test]
 fn an_open_server_requires_a_valid_account() {
-    let nobody = authorization("ann", &"x".into(), POLICY, SignIn::Encoded);
+    let invalid = authorization("ann", &"x".into(), POLICY, SignIn::Encoded);
     assert!(matches!(
-        ask(&open(), "/login", Some(nobody)).1,
+        ask(&open(), "/login", Some(invalid)).1,
         LoginEvent::Failed(_)
     ));
     let basic = Some(SecretString::from("Basic YTpi"));

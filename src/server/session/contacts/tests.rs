@@ -1,6 +1,6 @@
 use super::*;
 use crate::msnp::challenge;
-use crate::server::session::login::tests::{NONCE, answer_of, online, say};
+use crate::server::session::login::tests::{NONCE, answer_of, online, send};
 
 #[test]
 fn the_list_has_as_many_lines_as_announced() {
@@ -52,7 +52,7 @@ fn the_challenge_is_sent_once_and_must_be_answered() {
         let right = challenge::answer(&digits, code);
         let query = format!("QRY 8 {product} 32\r\n{right}");
         assert_eq!(answer_of(&mut session, &query), "QRY 8\r\n");
-        let (text, outcome) = say(&mut session, &query);
+        let (text, outcome) = send(&mut session, &query);
         assert_eq!(
             (&*text, outcome),
             ("540 8\r\n", Outcome::End(EndReason::ProtocolError))
@@ -64,7 +64,7 @@ fn the_challenge_is_sent_once_and_must_be_answered() {
     ] {
         let mut session = online("MSNP9");
         answer_of(&mut session, "CHG 6 NLN 0");
-        let (text, outcome) = say(&mut session, wrong);
+        let (text, outcome) = send(&mut session, wrong);
         assert_eq!(
             (&*text, outcome),
             ("540 8\r\n", Outcome::End(EndReason::ProtocolError))
@@ -151,7 +151,7 @@ fn unsupported_commands_are_refused_without_ending_the_session() {
     assert_eq!(answer_of(&mut session, "XFR 15 SB"), "913 15\r\n");
     answer_of(&mut session, "CHG 16 NLN 0");
     assert_eq!(answer_of(&mut session, "XFR 17 SB"), "280 17\r\n");
-    let (text, outcome) = say(&mut session, "MSG 18 N 1\r\nx");
+    let (text, outcome) = send(&mut session, "MSG 18 N 1\r\nx");
     assert_eq!(
         (&*text, outcome),
         ("", Outcome::End(EndReason::ProtocolError))

@@ -17,7 +17,7 @@ fn session() -> Session {
 }
 
 /// Sends one command; the reply and the outcome.
-fn say_to(context: &RequestContext<'_>, session: &mut Session, line: &str) -> (String, Outcome) {
+fn send_to(context: &RequestContext<'_>, session: &mut Session, line: &str) -> (String, Outcome) {
     let mut decoder = Decoder::new(Side::Client);
     decoder.feed(line.as_bytes());
     decoder.feed(if line.contains("\r\n") { b"" } else { b"\r\n" });
@@ -27,13 +27,13 @@ fn say_to(context: &RequestContext<'_>, session: &mut Session, line: &str) -> (S
     (String::from_utf8(out).unwrap(), outcome)
 }
 
-pub(in crate::server::session) fn say(session: &mut Session, line: &str) -> (String, Outcome) {
-    say_to(&context(&state(Config::default())), session, line)
+pub(in crate::server::session) fn send(session: &mut Session, line: &str) -> (String, Outcome) {
+    send_to(&context(&state(Config::default())), session, line)
 }
 
 /// The reply to a command after which the session continues.
 pub(in crate::server::session) fn answer_of(session: &mut Session, line: &str) -> String {
-    let (text, outcome) = say(session, line);
+    let (text, outcome) = send(session, line);
     assert_eq!(outcome, Outcome::Continue, "{line}: {text}");
     text
 }
@@ -53,7 +53,7 @@ fn introduced(dialect: &str) -> Session {
 
 pub(in crate::server::session) fn online(dialect: &str) -> Session {
     let mut session = introduced(dialect);
-    let (_, outcome) = say(&mut session, &ticket_for(USER));
+    let (_, outcome) = send(&mut session, &ticket_for(USER));
     assert_eq!(outcome, Outcome::SignedIn);
     session
 }
@@ -69,13 +69,13 @@ fn the_first_supported_version_offered_is_selected() {
         assert_eq!(answer_of(&mut session(), offer), answer);
     }
     for offer in ["VER 1 MSNP7 MSNP2 CVR0", "VER 1", "VER 1 9 8", "VER 1 CVR0"] {
-        let (text, outcome) = say(&mut session(), offer);
+        let (text, outcome) = send(&mut session(), offer);
         assert_eq!(
             (&*text, outcome),
             ("VER 1 0\r\n", Outcome::End(EndReason::ProtocolError))
         );
     }
-    let (text, outcome) = say(&mut session(), "VER MSNP9");
+    let (text, outcome) = send(&mut session(), "VER MSNP9");
     assert_eq!(
         (&*text, outcome),
         ("", Outcome::End(EndReason::ProtocolError))
@@ -121,10 +121,10 @@ fn the_dispatch_server_refers_and_then_accepts_no_command() {
     };
     let mut session = Session::new(Role::Dispatch(Box::new(referral)), NONCE);
     answer_of(&mut session, "VER 1 MSNP8 CVR0");
-    let (text, outcome) = say(&mut session, &format!("USR 3 TWN I {USER}"));
+    let (text, outcome) = send(&mut session, &format!("USR 3 TWN I {USER}"));
     assert_eq!(text, "XFR 3 NS 192.0.2.2:1863 0 192.0.2.1:1863\r\n");
     assert_eq!(outcome, Outcome::Referred);
-    let (text, outcome) = say(&mut session, &format!("USR 4 TWN I {USER}"));
+    let (text, outcome) = send(&mut session, &format!("USR 4 TWN I {USER}"));
     assert_eq!(
         (&*text, outcome),
         ("715 4\r\n", Outcome::End(EndReason::ProtocolError))
@@ -154,7 +154,7 @@ fn ok_and_profile_have_the_form_of_the_dialect() {
     ] {
         let mut session = introduced(dialect);
         assert!(!is_signed_in(&session));
-        let (text, _) = say(&mut session, &ticket_for(USER));
+        let (text, _) = send(&mut session, &ticket_for(USER));
         assert!(text.starts_with(start), "{text}");
         assert_eq!(session.account(), Some(USER));
         let (_, message) = text.split_once("MSG Hotmail Hotmail ").unwrap();
@@ -175,10 +175,10 @@ fn the_profile_follows_the_login_once_and_may_lack_a_port() {
             ..Config::default()
         });
         let mut session = introduced("MSNP9");
-        let (text, _) = say_to(&context(&state), &mut session, &ticket_for(USER));
+        let (text, _) = send_to(&context(&state), &mut session, &ticket_for(USER));
         assert_eq!(text.matches("ClientIP: 203.0.113.7\r\n").count(), 1);
         assert_eq!(text.matches("ClientPort: 1033\r\n").count(), ports);
-        let (text, _) = say_to(&context(&state), &mut session, "SYN 5 0");
+        let (text, _) = send_to(&context(&state), &mut session, "SYN 5 0");
         assert!(!text.contains("ClientIP"), "{text}");
     }
 }
@@ -196,7 +196,7 @@ fn mapped_and_scoped_addresses_are_normalised() {
             ..context(&state)
         };
         let mut session = introduced("MSNP9");
-        let (text, _) = say_to(&context, &mut session, &ticket_for(USER));
+        let (text, _) = send_to(&context, &mut session, &ticket_for(USER));
         assert!(text.contains(&format!("ClientIP: {shown}\r\n")), "{text}");
     }
 }
@@ -214,7 +214,7 @@ fn a_foreign_or_expired_ticket_is_refused() {
         forged,
     ] {
         let mut session = introduced("MSNP9");
-        let (text, outcome) = say(&mut session, &line);
+        let (text, outcome) = send(&mut session, &line);
         assert_eq!(
             (&*text, outcome),
             ("911 4\r\n", Outcome::End(EndReason::LoginFailed))
@@ -222,7 +222,7 @@ fn a_foreign_or_expired_ticket_is_refused() {
         assert!(!is_signed_in(&session));
     }
     let mut session = introduced("MSNP9");
-    let (_, outcome) = say(&mut session, &ticket_for("User@EXAMPLE.com"));
+    let (_, outcome) = send(&mut session, &ticket_for("User@EXAMPLE.com"));
     assert_eq!(
         outcome,
         Outcome::SignedIn,
@@ -237,7 +237,7 @@ fn an_unlisted_account_is_refused_despite_its_ticket() {
         ..Config::default()
     });
     let mut session = introduced("MSNP9");
-    let (text, outcome) = say_to(&context(&listed), &mut session, &ticket_for(USER));
+    let (text, outcome) = send_to(&context(&listed), &mut session, &ticket_for(USER));
     assert_eq!(
         (&*text, outcome),
         ("911 4\r\n", Outcome::End(EndReason::LoginFailed))
@@ -249,10 +249,10 @@ fn logins_are_throttled_after_failures() {
     let state = state(Config::default());
     let context = context(&state);
     let mut session = introduced("MSNP9");
-    let (text, _) = say_to(&context, &mut session, "USR 4 TWN S t=0&p=0\r\n");
+    let (text, _) = send_to(&context, &mut session, "USR 4 TWN S t=0&p=0\r\n");
     assert_eq!(text, "911 4\r\n");
     let mut session = introduced("MSNP9");
-    let (text, outcome) = say_to(&context, &mut session, &ticket_for(USER));
+    let (text, outcome) = send_to(&context, &mut session, &ticket_for(USER));
     assert_eq!(
         (&*text, outcome),
         ("910 4\r\n", Outcome::End(EndReason::Throttled))
@@ -272,7 +272,7 @@ fn an_invalid_account_is_refused_at_once() {
     ] {
         let mut session = session();
         answer_of(&mut session, "VER 1 MSNP9 CVR0");
-        let (text, outcome) = say(&mut session, &format!("USR 3 TWN I {account}"));
+        let (text, outcome) = send(&mut session, &format!("USR 3 TWN I {account}"));
         assert_eq!(
             (&*text, outcome),
             ("911 3\r\n", Outcome::End(EndReason::LoginFailed))
@@ -280,7 +280,7 @@ fn an_invalid_account_is_refused_at_once() {
     }
     let mut session = session();
     answer_of(&mut session, "VER 1 MSNP9 CVR0");
-    let (text, _) = say(&mut session, "USR 3 MD5 I user@example.com");
+    let (text, _) = send(&mut session, "USR 3 MD5 I user@example.com");
     assert_eq!(text, "911 3\r\n");
 }
 
@@ -308,7 +308,7 @@ fn commands_in_the_wrong_order_end_the_session() {
         (&signed_in, "INF 9", ""),
     ];
     for (session, line, answer) in cases {
-        let (text, outcome) = say(&mut session(), line);
+        let (text, outcome) = send(&mut session(), line);
         assert_eq!(
             (&*text, outcome),
             (answer, Outcome::End(EndReason::ProtocolError)),
@@ -316,7 +316,7 @@ fn commands_in_the_wrong_order_end_the_session() {
         );
     }
     for session in [session(), known(), waiting(), signed_in()] {
-        let (text, outcome) = say(&mut { session }, "OUT");
+        let (text, outcome) = send(&mut { session }, "OUT");
         assert_eq!((&*text, outcome), ("", Outcome::End(EndReason::LoggedOut)));
     }
 }
@@ -330,7 +330,7 @@ fn signing_in_twice_is_an_error_that_does_not_end_the_session() {
 #[test]
 fn a_ping_through_the_gateway_ends_the_session() {
     let mut session = Session::new(Role::Gateway, NONCE);
-    let (text, outcome) = say(&mut session, "PNG");
+    let (text, outcome) = send(&mut session, "PNG");
     assert_eq!(
         (&*text, outcome),
         ("", Outcome::End(EndReason::GatewayPing))
