@@ -267,6 +267,14 @@ error_codes! {
         "SIGINT (Ctrl-C) ended the run."
     Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile]
         "SIGTERM ended the run."
+    CannotListen "cannot-listen" Unexpected [Serve]
+        "'serve' cannot listen at an address."
+    NoRandomness "no-randomness" Unexpected [Serve]
+        "The system has no random numbers for the keys of 'serve'."
+    TooFewOpenFiles "too-few-open-files" Unexpected [Serve]
+        "The limit of open files is too low for 'serve'."
+    System "system" Unexpected [Serve]
+        "The operating system refuses something that 'serve' needs."
     Bug "bug" Bug [Bug Gateway Negotiate Nexus Login SignIn Profile]
         "A bug in this program."
 }

@@ -18,13 +18,8 @@ pub(super) enum CommandError {
     #[error("{0}")]
     Loopback(String),
     /// The server cannot start.
-    #[error("{message}; {remedy}")]
-    Serve {
-        /// A stable word for programs.
-        code: &'static str,
-        message: String,
-        remedy: &'static str,
-    },
+    #[error("{message}")]
+    Serve { code: ErrorCode, message: String },
     /// Stdout does not take the result.
     #[error("cannot write the result to stdout: {0}")]
     Output(io::Error),

@@ -66,7 +66,6 @@ fn of_server(error: ServeError) -> CommandError {
         error => CommandError::Serve {
             code: error.code(),
             message: error.to_string(),
-            remedy: error.remedy(),
         },
     }
 }

@@ -102,16 +102,15 @@ impl Output {
                 self.finish_failed(*signal, "interrupted before the login")
             }
             CommandError::Loopback(why) => self.finish_failed(ErrorCode::NoLoopback, why),
-            CommandError::Serve {
-                code,
-                message: why,
-                remedy,
-            } => {
+            CommandError::Serve { code, message } => {
+                let failure = Failure::new(Stage::Serve, *code, message);
                 let document = match self.json {
-                    true => json::of_server(code, why, remedy),
+                    true => json::of_server(&failure),
                     false => String::new(),
                 };
-                end(&document, &message, Exit::Unexpected)
+                let remedy = remedy(*code, Stage::Serve);
+                let message = format!("{NAME}: {message}; {remedy}\n");
+                end(&document, &message, code.exit())
             }
             CommandError::Bug(_) => {
                 print::tell(&message);

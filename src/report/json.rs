@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::text::is_hidden;
-use super::{Report, SCHEMA_VERSION};
-use crate::exit::Exit;
+use super::{ErrorReport, Report, SCHEMA_VERSION};
+use crate::failure::Failure;
 
 /// The report as a JSON document, its keys in the order of the model.
 #[must_use]
@@ -38,9 +38,9 @@ pub(super) fn document(value: &impl Serialize) -> String {
 
 /// The document of a server that cannot start.
 #[must_use]
-pub fn of_server(code: &str, message: &str, remedy: &str) -> String {
-    let error = json!({ "stage": "serve", "code": code, "message": message, "remedy": remedy });
-    let exit_code = Exit::Unexpected.code();
+pub fn of_server(failure: &Failure) -> String {
+    let error = ErrorReport::from(failure);
+    let exit_code = failure.code.exit().code();
     let document = json!({
         "schema_version": SCHEMA_VERSION,
         "error": error,
@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
     use crate::address::Address;
-    use crate::failure::{ErrorCode, Failure, Stage};
+    use crate::failure::{ErrorCode, Stage};
     use crate::report::human::tests::all;
     use crate::report::{Context, ServerReport};
 

@@ -171,6 +171,12 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
         | ErrorCode::KnownConstant
         | ErrorCode::ObservedConstant
         | ErrorCode::ObservationsDisagree => "the remedy depends on the evidence",
+        ErrorCode::CannotListen => {
+            "choose an address of this machine and a free port (0 picks one); ports below 1024 \
+             need a privilege"
+        }
+        ErrorCode::NoRandomness | ErrorCode::System => "see the message",
+        ErrorCode::TooFewOpenFiles => "raise the limit with 'ulimit -n'",
         ErrorCode::Interrupted | ErrorCode::Terminated => "run it again and let it finish",
         ErrorCode::Bug => BUG,
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::failure::ErrorCode;
 use crate::server::ServerError;
 
 /// Why `serve` cannot start.
@@ -48,34 +49,13 @@ impl ServeError {
         }
     }
 
-    /// The stable code for programs.
-    pub(in crate::cli) const fn code(&self) -> &'static str {
+    /// The code for programs.
+    pub(in crate::cli) const fn code(&self) -> ErrorCode {
         match self {
-            Self::Server(ServerError::Listen { .. }) => "cannot-listen",
-            Self::Server(ServerError::NoRandomness) => "no-randomness",
-            Self::Usage(_) | Self::File { .. } | Self::Server(_) => "usage",
-            Self::OpenFiles { .. } => "too-few-open-files",
-            Self::Output(_) => "output",
-            Self::System { .. } => "system",
-        }
-    }
-
-    /// What to do about it.
-    pub(in crate::cli) fn remedy(&self) -> &'static str {
-        match self {
-            Self::Server(ServerError::Listen { reason, .. }) => match reason.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "stop the program that uses this port, or choose another (port 0 picks a free \
-                     one)"
-                }
-                io::ErrorKind::PermissionDenied => {
-                    "ports below 1024 need a privilege; choose a higher one"
-                }
-                io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
-                _ => "check the address and the port",
-            },
-            Self::OpenFiles { .. } => "raise the limit with 'ulimit -n'",
-            _ => "see the message",
+            Self::Server(ServerError::Listen { .. }) => ErrorCode::CannotListen,
+            Self::Server(ServerError::NoRandomness) => ErrorCode::NoRandomness,
+            Self::OpenFiles { .. } => ErrorCode::TooFewOpenFiles,
+            _ => ErrorCode::System,
         }
     }
 }
@@ -85,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_in_use_is_named_with_its_remedy() {
+    fn an_address_in_use_is_named() {
         let error = ServeError::Server(ServerError::Listen {
             service: "notification",
             address: "127.0.0.1:1863".parse().unwrap(),
@@ -93,7 +73,7 @@ mod tests {
         });
         let text = error.to_string();
         assert!(text.contains("127.0.0.1:1863 (notification)"), "{text}");
-        assert!(error.remedy().contains("choose another"));
+        assert_eq!(error.code(), ErrorCode::CannotListen);
         assert!(!error.is_usage());
     }
 }
