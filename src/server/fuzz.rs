@@ -94,6 +94,7 @@ impl Harness {
             peer: PEER,
             local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
             state: Arc::clone(&self.0),
+            _permit: None,
         };
         let (mut near, far) = duplex(PIPE);
         let (_open, closing) = watch::channel(false);

@@ -156,17 +156,13 @@ pub(super) async fn run(
         let Ok(local) = stream.local_addr() else {
             continue;
         };
-        let state = Arc::clone(&state);
-        let served = serve(
-            stream,
-            service.clone(),
-            ConnectionInfo { peer, local, state },
-            closing.clone(),
-        );
-        connections.spawn(async move {
-            let _permit = permit;
-            served.await;
-        });
+        let info = ConnectionInfo {
+            peer,
+            local,
+            state: Arc::clone(&state),
+            _permit: Some(permit),
+        };
+        connections.spawn(serve(stream, service.clone(), info, closing.clone()));
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };

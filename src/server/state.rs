@@ -30,12 +30,13 @@ pub(super) struct ServerState {
     pub(super) notification: Vec<SocketAddr>,
 }
 
-/// An accepted connection: its two ends, and the server it belongs to.
+/// An accepted connection: its two ends, the server it belongs to, and its permit.
 #[derive(Debug)]
 pub(super) struct ConnectionInfo {
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) state: Arc<ServerState>,
+    pub(super) _permit: Option<Permit>,
 }
 
 /// The context in which a request is answered: the server, the client and the time.

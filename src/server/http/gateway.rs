@@ -170,8 +170,10 @@ impl Gateway {
             last_used: now,
             _permit: permit,
         }));
-        lock(&self.sessions).insert(id, Arc::clone(&session));
-        session.try_lock_owned().map_err(|_| UNAVAILABLE)
+        // Locked before others can find it.
+        let locked = Arc::clone(&session).try_lock_owned();
+        lock(&self.sessions).insert(id, session);
+        locked.map_err(|_| UNAVAILABLE)
     }
 
     /// Removes expired sessions.
@@ -201,7 +203,9 @@ impl GatewaySession {
         info: &ConnectionInfo,
         closing: &mut watch::Receiver<bool>,
     ) -> Result<(Response, bool), &'static str> {
-        let ConnectionInfo { peer, local, state } = info;
+        let ConnectionInfo {
+            peer, local, state, ..
+        } = info;
         let mut body = Vec::new();
         let mut last_words = self.driver.is_evicted().then_some("OUT OTH\r\n");
         if last_words.is_none() {

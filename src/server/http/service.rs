@@ -72,7 +72,9 @@ pub(crate) async fn serve<S>(
 }
 
 fn answer_passport(request: &Request, info: &ConnectionInfo) -> Response {
-    let ConnectionInfo { peer, local, state } = info;
+    let ConnectionInfo {
+        peer, local, state, ..
+    } = info;
     let host = request.host.as_deref();
     let site = site(state.config.passport_host.as_ref(), host, *local, 443);
     let Some((nonce, _)) = state.nonce().map(halves) else {
