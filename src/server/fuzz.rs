@@ -90,12 +90,12 @@ impl Harness {
             true => Site::Gateway(Arc::default()),
             false => Site::Passport,
         };
-        let info = ConnectionInfo {
+        let info = Arc::new(ConnectionInfo {
             peer: PEER,
             local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
             state: Arc::clone(&self.0),
             _permit: None,
-        };
+        });
         let (mut near, far) = duplex(PIPE);
         let (_open, closing) = watch::channel(false);
         let client = async {

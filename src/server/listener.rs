@@ -156,12 +156,13 @@ pub(super) async fn run(
         let Ok(local) = stream.local_addr() else {
             continue;
         };
-        let info = ConnectionInfo {
+        // Shared rather than moved, so that each of the nested futures stays small.
+        let info = Arc::new(ConnectionInfo {
             peer,
             local,
             state: Arc::clone(&state),
             _permit: Some(permit),
-        };
+        });
         connections.spawn(serve(stream, service.clone(), info, closing.clone()));
     }
     drop(listener);
@@ -226,7 +227,7 @@ fn close_now(stream: &TcpStream) {
 async fn serve(
     stream: TcpStream,
     service: Service,
-    info: ConnectionInfo,
+    info: Arc<ConnectionInfo>,
     mut closing: watch::Receiver<bool>,
 ) {
     debug!(peer = %info.peer, service = service.name(), "connected");

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -39,10 +40,10 @@ enum Event {
 pub(super) async fn serve(
     mut stream: TcpStream,
     role: Role,
-    info: ConnectionInfo,
+    info: Arc<ConnectionInfo>,
     mut closing: watch::Receiver<bool>,
 ) {
-    let ConnectionInfo { peer, state, .. } = info;
+    let (peer, state) = (info.peer, &*info.state);
     let Some(nonce) = state.nonce() else {
         return;
     };
@@ -94,7 +95,7 @@ pub(super) async fn serve(
                 return;
             }
         }
-        let (processed, out) = match read(&stream, &mut driver, peer, &state) {
+        let (processed, out) = match read(&stream, &mut driver, peer, state) {
             Ok(Some(read)) => read,
             Ok(None) => continue,
             Err(error) => {

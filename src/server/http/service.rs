@@ -24,7 +24,7 @@ pub(crate) enum Site {
 pub(crate) async fn serve<S>(
     stream: S,
     site: Site,
-    info: ConnectionInfo,
+    info: Arc<ConnectionInfo>,
     mut closing: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
