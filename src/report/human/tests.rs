@@ -9,9 +9,9 @@ use textwrap::core::display_width;
 
 use super::*;
 use crate::address::Address;
-use crate::conntype::PathKind;
+use crate::conntype::{Observation, PathKind, classify};
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::report::{Context, HopAddress, Role, json, text::is_hidden};
+use crate::report::{Context, HopAddress, Role, ServerReport, json, text::is_hidden};
 pub(crate) use cases::all;
 use cases::{context, gateway, proxied, verdicts};
 
@@ -162,6 +162,42 @@ fn control_characters_from_the_network_are_escaped() {
         let read: serde_json::Value = serde_json::from_str(&document).unwrap();
         if let Some(error) = &report.error {
             assert_eq!(read["error"]["message"], error.message, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_a_server_repeats_is_hidden_everywhere() {
+    const SECRET: &str = "repeated-7b1f";
+    crate::secret::remember(SECRET);
+    let name = |host: &str| Address::parse(host, 443).unwrap();
+    let evil = name(&format!("{SECRET}.example"));
+    let mut context = context();
+    context.server = context.server.map(|server| ServerReport {
+        referrals: vec![evil.clone(), evil.clone()],
+        ..server
+    });
+    context.credentials_to = vec![evil.clone()];
+    context.warnings = vec![Warning::CredentialsElsewhere(evil)];
+
+    let raw = Some(SECRET);
+    let seen = Observation::new("192.168.1.5:51234".parse().unwrap(), raw, raw);
+    let verdict = classify(&seen);
+    let made = ObservationReport::of(&name("messenger.example"), &seen, &verdict);
+    let failure = Failure::new(
+        Stage::Profile,
+        ErrorCode::Malformed,
+        format!("got {SECRET}"),
+    );
+    let failed = ObservationReport::failed(&failure, &context);
+    context.observations = [made].into_iter().chain(failed).collect();
+    for report in [
+        Report::of_verdict(&verdict, &seen, context.clone()),
+        Report::of_failure(&failure, context),
+    ] {
+        for text in [json::render(&report), render(&report, Style::default())] {
+            assert!(!text.contains(SECRET), "{text}");
+            assert!(text.contains("[hidden]"), "{text}");
         }
     }
 }
