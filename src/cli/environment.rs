@@ -7,6 +7,11 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
+use crate::report::text::clean;
+
+/// The longest value that an error repeats, in characters.
+const LONGEST: usize = 100;
+
 /// The options whose values come from the environment, with the names of the variables.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins(HashMap<String, String>);
@@ -44,7 +49,8 @@ pub(super) fn origins(command: &Command, matches: &ArgMatches) -> Origins {
     )
 }
 
-/// The same error, with the variable named in place of each option whose value came from one.
+/// The same error, fit for a terminal, with the variable named in place of each option whose value
+/// came from one.
 pub(super) fn named(command: &mut Command, error: clap::Error, words: &[OsString]) -> clap::Error {
     let bad = match error.get(ContextKind::InvalidValue) {
         Some(ContextValue::String(bad)) => bad.as_str(),
@@ -57,7 +63,11 @@ pub(super) fn named(command: &mut Command, error: clap::Error, words: &[OsString
     // Until then the arguments of the commands cannot be printed.
     command.build();
     let original = error.render().to_string();
-    let mut text = original.clone();
+    let mut text = match bad {
+        "" => original.clone(),
+        // It may hold control characters.
+        _ => original.replace(bad, &clean(bad, LONGEST)),
+    };
     for arg in all_arguments(command).filter(|arg| !is_among(arg, words)) {
         if let Some(name) = variable(arg).filter(holds_it) {
             text = text.replace(&format!("'{arg}'"), &name);
