@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::sync::oneshot;
 
 use relay::{Relay, Rewrite};
@@ -160,19 +161,15 @@ async fn show(kind: Kind, output: &Output) -> Result<Report, CommandError> {
     let server = Server::bind(config);
     let server = server.map_err(|why| loopback("cannot start the embedded server", &why))?;
     let addresses = server.addresses();
-    let at = |list: &[SocketAddr]| {
-        list.first()
-            .copied()
-            .ok_or_else(|| CommandError::bug("no address bound"))
-    };
+    let at = |list: &[SocketAddr]| list.first().copied().context("no address bound");
     let (dispatch, notification) = (at(&addresses.dispatch)?, at(&addresses.notification)?);
     let passport = at(&addresses.passport)?;
-    let authority = server
-        .authority_pem()
-        .ok_or_else(|| CommandError::bug("no authority was made"))?;
+    let authority = server.authority_pem().context("no authority was made")?;
     let plan = Plan {
         server: dispatch.into(),
-        account: "demo@example.com".parse().map_err(CommandError::bug)?,
+        account: "demo@example.com"
+            .parse()
+            .context("the account of the demo")?,
         password: SecretString::from("demo"),
         passport: Passport::Nexus(Url {
             https: true,
@@ -185,7 +182,8 @@ async fn show(kind: Kind, output: &Output) -> Result<Report, CommandError> {
         lockstep: false,
         order: PortOrder::Auto,
         route: Route {
-            extra_roots: read_certificates(authority.as_bytes()).map_err(CommandError::bug)?,
+            extra_roots: read_certificates(authority.as_bytes())
+                .context("the certificate of the embedded server")?,
             ..Route::default()
         },
         gateway: None,

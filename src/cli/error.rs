@@ -23,9 +23,9 @@ pub(super) enum CommandError {
     /// Stdout does not take the result.
     #[error("cannot write the result to stdout: {0}")]
     Output(io::Error),
-    /// A bug of ours.
-    #[error("{0}")]
-    Bug(String),
+    /// What cannot happen has happened: a bug in this program.
+    #[error("{0:#}")]
+    Bug(#[from] anyhow::Error),
 }
 
 impl CommandError {
@@ -37,10 +37,5 @@ impl CommandError {
     /// The value of an option is wrong; `option` names it or the variable that it came from.
     pub(super) fn value(option: impl Display, why: impl Display) -> Self {
         Self::Usage(format!("{option}: {why}"))
-    }
-
-    /// What cannot happen has happened.
-    pub(super) fn bug(why: impl Display) -> Self {
-        Self::Bug(why.to_string())
     }
 }

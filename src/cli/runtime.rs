@@ -4,6 +4,8 @@ use std::future::{Future, pending};
 use std::pin::pin;
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use super::error::CommandError;
 use super::signals::Signals;
 use crate::failure::ErrorCode;
@@ -28,7 +30,7 @@ pub(super) fn with<T>(
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| CommandError::bug(format!("cannot start the runtime: {error}")))?;
+        .context("cannot start the runtime")?;
     let signals = {
         let _entered = tokio.enter();
         Signals::listen().ok()
@@ -78,7 +80,7 @@ impl Runtime {
         tokio.block_on(async {
             tokio::select! {
                 biased;
-                done = &mut work => done.map_err(CommandError::bug),
+                done = &mut work => Ok(done.context("the task was lost")?),
                 class = next(signals) => {
                     let _ = tokio::time::timeout(GRACE, work).await;
                     Err(CommandError::Interrupted(class))

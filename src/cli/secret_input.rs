@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use super::args::CheckArgs;
 use super::error::CommandError;
 use super::runtime::Runtime;
@@ -91,7 +93,7 @@ fn from_file(
         let why = format!("no password from {name} within {seconds} s; increase {longer}");
         return Err(CommandError::value(option, why));
     };
-    let line = read.map_err(CommandError::bug)?;
+    let line = read.context("the task was lost")?;
     line.map_err(|why| CommandError::value(option, format!("cannot read {name}: {why}")))
 }
 

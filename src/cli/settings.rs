@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use anyhow::Context as _;
 use rustls::pki_types::CertificateDer;
 
 use super::args::CheckArgs;
@@ -60,7 +61,7 @@ fn plan(args: CheckArgs, runtime: &mut Runtime) -> Result<Plan, CommandError> {
     let server = match (&args.server, network) {
         (Some(server), _) => server.clone(),
         (None, Some(network)) => {
-            Address::parse(network.server, MSNP_PORT).map_err(CommandError::bug)?
+            Address::parse(network.server, MSNP_PORT).context("the address of a preset")?
         }
         (None, None) => {
             return Err(CommandError::usage(
@@ -131,11 +132,11 @@ fn passport(args: &CheckArgs, server: &Address) -> Result<Passport, CommandError
         return Ok(Passport::Nexus(nexus.clone()));
     }
     if let Some(Network { nexus, login, .. }) = args.network() {
-        let read = |url: &str| url.parse().map_err(CommandError::bug);
-        return match login {
-            Some(login) => read(login).map(Passport::Login),
-            None => read(nexus).map(Passport::Nexus),
-        };
+        let read = |url: &str| url.parse().context("the URL of a preset");
+        return Ok(match login {
+            Some(login) => Passport::Login(read(login)?),
+            None => Passport::Nexus(read(nexus)?),
+        });
     }
     // Today's servers keep their Passport pages on the same host.
     Ok(Passport::Nexus(Url {

@@ -14,7 +14,7 @@ mod page;
 pub mod print;
 mod remedy;
 mod run;
-mod text;
+pub(crate) mod text;
 mod words;
 
 pub use model::{

@@ -34,7 +34,7 @@ pub(super) const fn is_hidden(c: char) -> bool {
 }
 
 /// The text with hidden characters escaped (`\u{1b}`), cut after `most` columns.
-pub(super) fn clean(text: &str, most: usize) -> String {
+pub(crate) fn clean(text: &str, most: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(most));
     let mut room = most;
     for c in text.chars() {
