@@ -8,10 +8,6 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
 
 #[cfg(target_os = "linux")]
-#[path = "../tests/abuse/mod.rs"]
-mod abuse;
-
-#[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
     use std::process::ExitCode;
 
@@ -35,7 +31,8 @@ mod linux {
     use std::process::{Command, ExitCode};
     use std::time::Instant;
 
-    use super::abuse::{self, Outcome, Scale};
+    use support::Outcome;
+    use support::abuse::{self, Scale};
 
     const SCALE: Scale = Scale {
         idle: 5000,

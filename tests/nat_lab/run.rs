@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::ends::{PASSWORD, PROXY_PASSWORD};
-use crate::lab::Topology;
-use crate::lab::topology::Sees;
+use support::lab::Topology;
+use support::lab::topology::Sees;
 
 /// How one run ended.
 pub(crate) struct Run {

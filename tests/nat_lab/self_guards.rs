@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::alone;
-use crate::lab::{Error, Host, Lab, Process, topology};
+use support::lab::{Error, Host, Lab, Process, topology};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

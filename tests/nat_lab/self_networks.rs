@@ -6,10 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::alone;
-use crate::lab::proxies;
-use crate::lab::topology::{self, Failure, Port, Sees, Verdict};
-use crate::lab::{Error, Observer, Topology, ask};
 use crate::self_guards::check;
+use support::lab::proxies;
+use support::lab::topology::{self, Failure, Port, Sees, Verdict};
+use support::lab::{Error, Observer, Topology, ask};
 
 /// The port of a notification server.
 const PORT: u16 = 1863;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use msnp9_conntype::server::{Config, GatewayPort, Limits, PortField};
+use support::client::{Client, field};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, advance, pause, resume};
 
-use crate::client::{Client, Running, USER, field, start};
+use crate::embedded::{Running, USER, start};
 
 /// A client of the gateway: one connection, one session.
 struct Visitor {

@@ -2,8 +2,9 @@
 
 use msnp9_conntype::msnp::passport::NexusForm;
 use msnp9_conntype::server::Config;
+use support::client::{Client, field};
 
-use crate::client::{Client, USER, field, start};
+use crate::embedded::{USER, start};
 
 #[tokio::test]
 async fn the_nexus_answers_every_form_of_request_in_the_exact_case() {
@@ -30,7 +31,7 @@ async fn the_nexus_answers_every_form_of_request_in_the_exact_case() {
         );
         assert_eq!(field(&answer, "Content-Length"), Some("0"));
         if !request.contains("1.1") {
-            assert!(browser.is_closed().await);
+            browser.expect_close().await;
         }
     }
     let mut browser = server.browse().await;
@@ -76,7 +77,7 @@ async fn one_connection_carries_the_nexus_and_the_login() {
         .write("GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
         .await;
     assert!(browser.head().await.starts_with("HTTP/1.1 404 "));
-    assert!(browser.is_closed().await);
+    browser.expect_close().await;
     assert_eq!(server.stop().await.http_requests, 4);
 }
 

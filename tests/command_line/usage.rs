@@ -1,0 +1,304 @@
+//! The commands that need no server, on the built binary.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use msnp9_conntype::conntype::Label;
+use support::{Run, file, text, tool};
+
+#[test]
+fn a_file_without_a_profile_is_5_with_a_document() {
+    let words = [
+        "classify",
+        "--json",
+        "--local",
+        "192.168.1.5:51234",
+        "--profile",
+        "-",
+    ];
+    let run = Run::with_stdin(&words, "nothing\n");
+    assert_eq!(
+        (run.json()["error"]["code"].as_str(), run.code),
+        (Some("no-profile"), 5)
+    );
+}
+
+#[test]
+fn a_profile_in_the_body_of_another_message_is_none() {
+    let body = "Content-Type: text/x-msmsgsprofile\r\nClientIP: 9.9.9.9\r\nClientPort: 9\r\n";
+    let payload =
+        format!("MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsemailnotification\r\n\r\n{body}");
+    let text = format!("MSG Hotmail Hotmail {}\r\n{payload}", payload.len());
+    for text in [&text, &payload] {
+        let words = [
+            "classify",
+            "--json",
+            "--local",
+            "192.168.1.5:51234",
+            "--profile",
+            "-",
+        ];
+        let run = Run::with_stdin(&words, text);
+        let json = run.json();
+        assert_eq!(json["error"]["code"], "no-profile", "{json:#}");
+    }
+}
+
+#[test]
+fn expectations_decide_between_0_and_1() {
+    let words = [
+        "classify",
+        "--local",
+        "192.168.1.5:51234",
+        "--client-ip",
+        "203.0.113.7",
+    ];
+    let code = |expect: &str, port: &str| {
+        Run::of(
+            tool()
+                .args(words)
+                .args(["--client-port", port, "--expect", expect]),
+        )
+        .code
+    };
+    assert_eq!(code("IP-Restrict-NAT", "51234"), 0);
+    assert_eq!(code("direct-connect,ip-restrict-nat", "51234"), 0);
+    assert_eq!(code("Direct-Connect", "51234"), 1);
+    assert_eq!(code("Unknown-NAT", "0"), 0);
+    assert_eq!(code("Nonsense", "0"), 2);
+    let unknown = [
+        "classify",
+        "--local",
+        "192.168.1.5:51234",
+        "--client-ip",
+        "192.168.1.5",
+    ];
+    assert_eq!(Run::of(tool().args(unknown)).code, 5);
+    assert_eq!(
+        Run::of(tool().args(unknown).args(["--expect", "Unknown-Connect"])).code,
+        0
+    );
+    assert_eq!(
+        Run::of(tool().args(unknown).args(["--expect", "Direct-Connect"])).code,
+        5
+    );
+}
+
+#[test]
+fn a_local_end_that_no_connected_socket_has_is_a_usage_error() {
+    for local in [
+        "192.168.1.5:0",
+        "0.0.0.0:51234",
+        "[::]:51234",
+        "224.0.0.1:51234",
+        "[ff02::1]:51234",
+        "255.255.255.255:51234",
+        "[::ffff:0.0.0.0]:51234",
+    ] {
+        let words = ["classify", "--local", local, "--client-ip", "203.0.113.7"];
+        let run = Run::of(tool().args(words));
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{local}");
+        assert!(run.stderr.contains("no connected socket"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn what_is_wrong_on_the_command_line_is_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let no_pem = file(&dir, "no.pem", "hello");
+    let ca = ["--ca-file", text(&no_pem)];
+    let login = ["--server", "ns.example", "--user", "a@b.c"];
+    let cases: [(&[&str], &str); 18] = [
+        (&[], "--server"),
+        (&["--server", "ns.example"], "--user"),
+        (&["--server", "ns.example:0", "--user", "a@b.c"], "port"),
+        (
+            &["--server", "http://ns.example", "--user", "a@b.c"],
+            "web address",
+        ),
+        (&["--network", "msn", "--user", "a@b.c"], "--network list"),
+        (&login, "--password-file"),
+        (
+            &[&login[..], &["--password-file", "/no/such/file"]].concat(),
+            "/no/such/file",
+        ),
+        (&[&login[..], &ca].concat(), "--ca-file"),
+        (&[&login[..], &["--bind", "nowhere"]].concat(), "--bind"),
+        (&[&login[..], &["--timeout", "0"]].concat(), "seconds"),
+        (&[&login[..], &["--port-order", "both"]].concat(), "auto"),
+        (&[&login[..], &["--dialect", "MSNP2"]].concat(), "MSNP8"),
+        (&[&login[..], &["--nexus-url", "nexus"]].concat(), "http"),
+        (
+            &[&login[..], &["--proxy", "ftp://u:marker@h"]].concat(),
+            "socks5",
+        ),
+        (
+            &[&login[..], &["--second-server", "x:y"]].concat(),
+            "--second-server",
+        ),
+        (
+            &["classify", "--local", "nowhere", "--client-ip", "1.1.1.1"],
+            "192.168.1.5:51234",
+        ),
+        (&["classify", "--local", "1.1.1.1:1"], "nothing to classify"),
+        (&["frobnicate"], "frobnicate"),
+    ];
+    for (words, says) in cases {
+        let run = Run::of(tool().args(words));
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (2, ""),
+            "{words:?}: {}",
+            run.stderr
+        );
+        assert!(run.stderr.contains(says), "{words:?}: {}", run.stderr);
+        assert!(!run.stderr.contains("marker"), "{words:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn options_of_the_output_go_before_a_command_too_but_those_of_a_login_do_not() {
+    let run = Run::of(tool().args(["--json", "-q", "demo", "--path", "direct"]));
+    assert_eq!(run.json()["label"], "Direct-Connect", "{}", run.stderr);
+    let run = Run::of(tool().args(["--server", "ns.example", "demo"]));
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""));
+    assert!(run.stderr.contains("--server"), "{}", run.stderr);
+    let list = Run::of(tool().args(["--network", "LIST", "--json"])).json();
+    assert_eq!(list["networks"][0]["name"], "escargot");
+}
+
+#[test]
+fn the_demo_gets_every_label_right() {
+    let run = Run::of(tool().arg("demo"));
+    assert_eq!(run.code, 0, "{}\n{}", run.stdout, run.stderr);
+    let rows: Vec<Vec<&str>> = run
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    for (path, label) in [
+        ("direct", "Direct-Connect"),
+        ("port-rewritten", "Port-Restrict-NAT"),
+        ("address-rewritten", "IP-Restrict-NAT"),
+        ("both-rewritten", "Symmetric-NAT"),
+        ("no-port", "Unknown-NAT"),
+    ] {
+        let row = rows.iter().find(|row| row.first() == Some(&path));
+        assert_eq!(
+            row.and_then(|row| row.last()),
+            Some(&label),
+            "{}",
+            run.stdout
+        );
+        let alone = Run::of(tool().args(["demo", "--path", path]));
+        assert_eq!(
+            (alone.stdout, alone.code),
+            (format!("{label}\n"), 0),
+            "{}",
+            alone.stderr
+        );
+    }
+    let json = Run::of(tool().args(["demo", "--json"])).json();
+    assert_eq!(json["paths"].as_array().map(Vec::len), Some(5));
+    assert_eq!(
+        json["paths"][0]["report"]["server"]["referrals"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+}
+
+#[test]
+fn help_has_the_exit_codes_and_every_label() {
+    let help = Run::of(tool().arg("--help"));
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+    for word in ["70  a bug", "MSNP9_PASSWORD", "--second-server", "demo"] {
+        assert!(help.stdout.contains(word), "{word} is missing from --help");
+    }
+    for label in Label::ALL {
+        assert!(help.stdout.contains(label.as_str()), "{label}");
+    }
+    for command in ["demo", "serve", "classify", "explain"] {
+        assert_eq!(Run::of(tool().args([command, "--help"])).code, 0);
+    }
+    assert!(
+        Run::of(tool().arg("--version"))
+            .stdout
+            .starts_with("msnp9-conntype ")
+    );
+}
+
+#[test]
+fn known_networks_are_shown_with_where_they_come_from() {
+    let run = Run::of(tool().args(["--network", "list"]));
+    assert_eq!(run.code, 0);
+    for word in ["escargot", "crosstalk", "public client code"] {
+        assert!(run.stdout.contains(word), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = tool()
+        .args(["--help"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
+    assert_eq!(
+        (child.wait().unwrap().code(), stderr.as_str()),
+        (Some(0), "")
+    );
+
+    let mut child = tool()
+        .args([
+            "classify",
+            "-q",
+            "--local",
+            "1.1.1.1:5",
+            "--client-ip",
+            "1.1.1.1",
+            "--client-port",
+            "5",
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_result_that_cannot_be_written_is_an_error_of_the_environment() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let offline = ["--local", "1.1.1.1:5", "--client-ip", "1.1.1.1"];
+    for words in [
+        &[&["classify"][..], &offline].concat()[..],
+        &[&["classify", "--json"][..], &offline].concat(),
+        &["--network", "list"],
+        &["explain"],
+        &["demo"],
+        &["demo", "--path", "direct"],
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--passport-listen",
+            "none",
+        ],
+    ] {
+        let run = Run::of(tool().args(words).stdout(full().unwrap()));
+        assert_eq!(run.code, 74, "{words:?}: {}", run.stderr);
+        let told = run.stderr.contains("cannot write the result");
+        assert!(told && !run.stderr.contains("a bug"), "{}", run.stderr);
+    }
+}
