@@ -1,7 +1,7 @@
 //! The embedded server under abuse, with figures: `cargo bench --bench abuse`.
 //!
 //! Starts the built `serve` on loopback, does to it one thing after the other that no client
-//! should do, and has honest people log in meanwhile: each a full TLS handshake, a ticket, a
+//! should do, and has honest clients log in meanwhile: each a full TLS handshake, a ticket, a
 //! profile that is checked. Then each limit with a server of its own. Needs Linux, and a limit of
 //! open files that leaves room for both ends of the idle connections.
 

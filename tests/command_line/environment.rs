@@ -149,7 +149,7 @@ fn options_without_effect_on_a_command_are_refused() {
 }
 
 #[test]
-fn the_first_line_of_a_pipe_is_the_password_as_soon_as_it_is_there() {
+fn the_password_is_read_up_to_the_first_line_end() {
     let served = Serve::start(&[]);
     let mut command = served.tool();
     command
@@ -168,7 +168,7 @@ fn the_first_line_of_a_pipe_is_the_password_as_soon_as_it_is_there() {
 }
 
 #[test]
-fn a_pipe_that_says_nothing_is_left_at_the_deadline() {
+fn a_silent_pipe_is_a_usage_error_at_the_deadline() {
     let silent = Scripted::silent();
     let mut command = tool();
     command

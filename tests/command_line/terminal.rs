@@ -119,49 +119,61 @@ fn run(columns: u16, words: &[&str], variables: &[(&str, &str)]) -> Screen {
     Session::start(columns, words, variables).end()
 }
 
-const LOOKS: [&[(&str, &str)]; 3] = [&[], &[("NO_COLOR", "1")], &[("TERM", "dumb")]];
+const TERMINALS: [&[(&str, &str)]; 3] = [&[], &[("NO_COLOR", "1")], &[("TERM", "dumb")]];
 
 #[test]
-fn the_demo_begins_with_its_table() {
-    for look in LOOKS {
+fn the_demo_prints_its_table_first() {
+    for variables in TERMINALS {
         for columns in [80, 50] {
-            let screen = run(columns, &["demo"], look);
+            let screen = run(columns, &["demo"], variables);
             let lines = screen.lines();
             assert!(screen.status.success());
             let (first, rows) = match columns {
                 80 => ("path               this host", 5),
                 _ => ("direct             Direct-Connect", 20),
             };
-            assert!(lines[0].starts_with(first), "{look:?}:\n{}", screen.text);
+            assert!(
+                lines[0].starts_with(first),
+                "{variables:?}:\n{}",
+                screen.text
+            );
             assert!(lines[rows + 1].is_empty() || lines[rows].is_empty());
             let bottom = lines[lines.len() - 1];
             assert!(bottom.ends_with("exchanged."), "{}", screen.text);
             assert!(!screen.text.contains("waiting"), "{}", screen.text);
-            assert!(!screen.is_wrapped(), "{columns} {look:?}:\n{}", screen.text);
+            assert!(
+                !screen.is_wrapped(),
+                "{columns} {variables:?}:\n{}",
+                screen.text
+            );
         }
-        let json = run(80, &["demo", "--json"], look);
+        let json = run(80, &["demo", "--json"], variables);
         let first = json.lines()[0];
-        assert_eq!(first, "{", "{look:?}:\n{}", json.text);
+        assert_eq!(first, "{", "{variables:?}:\n{}", json.text);
     }
 }
 
 #[test]
-fn a_report_says_the_label_once_and_keeps_to_the_width() {
-    for look in LOOKS {
+fn a_report_has_the_label_once_and_fits_the_width() {
+    for variables in TERMINALS {
         for columns in [80, 50] {
-            let screen = run(columns, &["demo", "--path", "address-rewritten"], look);
+            let screen = run(columns, &["demo", "--path", "address-rewritten"], variables);
             let lines = screen.lines();
-            assert_eq!(lines[0], "IP-Restrict-NAT", "{look:?}:\n{}", screen.text);
+            assert_eq!(
+                lines[0], "IP-Restrict-NAT",
+                "{variables:?}:\n{}",
+                screen.text
+            );
             assert_eq!(lines[1], "The way to the server");
             let times = screen.text.matches("IP-Restrict-NAT").count();
-            assert_eq!(times, 1, "{look:?}:\n{}", screen.text);
+            assert_eq!(times, 1, "{variables:?}:\n{}", screen.text);
             assert!(
                 lines
                     .iter()
                     .all(|line| line.chars().count() <= columns.into())
             );
             let coloured = screen.raw.windows(2).any(|pair| pair == b"\x1b[");
-            assert_eq!(coloured, look.is_empty(), "{look:?}");
+            assert_eq!(coloured, variables.is_empty(), "{variables:?}");
             // Yellow cannot be read on a light background.
             assert!(!screen.raw.windows(4).any(|bytes| bytes == b"\x1b[33"));
         }
@@ -169,10 +181,10 @@ fn a_report_says_the_label_once_and_keeps_to_the_width() {
 }
 
 #[test]
-fn more_detail_is_told_in_lines() {
-    for look in LOOKS {
+fn verbose_output_has_whole_lines() {
+    for variables in TERMINALS {
         for level in ["-v", "-vv", "-vvv"] {
-            let screen = run(80, &["demo", "--path", "direct", level], look);
+            let screen = run(80, &["demo", "--path", "direct", level], variables);
             assert!(screen.status.success(), "{}", screen.text);
             assert!(!screen.text.contains("panicked"), "{}", screen.text);
             assert!(!screen.text.contains("ansi"), "{}", screen.text);
@@ -186,7 +198,7 @@ fn more_detail_is_told_in_lines() {
 }
 
 #[test]
-fn pages_keep_to_the_width() {
+fn pages_fit_the_width() {
     for columns in [80, 50] {
         for words in [&["explain"][..], &["explain", "Symmetric-NAT"]] {
             let screen = run(columns, words, &[]);
@@ -211,7 +223,7 @@ fn login<'a>(server: &'a str, nexus: &'a str, more: &[&'a str]) -> Vec<&'a str> 
 }
 
 #[test]
-fn progress_names_what_is_waited_for_and_is_gone_afterwards() {
+fn progress_names_the_awaited_server_and_is_erased() {
     let (_silent, server, nexus) = silent();
     let words = login(&server, &nexus, &["--timeout", "2.5"]);
     let mut session = Session::start(80, &words, &[("MSNP9_PASSWORD", "x")]);
@@ -276,7 +288,7 @@ fn a_password_is_asked_for_without_showing_it() {
 }
 
 #[test]
-fn whatever_ends_the_prompt_leaves_the_terminal_whole() {
+fn the_prompt_restores_the_terminal_however_it_ends() {
     let (_silent, server, nexus) = silent();
     let (ctrl_c, ctrl_d, ctrl_z) = ("\x03", "\x04", "\x1a");
     for (keys, code) in [(ctrl_c, 130), (ctrl_d, 2), ("", 143)] {

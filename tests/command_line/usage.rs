@@ -24,7 +24,7 @@ fn a_file_without_a_profile_is_5_with_a_document() {
 }
 
 #[test]
-fn a_profile_in_the_body_of_another_message_is_none() {
+fn a_profile_in_the_body_of_another_message_does_not_count() {
     let body = "Content-Type: text/x-msmsgsprofile\r\nClientIP: 9.9.9.9\r\nClientPort: 9\r\n";
     let payload =
         format!("MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsemailnotification\r\n\r\n{body}");
@@ -45,7 +45,7 @@ fn a_profile_in_the_body_of_another_message_is_none() {
 }
 
 #[test]
-fn expectations_decide_between_0_and_1() {
+fn expect_decides_between_0_and_1() {
     let words = [
         "classify",
         "--local",
@@ -103,7 +103,7 @@ fn a_local_end_that_no_connected_socket_has_is_a_usage_error() {
 }
 
 #[test]
-fn what_is_wrong_on_the_command_line_is_2() {
+fn usage_errors_are_2_and_name_the_option() {
     let dir = tempfile::tempdir().unwrap();
     let no_pem = file(&dir, "no.pem", "hello");
     let ca = ["--ca-file", text(&no_pem)];
@@ -157,7 +157,7 @@ fn what_is_wrong_on_the_command_line_is_2() {
 }
 
 #[test]
-fn options_of_the_output_go_before_a_command_too_but_those_of_a_login_do_not() {
+fn output_options_go_before_a_command_and_login_options_do_not() {
     let run = Run::of(tool().args(["--json", "-q", "demo", "--path", "direct"]));
     assert_eq!(run.json()["label"], "Direct-Connect", "{}", run.stderr);
     let run = Run::of(tool().args(["--server", "ns.example", "demo"]));
@@ -229,7 +229,7 @@ fn help_has_the_exit_codes_and_every_label() {
 }
 
 #[test]
-fn known_networks_are_shown_with_where_they_come_from() {
+fn known_networks_are_listed_with_their_source() {
     let run = Run::of(tool().args(["--network", "list"]));
     assert_eq!(run.code, 0);
     for word in ["escargot", "crosstalk", "public client code"] {
@@ -238,7 +238,7 @@ fn known_networks_are_shown_with_where_they_come_from() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_stdout_is_not_an_error() {
     let mut child = tool()
         .args(["--help"])
         .stdout(Stdio::piped())
@@ -298,7 +298,11 @@ fn a_result_that_cannot_be_written_is_an_error_of_the_environment() {
     ] {
         let run = Run::of(tool().args(words).stdout(full().unwrap()));
         assert_eq!(run.code, 74, "{words:?}: {}", run.stderr);
-        let told = run.stderr.contains("cannot write the result");
-        assert!(told && !run.stderr.contains("a bug"), "{}", run.stderr);
+        let is_reported = run.stderr.contains("cannot write the result");
+        assert!(
+            is_reported && !run.stderr.contains("a bug"),
+            "{}",
+            run.stderr
+        );
     }
 }

@@ -164,7 +164,7 @@ fn error_replies_are_distinguished() {
 }
 
 #[test]
-fn no_dialect_in_common_is_5_and_a_later_one_is_tolerated() {
+fn no_common_dialect_is_5_and_a_later_one_is_accepted() {
     let served = Serve::start(&[]);
     let none = answering_at("VER", |trid| format!("VER {trid} 0\r\n").into_bytes());
     fails(&served, &none, 5, "no-dialect", "negotiate");
@@ -419,7 +419,7 @@ fn a_referral_after_the_sign_in_has_the_whole_deadline() {
 }
 
 #[test]
-fn a_peer_that_never_stops_talking_does_not_outlast_the_deadline() {
+fn an_endless_answer_ends_at_the_deadline() {
     let served = Serve::start(&[]);
     let endless = Scripted::start(|stream, _| {
         let piece = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);

@@ -30,7 +30,7 @@ fn two_observations(
 }
 
 #[test]
-fn a_second_server_settles_the_corner_cell() {
+fn a_second_server_decides_between_symmetric_and_unknown() {
     let same = two_observations(("203.0.113.7", "40000"), ("203.0.113.7", "40000"));
     assert_eq!(same["label"], "Unknown-NAT", "{same:#}");
     assert_eq!(same["mapping"], "endpoint-independent");
@@ -48,7 +48,7 @@ fn a_second_server_settles_the_corner_cell() {
 }
 
 #[test]
-fn what_a_second_server_cannot_settle_stays_open_and_says_why() {
+fn a_second_server_that_decides_nothing_is_a_warning() {
     let nat = ("203.0.113.7", "40000");
     for (second, why) in [
         (("127.0.0.1", "40001"), "second-not-translated"),
@@ -71,7 +71,7 @@ fn what_a_second_server_cannot_settle_stays_open_and_says_why() {
 }
 
 #[test]
-fn a_port_kept_toward_one_server_only_is_a_mapping_that_depends_on_it() {
+fn a_port_kept_toward_one_server_only_is_an_endpoint_dependent_mapping() {
     let served = Serve::start(&[]);
     let second = Scripted::answering_at([127, 0, 0, 2], |line| {
         Some(honest(line, &profile_message("127.0.0.1", "40000")))
@@ -109,7 +109,7 @@ fn dispatch(first: &Scripted, then: &Scripted) -> Scripted {
 }
 
 #[test]
-fn one_port_seen_by_two_servers_is_no_constant() {
+fn one_port_seen_by_two_servers_is_not_a_constant() {
     let served = Serve::start(&[]);
     let (a, b) = (
         says("203.0.113.7", "4711"),
@@ -127,7 +127,7 @@ fn one_port_seen_by_two_servers_is_no_constant() {
 }
 
 #[test]
-fn a_second_server_that_is_not_there_leaves_the_alternative_open() {
+fn an_unreachable_second_server_leaves_the_alternative_open() {
     let served = Serve::start(&[]);
     let first = says("203.0.113.7", "40000");
     let mut command = served.tool_for(first.address);
@@ -158,7 +158,7 @@ fn a_second_server_that_is_not_there_leaves_the_alternative_open() {
 }
 
 #[test]
-fn a_constant_nobody_has_listed_is_found_out() {
+fn an_unlisted_constant_is_detected() {
     let served = Serve::start(&[]);
     let constant = says("203.0.113.7", "4711");
     let run = Run::of(

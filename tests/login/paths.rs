@@ -43,7 +43,7 @@ fn the_gateway_is_a_path_without_a_port() {
 }
 
 #[test]
-fn what_is_no_gateway_is_told() {
+fn a_server_that_is_not_a_gateway_is_5() {
     let served = Serve::start(&[]);
     for (answer, error) in [
         (
@@ -76,7 +76,7 @@ fn what_is_no_gateway_is_told() {
 }
 
 #[test]
-fn a_full_server_is_told_from_one_that_is_wrong() {
+fn a_full_server_has_an_error_of_its_own() {
     let served = Serve::start(&["--max-per-address", "1"]);
     let place = std::net::TcpStream::connect(served.at("notification")).unwrap();
     let gateway = served.gateway_url();
@@ -136,8 +136,8 @@ fn an_endless_poll_ends_with_the_deadline() {
 }
 
 #[test]
-fn ipv6_is_as_good() {
-    if !has_ipv6("ipv6_is_as_good") {
+fn ipv6_gets_the_same_labels() {
+    if !has_ipv6("ipv6_gets_the_same_labels") {
         return;
     }
     let served = Serve::start(&["--listen", "127.0.0.1:0,[::1]:0"]);

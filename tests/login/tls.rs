@@ -62,7 +62,7 @@ fn a_certificate_of_ones_own_is_trusted() {
 }
 
 #[test]
-fn certificates_that_are_wrong_are_told_apart() {
+fn wrong_certificates_are_distinguished() {
     for (name, years, error) in [
         ("127.0.0.1", 2001..2002, "certificate-expired"),
         ("127.0.0.1", 2090..2100, "certificate-not-yet-valid"),
@@ -98,7 +98,7 @@ fn self_signed(name: &str, years: std::ops::Range<i32>, is_ca: bool) -> Shown {
 }
 
 #[test]
-fn the_very_certificate_given_is_trusted_under_its_name_while_it_is_valid() {
+fn a_given_certificate_is_trusted_for_its_name_while_valid() {
     let wrong = Some("certificate-wrong-name");
     for (name, years, is_ca, error) in [
         ("127.0.0.1", 2020..2100, true, None),
@@ -154,7 +154,7 @@ fn said(served: &Serve, bytes: &'static [u8]) -> serde_json::Value {
 }
 
 #[test]
-fn what_ends_a_handshake_is_named() {
+fn tls_alerts_have_errors_of_their_own() {
     let served = Serve::start(&[]);
     // ServerHello of TLS 1.0: version, random, no session, a cipher suite, no compression.
     const TLS_1_0: &[u8] = b"\x16\x03\x01\0\x2a\x02\0\0\x26\x03\x01\
@@ -179,7 +179,7 @@ fn what_ends_a_handshake_is_named() {
 }
 
 #[test]
-fn a_server_that_wants_a_client_certificate_is_named() {
+fn a_request_for_a_client_certificate_has_an_error_of_its_own() {
     let shown = Shown::new("127.0.0.1", 2020..2100);
     let (ca, ..) = shown.files();
     let served = Serve::start(&[]);
@@ -308,7 +308,7 @@ fn openssl(dir: &TempDir, words: &str) -> bool {
 }
 
 #[test]
-fn servers_with_old_keys_ciphers_and_versions_are_named() {
+fn old_keys_ciphers_and_versions_have_errors_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     if !openssl(&dir, "version") {
         print_past_the_harness(

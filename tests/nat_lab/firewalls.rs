@@ -73,7 +73,7 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[],
     },
     Row {
-        path: "MTU 576, and nobody is told",
+        path: "MTU 576, without ICMP",
         run: mtu_black_hole,
         expected: "Unknown-Connect 3 nexus timeout",
         facts: &[],

@@ -323,7 +323,7 @@ fn by_gateway(net: Result<Topology, Error>, port: &str) -> Result<Run, Error> {
         .run()
 }
 
-/// The request must have told the proxy the whole address. tinyproxy guesses it from `Host`.
+/// The request must have given the proxy the whole address. tinyproxy guesses it from `Host`.
 fn proxy_fails() -> Result<Run, Error> {
     let net = topology::proxy_only()?;
     let server = serve(&net)?;
@@ -335,9 +335,9 @@ fn proxy_fails() -> Result<Run, Error> {
     let mut run = tool.args(&["--http-gateway", GATEWAY]).run()?;
     let whole =
         b"POST http://203.0.113.80/gateway/gateway.dll?Action=open&Server=NS&IP=203.0.113.80 ";
-    let told = proxy.heard().iter().any(|heard| heard.starts_with(whole));
-    run.must(told, || {
-        "the proxy was not told the whole address".to_owned()
+    let is_given = proxy.heard().iter().any(|heard| heard.starts_with(whole));
+    run.must(is_given, || {
+        "the proxy did not get the whole address".to_owned()
     });
     Ok(run)
 }

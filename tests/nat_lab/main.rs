@@ -70,7 +70,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
     .flatten()
 }
 
-/// Lets the tests of this file run one after the other: some look at the clock.
+/// Lets the tests of this file run one after the other: some measure time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)

@@ -192,7 +192,7 @@ fn redirected() -> Result<topology::Topology, Error> {
     topology::transparent_redirect(1863, |router, at, _| proxies::relay(router, at, None))
 }
 
-/// As with a reverse proxy that nobody told the server about; the server listens at `ip`.
+/// As with a reverse proxy that the server does not know of; the server listens at `ip`.
 fn relay_before_server(ip: Ipv4Addr) -> Result<Run, Error> {
     let net = topology::direct()?;
     let behind = SocketAddr::from((ip, 1865));

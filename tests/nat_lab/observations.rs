@@ -1,4 +1,4 @@
-//! More looks than one: at a second server, and at the same one again.
+//! More than one observation: at a second server, and at the same one again.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -172,19 +172,19 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
-        path: "random port, three looks",
+        path: "random port, three observations",
         run: || login(topology::masquerade_random(), REPEAT),
         expected: "Symmetric-NAT different/different 0",
         facts: &[("/looks/2/label", "Symmetric-NAT")],
     },
     Row {
-        path: "port kept, three looks",
+        path: "port kept, three observations",
         run: || login(topology::masquerade(), REPEAT),
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[("/looks/2/label", "IP-Restrict-NAT")],
     },
     Row {
-        path: "one mapping, second server, three looks",
+        path: "one mapping, second server, three observations",
         run: || {
             let args = [SECOND, REPEAT].concat();
             login(topology::endpoint_independent(), &args)

@@ -31,7 +31,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "SOCKS5 with a password (microsocks)",
-        run: || told_all(closed_microsocks, &with_password("socks5")),
+        run: || given_all(closed_microsocks, &with_password("socks5")),
         expected: "Unknown-NAT different/unknown 0",
         facts: &[
             ("/path/proxy/relation", "last-hop"),
@@ -91,7 +91,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "CONNECT with a password (tinyproxy)",
-        run: || told_all(closed_tinyproxy, &with_password("http")),
+        run: || given_all(closed_tinyproxy, &with_password("http")),
         expected: "Unknown-NAT different/unknown 0",
         facts: &[("/path/proxy/name", "203.0.113.20:1080")],
     },
@@ -123,7 +123,7 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
-        // Whether it is the last hop cannot be told: it has another address outside.
+        // Whether it is the last hop is unknown: it has another address outside.
         path: "SOCKS5, only the proxy's inside address is known (microsocks)",
         run: || through(open_microsocks, INSIDE, "socks5://192.168.1.20:1080"),
         expected: "Unknown-NAT different/unknown 0",
@@ -285,13 +285,13 @@ pub(crate) fn with_password(scheme: &str) -> String {
     format!("{scheme}://{}:{}@{OUTSIDE}", LOGIN.user, LOGIN.password)
 }
 
-/// A login from the office, told of the proxy.
+/// A login from the office through the proxy.
 pub(crate) fn through(start: Start, at: SocketAddr, url: &str) -> Result<Run, Error> {
     in_office(start, at, |tool| tool.args(&["--proxy", url]))
 }
 
 /// The same, and the tool tells all it can: no password must be in it.
-fn told_all(start: Start, url: &str) -> Result<Run, Error> {
+fn given_all(start: Start, url: &str) -> Result<Run, Error> {
     in_office(start, OUTSIDE, |tool| tool.args(&["--proxy", url, "-vvv"]))
 }
 
@@ -299,12 +299,12 @@ fn told_all(start: Start, url: &str) -> Result<Run, Error> {
 pub(crate) fn in_office(
     start: Start,
     at: SocketAddr,
-    told: impl FnOnce(Tool) -> Tool,
+    options: impl FnOnce(Tool) -> Tool,
 ) -> Result<Run, Error> {
     let net = topology::proxy_only()?;
     let server = serve(&net)?;
     let _proxy = start(&net.routers[0], at)?;
-    told(Tool::new(&net, &server)).run()
+    options(Tool::new(&net, &server)).run()
 }
 
 /// Only the proxy knows the server's name.

@@ -126,7 +126,7 @@ impl Run {
     }
 
     /// The client as the server saw it. Our server prints the port with its bytes exchanged, as
-    /// Microsoft's did, unless it is told otherwise.
+    /// Microsoft's did, unless an option says otherwise.
     pub(crate) fn seen(&self) -> Option<SocketAddr> {
         let observed = &self.json["observed"];
         let ip: IpAddr = observed["client_ip"]["ip"].as_str()?.parse().ok()?;

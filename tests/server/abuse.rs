@@ -4,7 +4,7 @@ use support::Outcome;
 use support::abuse::{self, Scale};
 
 #[test]
-fn honest_logins_go_on_whatever_others_do() -> Outcome<()> {
+fn honest_logins_succeed_under_abuse() -> Outcome<()> {
     let report = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

@@ -1,4 +1,4 @@
-//! What is too much, too slow or too strange.
+//! Limits: too many connections, clients that are too slow, input that is too long.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn limited(limits: Limits) -> Config {
 }
 
 #[tokio::test]
-async fn who_has_too_many_connections_is_told_so() {
+async fn too_many_connections_of_one_address_are_refused() {
     let server = start(limited(Limits {
         max_per_address: 1,
         ..Limits::default()
@@ -52,7 +52,7 @@ async fn who_has_too_many_connections_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_full_server_says_so() {
+async fn a_full_server_answers_910() {
     let server = start(limited(Limits {
         max_connections: 1,
         ..Limits::default()
@@ -65,7 +65,7 @@ async fn a_full_server_says_so() {
 }
 
 #[tokio::test]
-async fn everybody_is_told_that_the_server_is_full() {
+async fn a_full_server_answers_every_client() {
     let server = start(limited(Limits {
         max_connections: 1,
         ..Limits::default()
@@ -73,7 +73,7 @@ async fn everybody_is_told_that_the_server_is_full() {
     let mut first = server.connect().await;
     first.say("VER 1 MSNP9").await;
     first.line().await;
-    // More than are waited for, and none of them closes before the last is told.
+    // More than the server waits for, and none of them closes before the last has its answer.
     let mut others = Vec::new();
     for _ in 0..200 {
         let mut notification = server.connect().await;
@@ -92,7 +92,7 @@ async fn everybody_is_told_that_the_server_is_full() {
 }
 
 #[tokio::test]
-async fn a_guesser_is_not_listened_to_for_a_minute() {
+async fn wrong_passwords_lock_an_address_out_for_a_minute() {
     let server = start(Config {
         accounts: Accounts::List(AccountList::parse("user@example.com:right").unwrap()),
         limits: Limits {
@@ -120,7 +120,7 @@ async fn a_guesser_is_not_listened_to_for_a_minute() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_signs_in_is_left() {
+async fn a_client_that_never_signs_in_is_disconnected() {
     let server = start(Config::default());
     let mut silent = server.connect().await;
     let mut slow = server.connect().await;
@@ -137,7 +137,7 @@ async fn a_client_that_never_signs_in_is_left() {
 }
 
 #[tokio::test]
-async fn a_silent_client_stays_and_one_that_dribbles_does_not() {
+async fn a_silent_client_stays_and_half_a_command_times_out() {
     let server = start(Config::default());
     let mut silent = server.signed_in(USER).await;
     let mut pinging = server.signed_in("pinging@example.com").await;
@@ -160,7 +160,7 @@ async fn a_silent_client_stays_and_one_that_dribbles_does_not() {
 }
 
 #[tokio::test]
-async fn who_has_answered_a_challenge_must_answer_the_next_one() {
+async fn a_client_that_answered_a_challenge_must_answer_the_next() {
     use msnp9_conntype::msnp::challenge;
     let server = start(Config::default());
     let mut alive = server.signed_in(USER).await;
@@ -214,7 +214,7 @@ async fn half_a_request_is_answered_when_its_time_is_up() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_left() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let server = start(Config::default());
     let client = server.signed_in(USER).await;
     // Answers are longer than questions: once nobody reads them, the server cannot go on.
@@ -245,7 +245,7 @@ async fn a_client_that_does_not_read_is_left() {
 }
 
 #[tokio::test]
-async fn what_is_no_msnp_is_left_and_does_no_harm() {
+async fn other_protocols_are_disconnected() {
     let server = start(Config::default());
     for noise in [
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -269,7 +269,7 @@ async fn what_is_no_msnp_is_left_and_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_begin_is_given_up() {
+async fn a_handshake_that_does_not_begin_times_out() {
     let server = start(Config::default());
     let mut client = Client::connect(server.at.passport[0]).await;
     // A whole login on the same thread: the connection above has been taken by then.

@@ -10,7 +10,7 @@ use support::has_ipv6;
 use crate::embedded::{USER, start};
 
 #[tokio::test]
-async fn a_pipelined_login_ends_with_what_the_server_sees() {
+async fn a_pipelined_login_gets_the_address_that_the_server_sees() {
     let server = start(Config::default());
     let mut client = server.connect().await;
     client.introduce("MSNP9", USER).await;
@@ -31,7 +31,7 @@ async fn a_pipelined_login_ends_with_what_the_server_sees() {
 }
 
 #[tokio::test]
-async fn a_login_one_by_one_from_trid_0_with_a_tab_and_bare_line_feeds() {
+async fn a_lockstep_login_from_trid_0_with_a_tab_and_bare_line_feeds() {
     let server = start(Config {
         client_port: PortField::Plain,
         ..Config::default()
@@ -76,7 +76,7 @@ async fn a_login_byte_by_byte() {
 }
 
 #[tokio::test]
-async fn the_ok_and_the_profile_come_in_one_piece() {
+async fn usr_ok_and_the_profile_are_sent_at_once() {
     let server = start(Config::default());
     let mut client = server.connect().await;
     client.introduce("MSNP9", USER).await;
@@ -91,7 +91,7 @@ async fn the_ok_and_the_profile_come_in_one_piece() {
 }
 
 #[tokio::test]
-async fn the_dispatch_server_refers_to_where_the_login_goes_on() {
+async fn the_dispatch_server_refers_to_the_notification_server() {
     let server = start(Config::default());
     let dispatch = server.at.dispatch[0];
     let mut client = Client::connect(dispatch).await;
@@ -108,8 +108,8 @@ async fn the_dispatch_server_refers_to_where_the_login_goes_on() {
 }
 
 #[tokio::test]
-async fn over_ipv6_the_client_is_named_as_it_is() {
-    if !has_ipv6("over_ipv6_the_client_is_named_as_it_is") {
+async fn over_ipv6_the_profile_has_the_clients_address() {
+    if !has_ipv6("over_ipv6_the_profile_has_the_clients_address") {
         return;
     }
     let v6: Vec<SocketAddr> = vec!["[::1]:0".parse().unwrap()];
@@ -175,7 +175,7 @@ async fn a_wrong_password_gets_no_ticket() {
 }
 
 #[tokio::test]
-async fn an_expired_ticket_is_refused_and_the_refusal_arrives() {
+async fn an_expired_ticket_is_refused_with_911() {
     let server = start(Config {
         ticket_lifetime: Duration::ZERO,
         ..Config::default()
@@ -223,7 +223,7 @@ async fn the_second_login_of_an_account_ends_the_first() {
 }
 
 #[tokio::test]
-async fn the_profile_comes_after_syn_where_the_server_is_an_old_one() {
+async fn the_profile_may_come_after_syn() {
     let server = start(Config {
         profile: ProfilePolicy::AfterSyn,
         ..Config::default()
@@ -242,7 +242,7 @@ async fn the_profile_comes_after_syn_where_the_server_is_an_old_one() {
 }
 
 #[tokio::test]
-async fn the_end_is_announced_to_those_who_are_signed_in() {
+async fn a_stop_is_announced_to_signed_in_clients() {
     let server = start(Config::default());
     let mut signed_in = server.signed_in(USER).await;
     let mut waiting = server.connect().await;
@@ -259,7 +259,7 @@ async fn the_end_is_announced_to_those_who_are_signed_in() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_dropped_takes_its_sessions_with_it() {
+async fn dropping_the_server_ends_its_sessions() {
     let server = msnp9_conntype::server::Server::bind(Config::default()).unwrap();
     let ns = server.addresses().notification[0];
     let task = tokio::spawn(server.run(std::future::pending()));

@@ -7,7 +7,7 @@ use support::client::{Client, field};
 use crate::embedded::{USER, start};
 
 #[tokio::test]
-async fn the_nexus_answers_every_form_of_request_in_the_exact_case() {
+async fn the_nexus_answers_every_form_of_request() {
     let server = start(Config::default());
     let here = server.at.passport[0];
     for (request, host) in [
@@ -95,7 +95,7 @@ async fn a_redirect_is_to_this_server() {
 }
 
 #[tokio::test]
-async fn tls_1_2_is_spoken_too() {
+async fn the_server_speaks_tls_1_2() {
     let server = start(Config::default());
     let mut browser = server.browse_with(&[&rustls::version::TLS12]).await;
     browser.write("GET /rdr/pprdr.asp HTTP/1.1\r\n\r\n").await;
@@ -103,7 +103,7 @@ async fn tls_1_2_is_spoken_too() {
 }
 
 #[tokio::test]
-async fn requests_that_are_none_are_refused_with_a_status() {
+async fn invalid_requests_are_refused_with_a_status() {
     let server = start(Config::default());
     let huge = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(17_000));
     for (request, status) in [

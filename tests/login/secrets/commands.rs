@@ -72,7 +72,7 @@ fn no_command_shows_a_secret_of_its_environment() {
 }
 
 #[test]
-fn a_transcript_is_read_for_the_profile_alone() {
+fn a_transcript_is_read_for_the_profile_only() {
     let markers = Markers::new();
     let dir = tempfile::tempdir().unwrap();
     let (ticket, sso) = (&markers.ticket.text, &markers.sso.text);

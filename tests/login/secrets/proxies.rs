@@ -17,7 +17,7 @@ pub(super) enum Mood {
     Strict,
     /// It lets nobody in.
     Closed,
-    /// It says back what it was told, which no answer to anything is.
+    /// It repeats what it got, which is not an answer.
     Parrot,
 }
 

@@ -40,7 +40,7 @@ impl Untouched {
 }
 
 #[test]
-fn words_that_would_end_a_line_are_refused_before_anything_is_sent() {
+fn line_ends_in_credentials_are_refused_before_anything_is_sent() {
     let servers = Untouched::new(3);
     let dir = tempfile::tempdir().unwrap();
     let nul = file(&dir, "nul", b"a\0b\n");
@@ -175,7 +175,7 @@ fn a_password_goes_over_plain_http_only_when_that_is_asked_for() {
 }
 
 #[test]
-fn certificates_are_checked_at_every_server_and_whatever_is_asked_for() {
+fn certificates_are_checked_at_every_server_with_every_option() {
     let (authority, foreign) = (Authority::generate(), Authority::generate());
     let good = || Some(authority.server());
     let bad: [(&str, Arc<ServerConfig>); 4] = [
@@ -213,7 +213,7 @@ fn certificates_are_checked_at_every_server_and_whatever_is_asked_for() {
 }
 
 #[test]
-fn nothing_on_the_command_line_lets_certificates_pass() {
+fn no_option_disables_the_check_of_certificates() {
     let help = Run::of(tool().arg("--help")).stdout;
     let options: Vec<_> = help
         .split_whitespace()

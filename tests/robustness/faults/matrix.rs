@@ -250,7 +250,7 @@ impl Case {
         }
     }
 
-    /// The stages that a failure at the step may be told at.
+    /// The stages that a failure at the step may have.
     const fn stages(&self) -> &'static [&'static str] {
         match self.step {
             Some(Step::Connect | Step::Again) => &["connect", "negotiate"],

@@ -15,7 +15,7 @@ pub(super) const NO_PROFILE: i32 = 5;
 pub(super) enum Rule {
     /// `Unknown-Connect` with this exit code.
     Fails(i32),
-    /// The same with either, and why it cannot be told which.
+    /// The same with either of two, and why both are right.
     FailsEither([i32; 2], &'static str),
     /// The same, but only after waiting for what does not come.
     FailsLate(i32),

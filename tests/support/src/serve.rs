@@ -102,19 +102,19 @@ impl Serve {
         self.process.id()
     }
 
-    /// The tool, told to log in to this server.
+    /// The tool with the options to log in to this server.
     pub fn tool(&self) -> Command {
         self.tool_for(self.at("notification"))
     }
 
-    /// The tool, told to log in to `server` with this server's Passport pages.
+    /// The tool with the options to log in to `server` with this server's Passport pages.
     pub fn tool_for(&self, server: SocketAddr) -> Command {
         let mut command = self.tool_trusting(&[text(&self.ca_file())]);
         command.args(["--server", &server.to_string()]);
         command
     }
 
-    /// The tool, told to log in to this server and to trust these authorities besides the public
+    /// The tool with the options to log in to this server and to trust these authorities besides the public
     /// ones.
     pub fn tool_with_ca(&self, ca_files: &[&str]) -> Command {
         let mut command = self.tool_trusting(ca_files);

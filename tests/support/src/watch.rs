@@ -29,9 +29,9 @@ pub fn bounded(tool: &Command, kib: u64) -> Command {
     shell
 }
 
-/// Runs a command to its end, which is here when `at_most` is over. `look` gets its process id
+/// Runs a command to its end, which is here when `at_most` is over. `observe` gets its process id
 /// now and then.
-pub fn watch(command: &mut Command, at_most: Duration, mut look: impl FnMut(u32)) -> Watched {
+pub fn watch(command: &mut Command, at_most: Duration, mut observe: impl FnMut(u32)) -> Watched {
     let started = Instant::now();
     let mut child = command
         .stdout(Stdio::piped())
@@ -43,7 +43,7 @@ pub fn watch(command: &mut Command, at_most: Duration, mut look: impl FnMut(u32)
     let (mut peak, mut died) = (0, None);
     let status = loop {
         peak = peak.max(peak_of(child.id()).unwrap_or(0));
-        look(child.id());
+        observe(child.id());
         if let Some(status) = child.try_wait().expect("a child's status") {
             break status;
         }

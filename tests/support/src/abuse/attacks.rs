@@ -1,4 +1,4 @@
-//! The abuses: each lasts until enough honest people have logged in, and counts what it did.
+//! The abuses: each lasts until enough honest clients have logged in, and counts what it did.
 
 use std::any::Any;
 use std::future::Future;

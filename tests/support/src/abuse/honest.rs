@@ -1,4 +1,4 @@
-//! Honest people who go on logging in, on a thread of their own.
+//! Honest clients that keep logging in, on a thread of their own.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -64,12 +64,12 @@ impl Steady {
     /// Starts them, `rate` a second; how many are over can be waited for.
     pub(super) fn start(pages: Passport, rate: u32) -> Outcome<(Self, watch::Receiver<usize>)> {
         let (stop, stopping) = watch::channel(false);
-        let (tell, done) = watch::channel(0);
+        let (count, done) = watch::channel(0);
         let thread = std::thread::Builder::new().spawn(move || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?
-                .block_on(log_in(pages, rate, stopping, tell))
+                .block_on(log_in(pages, rate, stopping, count))
         })?;
         Ok((Self { thread, stop }, done))
     }

@@ -22,7 +22,7 @@ const BATCH: usize = 200;
 /// How long a client may take to be heard to the end; only where something is wrong it does.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Rounds of `count` until enough honest people have logged in; `work` gets a number below
+/// Rounds of `count` until enough honest clients have logged in; `work` gets a number below
 /// `count` and says whether the server is to count a protocol error.
 async fn rounds<F>(
     stage: &Arc<Stage>,

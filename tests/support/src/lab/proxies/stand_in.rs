@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::super::{Connection, socket};
 use super::{Error, Host, Service};
 
-/// A service that is no real proxy. It keeps what it is told, for a test to look at.
+/// A service that is not a real proxy. It keeps what it gets, for a test to check.
 #[derive(Debug)]
 pub struct StandIn {
     /// Where clients dial it.

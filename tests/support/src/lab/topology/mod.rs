@@ -96,7 +96,7 @@ impl Topology {
 pub enum Sees {
     /// A connection from this address.
     From(IpAddr, Port),
-    /// No connection; the client is told so in this way.
+    /// No connection; this is how the client notices.
     Nothing(Failure),
 }
 
