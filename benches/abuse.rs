@@ -61,7 +61,7 @@ mod linux {
             if std::env::var_os(RAISED).is_some() {
                 return Err(format!("{FILES} open files are needed, and {files} allowed").into());
             }
-            // A limit can only be raised from within; a shell knows how.
+            // A process can only raise its own limit; the shell has a command for it.
             let script = format!("ulimit -n {FILES} && exec \"$0\" \"$@\"");
             let error = Command::new("sh")
                 .args(["-c", &script])

@@ -1,4 +1,4 @@
-//! How many round trips a verdict takes: ours, ours in lockstep, and the floor.
+//! How many round trips a verdict takes: the tool, the tool in lockstep, and the minimum.
 //!
 //! As root: `cargo bench --bench round-trips [-- DELAY_MS [RUNS]]`. Two network namespaces are
 //! joined by a line that holds every packet back; the tool runs in one, its own server in the
@@ -195,7 +195,7 @@ fn ours_in_lockstep(net: &Topology, ports: &Ports, ca: &Path, case: &Case) -> Ou
     ours(net, ports, ca, case, &["--lockstep"])
 }
 
-/// What no client can beat: everything that can be done at once is done at once.
+/// The minimum: everything that can be done at once is done at once.
 fn floor(ports: &Ports, ca: &Path, case: &Case) -> Outcome<Duration> {
     let config = tls(&std::fs::read(ca)?, rustls::ALL_VERSIONS);
     let start = Instant::now();

@@ -236,7 +236,7 @@ fn an_interrupt_while_a_pipe_is_read_is_still_one_document() {
         assert_eq!(run.json()["error"]["code"], "interrupted");
     }
 
-    /// The mask of caught signals in the system's own account has SIGTERM in it.
+    /// Waits until the mask of caught signals in `/proc` has SIGTERM in it.
     fn wait_until_it_handles_signals(id: u32) {
         loop {
             let status = std::fs::File::open(format!("/proc/{id}/status")).unwrap();

@@ -207,7 +207,7 @@ fn pages_fit_the_width() {
     }
 }
 
-/// A server that says nothing, and the address of a nexus that does the same.
+/// A server that sends nothing, and the address of a nexus that does the same.
 fn silent() -> (Scripted, String, String) {
     let silent = Scripted::silent();
     let (server, nexus) = (
@@ -306,7 +306,7 @@ fn the_prompt_restores_the_terminal_however_it_ends() {
         let prompt = screen.lines()[0].to_owned();
         assert_eq!(prompt, "Password of a@b.c:", "{keys:?}:\n{}", screen.text);
     }
-    // It is no key of a password, and does not stop the program with the modes changed.
+    // Ctrl-Z is not part of a password, and does not stop the program with the modes changed.
     let words = login(&server, &nexus, &["--timeout", "0.5"]);
     let mut session = Session::start(80, &words, &[]);
     session.wait_for("Password of a@b.c: ");

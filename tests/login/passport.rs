@@ -128,7 +128,7 @@ fn a_wrong_password_is_sent_once_to_a_server_that_understands_it() {
         (POLICY, "/", ",cbtxt=No", 1),
         // Escargot's policy and nexus.
         (ESCARGOT, "/login", "", 1),
-        // One of them alone may be somebody else's.
+        // One of them alone may be another server's.
         (POLICY, "/login", "", 2),
         (ESCARGOT, "/login.srf", "", 2),
     ] {
@@ -234,7 +234,7 @@ fn redirects_of_every_form_are_followed_and_reported() {
 fn the_servers_that_got_the_password_are_reported() {
     let served = Serve::start(&[]);
     let ns = with_policy(POLICY);
-    // The login page is at an address that nobody named: 127.0.0.2.
+    // The login page is at an address that no option names: 127.0.0.2.
     let elsewhere = Scripted::start_at([127, 0, 0, 2], |stream, _| {
         let mut bytes = [0; 8192];
         while let Ok(1..) = stream.read(&mut bytes) {
@@ -263,7 +263,7 @@ fn the_servers_that_got_the_password_are_reported() {
         let sent_to = json["credentials_sent_to"].to_string();
         assert!(sent_to.contains(&elsewhere.address.to_string()), "{json:#}");
     }
-    // Named by an option, it is nothing to warn of.
+    // Named by an option, it is no reason for a warning.
     let mut command = served.tool_for(ns.address);
     let run = Run::of(command.args(["--json", "--insecure-http", "--login-url", &there]));
     let json = run.json();

@@ -118,7 +118,7 @@ fn a_given_certificate_is_trusted_for_its_name_while_valid() {
         let found = json["error"]["code"].as_str();
         assert_eq!(found, error, "{name} {years:?} {is_ca}: {json:#}");
     }
-    // A leaf of an authority that nobody gave.
+    // A leaf of an authority that was not given.
     let mut leaf = Shown::new("127.0.0.1", 2020..2100);
     leaf.authority = leaf.certificate.pem();
     assert_eq!(leaf.tried().json()["label"], "Direct-Connect");

@@ -171,7 +171,7 @@ fn portal(words: &'static [u8]) -> Result<Run, Error> {
     in_vain(net, 20, &[])
 }
 
-/// Somebody's Passport server, with a certificate of somebody's.
+/// A foreign Passport server with a foreign certificate.
 fn takes_over_tls() -> Result<Run, Error> {
     let net = topology::masquerade()?;
     let _other = serve_on(&net.routers[0], &net, &["--open"])?;

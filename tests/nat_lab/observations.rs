@@ -101,7 +101,7 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[("/mapping", "endpoint-independent")],
     },
     Row {
-        path: "one mapping, but nobody asks a second server",
+        path: "one mapping, without a second server",
         run: || login(topology::endpoint_independent(), &[]),
         expected: "Symmetric-NAT different/different 0",
         facts: &[

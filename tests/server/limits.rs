@@ -209,7 +209,7 @@ async fn half_a_request_is_answered_when_its_time_is_up() {
     let answer = half.head().await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     half.expect_close().await;
-    // Those who settled things may not have been seen to go.
+    // The connections of `settle` may count as well.
     assert!(server.stop().await.timeouts >= 1);
 }
 
@@ -299,7 +299,7 @@ async fn hundreds_of_clients_at_once_are_served() {
     for client in &mut clients {
         assert_eq!(client.line().await, "VER 1 MSNP9 CVR0");
         assert!(client.line().await.starts_with("USR 2 TWN S "));
-        // Somebody else's.
+        // Another account's ticket.
         client.say(&format!("USR 3 TWN S {ticket}")).await;
     }
     let mut answers = Vec::new();

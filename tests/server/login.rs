@@ -1,4 +1,4 @@
-//! Logins, the way clients of the time go about them.
+//! Logins as clients of the time perform them.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;

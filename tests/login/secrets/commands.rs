@@ -1,4 +1,4 @@
-//! The commands that have no business with a secret, in an environment full of them.
+//! The commands that need no secret, in an environment full of secrets.
 
 use std::process::Command;
 

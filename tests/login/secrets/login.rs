@@ -1,4 +1,4 @@
-//! The main job: logins that succeed and logins that fail, each way to give a secret.
+//! Logins that succeed and logins that fail, with each way to give a secret.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -18,7 +18,7 @@ struct Scene {
     name: &'static str,
     /// The exit codes that are right.
     codes: &'static [i32],
-    /// The answer that is another, if one is.
+    /// The answer that is replaced, if any.
     lie: Option<(Step, Lie)>,
 }
 

@@ -1,4 +1,4 @@
-//! Secrets that can be recognised, whatever they are encoded as.
+//! Secrets that can be recognized in every encoding.
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
@@ -23,7 +23,7 @@ impl Marker {
         }
     }
 
-    /// A secret that somebody else made up: all of it counts.
+    /// A secret of another origin: all of it counts.
     pub(super) fn found(name: &'static str, text: &str) -> Self {
         Self::new(name, "", text, "")
     }
@@ -53,7 +53,7 @@ impl Marker {
         forms
     }
 
-    /// The form it is in there in, if it is.
+    /// The form in which it is there, if it is.
     pub(super) fn found_in(&self, bytes: &[u8]) -> Option<&'static str> {
         let lower = bytes.to_ascii_lowercase();
         let folded = self.core.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! Proxies that want a user and a password.
+//! Proxies that require a user and a password.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -10,12 +10,12 @@ use support::intermediary::relay;
 
 pub(super) const USER: &str = "proxy-user";
 
-/// What a proxy does with those who come.
+/// What a proxy does with its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
-    /// It lets those in who know the password.
+    /// It accepts the right password.
     Strict,
-    /// It lets nobody in.
+    /// It refuses everything.
     Closed,
     /// It repeats what it got, which is not an answer.
     Parrot,

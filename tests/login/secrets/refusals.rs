@@ -15,7 +15,7 @@ use support::authority::Authority;
 use support::fake_servers::{FakeServers, Route};
 use support::{Run, file, tool};
 
-/// Listeners that must not meet anybody.
+/// Listeners that nothing may connect to.
 struct Untouched(Vec<TcpListener>);
 
 impl Untouched {
@@ -34,7 +34,7 @@ impl Untouched {
 
     fn check(&self, what: &str) {
         for listener in &self.0 {
-            assert!(listener.accept().is_err(), "{what}: somebody connected");
+            assert!(listener.accept().is_err(), "{what}: something connected");
         }
     }
 }

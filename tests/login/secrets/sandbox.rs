@@ -75,7 +75,7 @@ pub(super) fn keeps_quiet(command: &mut Command, markers: &[&Marker], what: &str
         seen += usize::from(!lists.is_empty());
         absent(markers, &lists, &format!("{what}: argument list"));
     });
-    // Nobody may get to read the list of one that ends soon.
+    // The list of a process that ends soon may never be read.
     let is_short = watched.took < Duration::from_secs(2);
     assert!(seen > 0 || is_short, "{what}: no argument list was read");
     let run = &watched.run;

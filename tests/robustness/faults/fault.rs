@@ -50,7 +50,7 @@ pub(super) const CODES: [(u16, bool); 45] = [
     (928, true),
     (930, true),
     (931, false),
-    // Two that no table has: whatever a server makes up is an error like any other.
+    // Two that no table has: unknown codes are errors like any other.
     (100, false),
     (999, false),
 ];
@@ -61,7 +61,7 @@ const LONG: usize = 1 << 20;
 /// So many commands are more than any contact list has.
 const FLOOD: usize = 60_000;
 
-/// By how much a payload differs from what was said.
+/// By how much a payload differs from the announced length.
 const OFF_BY: usize = 20;
 
 /// What can go wrong.
@@ -74,7 +74,7 @@ pub(super) enum Fault {
     Slow,
     Garbage,
     LongLine,
-    /// One command after the other that nobody asked for.
+    /// A long series of commands that were not asked for.
     Flood,
     Longer,
     Shorter,

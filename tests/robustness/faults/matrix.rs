@@ -36,7 +36,7 @@ const MEMORY: u64 = 64 * 1024;
 /// The address space a case gets, in KiB: the program, its libraries and a few stacks.
 const SPACE: u64 = 128 * 1024;
 
-/// What the profile says of whoever comes by a intermediary.
+/// The address in the profile of a client behind an intermediary.
 const SEEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), 0);
 
 #[derive(Clone, Copy)]
@@ -345,7 +345,7 @@ impl Tally {
             text.push_str(&format!("left out {count:3}: {why}\n"));
         }
         text.push_str(&format!(
-            "{} of the cases rightly succeed; peak {} KiB ({}); {took:.0?}\n\
+            "{} of the cases succeed, as they must; peak {} KiB ({}); {took:.0?}\n\
              {run} cases, {failed} failures\n",
             self.succeeded, self.peak.0, self.peak.1
         ));

@@ -1,7 +1,7 @@
 //! Every step of the login times everything that can go wrong at it, against the built binary.
 //!
 //! The steps are values (`support::answer`), a fault is a transformation of a step's answer
-//! (`fault.rs`), and what a combination has to come to is a rule (`rules.rs`): the matrix is
+//! (`fault.rs`), and the required result of a combination is a rule (`rules.rs`): the matrix is
 //! generated from these three.
 
 mod fault;

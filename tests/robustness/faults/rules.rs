@@ -1,4 +1,4 @@
-//! What each combination has to come to, from the documented exit codes and nothing else.
+//! The required result of each combination, from the documented exit codes.
 
 use super::fault::{CODES, Fault};
 use support::answer::Step;
@@ -10,7 +10,7 @@ pub(super) const CREDENTIALS: i32 = 4;
 /// The server answered, but not with a usable profile.
 pub(super) const NO_PROFILE: i32 = 5;
 
-/// What a combination has to come to.
+/// The required result of a combination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// `Unknown-Connect` with this exit code.
@@ -60,7 +60,7 @@ pub(super) fn rule(step: Step, fault: Fault) -> Rule {
             "the reset may come while the client still connects",
         ),
         _ if step.is_tls() => Fails(UNREACHABLE),
-        // A web server without a word of HTTP was not reached. A notification server that hangs
+        // A web server that closes without HTTP was not reached. A notification server that hangs
         // up was.
         Fault::Close | Fault::Reset if step.is_http() => Fails(UNREACHABLE),
         _ => Fails(NO_PROFILE),
@@ -144,7 +144,7 @@ const fn is_page(step: Step) -> bool {
     step.is_http() && step.intermediary().is_none()
 }
 
-/// The combinations in spite of which the login rightly succeeds.
+/// The combinations that do not keep the login from succeeding.
 fn harmless(step: Step, fault: Fault) -> Option<&'static str> {
     Some(match (step, fault) {
         (Step::Xfr, Fault::TextAfter) => "the connection is left at the referral",

@@ -227,7 +227,7 @@ fn drive(bytes: &[u8], size: usize) -> Result<End, String> {
     })
 }
 
-/// Nothing a server says makes us send anything but these commands, whole.
+/// Whatever a server sends, the client sends only these commands, whole.
 fn proper(out: &Outgoing) -> Result<(), String> {
     let text = String::from_utf8_lossy(out.bytes());
     let names: Vec<_> = out.shown().split(' ').collect();

@@ -75,7 +75,7 @@ pub(super) fn answer_of(recorded: &Recorded, step: Step) -> &Answer {
 }
 
 /// Where an answer names the place to go to next. A change there would send the client to
-/// somebody who is not part of the test, over the network even; the parsers get those without a
+/// a host that is not part of the test, even over the network; the parsers get those without a
 /// socket.
 pub(super) fn elsewhere(step: Step, answer: &Answer) -> Range<usize> {
     let url = find(&answer.bytes, b"DALogin=").map_or(0, |at| at.end);

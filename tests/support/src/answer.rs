@@ -13,7 +13,7 @@ pub const POLICY: &str = "lc=1033,id=507,tw=40,fs=1,ru=http%3A%2F%2Fmessenger%2E
 /// A point at which one of the servers answers, in the order of a login over every intermediary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// A connection was accepted; nothing has been said.
+    /// A connection was accepted; nothing has been sent.
     Connect,
     Ver,
     Cvr,
@@ -34,7 +34,7 @@ pub enum Step {
     Redirect,
     /// The page redirected to, answering with the ticket.
     Redirected,
-    /// Nothing is to be said here: the client fetches its ticket.
+    /// Nothing is sent here: the client fetches its ticket.
     Fetch,
     /// `USR S`: configuration that some servers send ahead of the answer.
     UsrS,
@@ -73,7 +73,7 @@ impl Step {
         Self::Profile,
     ];
 
-    /// The steps of those who stand in front of the servers.
+    /// The steps of proxies and gateways in front of the servers.
     pub const INTERMEDIARIES: [Self; 6] = [
         Self::HttpConnect,
         Self::Socks5Method,
@@ -138,7 +138,7 @@ impl Step {
         )
     }
 
-    /// What stands in front of the servers where the login meets this step.
+    /// The proxy or gateway that has this step.
     pub const fn intermediary(self) -> Option<Intermediary> {
         match self {
             Self::HttpConnect => Some(Intermediary::HttpProxy),
@@ -151,7 +151,7 @@ impl Step {
         }
     }
 
-    /// Whether an honest server says nothing here.
+    /// Whether an honest server sends nothing here.
     pub const fn is_quiet(self) -> bool {
         matches!(self, Self::Connect | Self::Again | Self::Fetch)
     }
@@ -167,15 +167,15 @@ impl Step {
     }
 }
 
-/// An answer before it goes out: its bytes, and where in them the parts are that can be wrong.
+/// An honest answer: its bytes, and where the parts are that can be wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub bytes: Vec<u8>,
-    /// The word that the answer is all about.
+    /// The word that matters to the client.
     pub word: Option<Range<usize>>,
     /// The transaction id.
     pub trid: Option<Range<usize>>,
-    /// Where it says how long the payload is: in digits, or in two bytes for a TLS record.
+    /// The length of the payload: in digits, or in two bytes for a TLS record.
     pub length: Option<Range<usize>>,
     /// The transaction id as a number, where the step has one: an error reply repeats it.
     pub number: Option<u32>,
@@ -282,21 +282,21 @@ impl Answer {
         .with_length(payload.len())
     }
 
-    /// What the nexus says.
+    /// The answer of the nexus.
     pub fn nexus(login: &str) -> Self {
         let header = format!("PassportURLs: DARealm=Passport.Net,DALogin={login},ConfigVersion=15");
         let authority = login.trim_start_matches("https://");
         Self::http("200 OK", &header).about(authority.split('/').next().unwrap_or_default())
     }
 
-    /// What a login page says that is content.
+    /// The answer of a login page with a ticket.
     pub fn ticket(ticket: &str) -> Self {
         let header =
             format!("Authentication-Info: Passport1.4 da-status=success,from-PP='{ticket}'");
         Self::http("200 OK", &header).about(ticket)
     }
 
-    /// What a login page says that is not the one to ask.
+    /// The answer of a login page that redirects.
     pub fn redirect(to: &str) -> Self {
         let header = format!("Authentication-Info: Passport1.4 da-status=redir\r\nLocation: {to}");
         Self::http("302 Found", &header).about(to)
@@ -333,7 +333,7 @@ impl Answer {
         Self::http(&format!("{code} Status"), "X-Nothing: 0")
     }
 
-    /// A response with these headers, and a body that nobody reads.
+    /// A response with these headers, and a body that is not read.
     pub fn http(status: &str, headers: &str) -> Self {
         let body = "<html><body>This page is for programs only.</body></html>";
         Self::new(format!(

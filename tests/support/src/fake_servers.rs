@@ -161,7 +161,7 @@ impl FakeServers {
     }
 }
 
-/// A port that nothing listens on, and that nobody else gets meanwhile.
+/// A port that nothing listens on, and that no other socket gets meanwhile.
 fn closed_port() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -297,7 +297,7 @@ fn web(
                 bytes: flight,
                 ..Answer::default()
             };
-            // What comes after the first flight is the client's to have provoked.
+            // Later flights answer the client's own.
             let reply = match tls_step.take() {
                 Some(step) => tamper(step, flight),
                 None => Reply::new(flight.bytes),

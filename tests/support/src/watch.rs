@@ -16,7 +16,7 @@ pub struct Watched {
     pub died: Option<String>,
 }
 
-/// The tool under a limit of its address space, in KiB: whoever wants more gets none and aborts.
+/// The tool under a limit of its address space, in KiB: beyond it, it aborts.
 pub fn bounded(tool: &Command, kib: u64) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell

@@ -34,23 +34,23 @@ const BYTE_TIME: Duration = Duration::from_millis(25);
 /// What an abuse did.
 #[derive(Default)]
 pub(super) struct Done {
-    /// How many of whatever it is about.
+    /// How many commands, connections or guesses.
     pub(super) count: usize,
     /// How many connections were open at one time, at least.
     pub(super) inside: usize,
-    /// What the server is to count for it.
+    /// What the server must count for it.
     pub(super) tally: Tally,
-    /// The abusers who are still there; they go with this.
+    /// The connections that are still open; they close when this is dropped.
     pub(super) held: Option<Box<dyn Any>>,
 }
 
 type Running = Pin<Box<dyn Future<Output = Outcome<Done>>>>;
 type Attack = fn(Arc<Stage>) -> Running;
 
-/// All of them, in the order of the report; whether it is the first of its kind.
+/// All of them, in the order of the report, and whether each is the first of its kind.
 pub(super) const ALL: [(&str, bool, Attack); 13] = [
     ("idle, signed in", true, |stage| Box::pin(idle(stage))),
-    ("not a word", true, |stage| Box::pin(mute(stage))),
+    ("silent", true, |stage| Box::pin(mute(stage))),
     ("byte by byte", true, |stage| Box::pin(slow(stage))),
     ("endless lines, heads, bodies", true, |stage| {
         Box::pin(invalid_input::endless(stage))
@@ -77,12 +77,12 @@ pub(super) const ALL: [(&str, bool, Attack); 13] = [
         Box::pin(wrong_passwords(stage))
     }),
     ("idle, a second time", false, |stage| Box::pin(idle(stage))),
-    ("not a word, a second time", false, |stage| {
+    ("silent, a second time", false, |stage| {
         Box::pin(mute(stage))
     }),
 ];
 
-/// Does `work` for each number below `count`, a few at a time; what came of each.
+/// Does `work` for each number below `count`, a few at a time; the results.
 pub(super) async fn many<T, F>(
     count: usize,
     work: impl Fn(usize) -> F + Clone + Send + 'static,
@@ -113,7 +113,7 @@ where
     Ok(all)
 }
 
-/// Signs in and says nothing more.
+/// Signs in and sends nothing more.
 async fn idle(stage: Arc<Stage>) -> Outcome<Done> {
     let count = stage.scale.idle;
     // A connection to the login page gives any number of tickets.
@@ -149,7 +149,7 @@ async fn idle(stage: Arc<Stage>) -> Outcome<Done> {
     })
 }
 
-/// Connects to every service and says nothing at all.
+/// Connects to every service and sends nothing.
 async fn mute(stage: Arc<Stage>) -> Outcome<Done> {
     let count = stage.scale.mute;
     let shared = Arc::clone(&stage);
@@ -203,10 +203,10 @@ async fn slow(stage: Arc<Stage>) -> Outcome<Done> {
         senders.spawn(dribble(stream, words));
     }
     stage.hold().await;
-    // Whoever is gone by now was thrown out.
+    // A sender that has ended by now was disconnected.
     let lost = std::iter::from_fn(|| senders.try_join_next()).count();
     if lost > 0 {
-        return Err(format!("{lost} of {count} slow senders were not put up with").into());
+        return Err(format!("{lost} of {count} slow senders were disconnected").into());
     }
     Ok(Done {
         count,
@@ -228,7 +228,7 @@ async fn dribble(mut stream: TcpStream, words: &[u8]) {
     }
 }
 
-/// Tries tickets that nobody gave out, from a few addresses, on a new connection each.
+/// Tries forged tickets, from a few addresses, on a new connection each.
 async fn wrong_tickets(stage: Arc<Stage>) -> Outcome<Done> {
     let addresses: Vec<_> = (0..GUESSERS).map(|_| stage.address()).collect();
     let forged = Arc::new(format!("t={}&p={}", "01".repeat(40), "ab".repeat(32)));
@@ -294,7 +294,7 @@ async fn wrong_passwords(stage: Arc<Stage>) -> Outcome<Done> {
     guessed(refused, turned_away, GUESSERS as u64)
 }
 
-/// Each address had its tries at its account, and not one more.
+/// Each address had exactly its number of tries.
 fn guessed(refused: u64, turned_away: u64, connections: u64) -> Outcome<Done> {
     let tries = GUESSERS as u64 * MAX_FAILURES;
     if refused != tries {

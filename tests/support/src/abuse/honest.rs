@@ -19,7 +19,7 @@ const LOGIN_TIME: Duration = Duration::from_secs(10);
 /// Over all threads: no two logins come from one address.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// What became of them.
+/// The results.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     pub(super) took: Vec<Duration>,
@@ -61,7 +61,7 @@ pub(super) struct Steady {
 }
 
 impl Steady {
-    /// Starts them, `rate` a second; how many are over can be waited for.
+    /// Starts them, `rate` a second; with a count of those that have ended.
     pub(super) fn start(pages: Passport, rate: u32) -> Outcome<(Self, watch::Receiver<usize>)> {
         let (stop, stopping) = watch::channel(false);
         let (count, done) = watch::channel(0);
@@ -74,7 +74,7 @@ impl Steady {
         Ok((Self { thread, stop }, done))
     }
 
-    /// Lets those who have begun finish.
+    /// Starts no more and waits for those that have begun.
     pub(super) fn stop(self) -> Outcome<Figures> {
         let _ = self.stop.send(true);
         self.thread.join().map_err(|_| "the honest panicked")?

@@ -19,7 +19,7 @@ const BABBLERS: usize = 50;
 /// Commands in one write.
 const BATCH: usize = 200;
 
-/// How long a client may take to be heard to the end; only where something is wrong it does.
+/// How long all answers to a client may take; only a failure takes that long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Rounds of `count` until enough honest clients have logged in; `work` gets a number below
@@ -45,7 +45,7 @@ where
     Ok(done)
 }
 
-/// Lines, payloads, heads and bodies that are longer than anything that makes sense.
+/// Lines, payloads, heads and bodies beyond every limit.
 pub(super) async fn endless(stage: Arc<Stage>) -> Outcome<Done> {
     let long: Arc<Vec<u8>> = Arc::new(vec![b'1'; 40_000]);
     rounds(&stage, stage.scale.endless, move |stage, n| {
@@ -77,7 +77,7 @@ pub(super) async fn endless(stage: Arc<Stage>) -> Outcome<Done> {
     .await
 }
 
-/// Commands that nobody knows, from clients that have signed in and read their answers.
+/// Unknown commands, from clients that have signed in and read their answers.
 pub(super) async fn garbage(stage: Arc<Stage>) -> Outcome<Done> {
     let each = stage.scale.garbage.div_ceil(BABBLERS * BATCH).max(1) * BATCH;
     let batch: Arc<String> = Arc::new("ZZZ 7 \u{fc}\u{1} %%% -1 99999999999\r\n".repeat(BATCH));
@@ -107,7 +107,7 @@ pub(super) async fn garbage(stage: Arc<Stage>) -> Outcome<Done> {
                 let mut answers = Vec::new();
                 timeout(PATIENCE, reader.read_to_end(&mut answers)).await??;
                 talk.await??;
-                // Every one is answered, and with nothing else.
+                // Every command is answered, and nothing else is sent.
                 if answers != b"502 7\r\n".repeat(each) {
                     return Err(format!("{} bytes of answers", answers.len()).into());
                 }
@@ -124,7 +124,7 @@ pub(super) async fn garbage(stage: Arc<Stage>) -> Outcome<Done> {
     Ok(done)
 }
 
-/// Connects and goes: with a close, with a reset, with half a word.
+/// Connects and disconnects: with a close, with a reset, after half a command.
 pub(super) async fn churn(stage: Arc<Stage>) -> Outcome<Done> {
     rounds(&stage, stage.scale.churn, |stage, n| async move {
         let mut stream = connect_from(stage.address(), stage.notification).await;
@@ -138,7 +138,7 @@ pub(super) async fn churn(stage: Arc<Stage>) -> Outcome<Done> {
     .await
 }
 
-/// Says its last word first, keeps its other half open, and waits for the server to close.
+/// Shuts its sending side down and waits for the server to close.
 pub(super) async fn half(stage: Arc<Stage>) -> Outcome<Done> {
     rounds(&stage, stage.scale.half, |stage, n| async move {
         let (to, words, answer) = match n % 4 {

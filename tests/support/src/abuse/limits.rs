@@ -1,4 +1,4 @@
-//! Each limit with a server of its own: who is beyond it hears so, and is counted.
+//! Each limit with a server of its own: clients beyond it get an answer and are counted.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,12 +22,12 @@ const PER_ADDRESS: usize = 5;
 const IDLE: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_secs(2);
 
-/// The limit of open files in the test of what serve makes of it.
+/// The limit of open files of the server in `open_files`.
 const FILES: usize = 400;
 
 const SEVERAL: usize = 20;
 
-/// What a service says to those who are not let in.
+/// What a service answers to a client beyond a limit.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Line(&'static str),
@@ -57,7 +57,7 @@ fn address(net: u8, n: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, net, high, low)
 }
 
-/// Connects, speaks first as clients do, and must be let in.
+/// Connects, sends VER, and must be accepted.
 async fn enter(from: Ipv4Addr, server: SocketAddr) -> Outcome<Client<TcpStream>> {
     let mut client = Client::connect_from(from, server).await;
     client.write("VER 1 MSNP9 CVR0\r\n").await;
@@ -65,7 +65,7 @@ async fn enter(from: Ipv4Addr, server: SocketAddr) -> Outcome<Client<TcpStream>>
     Ok(client)
 }
 
-/// How many of these connections heard exactly this, and then the end.
+/// How many of these connections got exactly this, and then the close.
 async fn heard(clients: Vec<TcpStream>, answer: Answer) -> (usize, String) {
     let mut count = 0;
     let mut other = String::new();
@@ -86,7 +86,7 @@ async fn heard(clients: Vec<TcpStream>, answer: Answer) -> (usize, String) {
 }
 
 /// Connects once from each of these addresses to each of the services, all before anything is
-/// read, and all must hear the answer. How many they were.
+/// read, and all must get the answer; how many they were.
 async fn beyond(
     report: &mut Report,
     limit: &str,
@@ -121,7 +121,7 @@ async fn beyond(
     Ok(4 * addresses.len())
 }
 
-/// Comes in as soon as there is room; how many tries were refused before.
+/// Connects until there is room; how many tries were refused before.
 async fn enter_at_last(from: Ipv4Addr, server: SocketAddr, full: &str) -> Outcome<usize> {
     for refused in 0..1000 {
         let mut client = Client::connect_from(from, server).await;
@@ -148,7 +148,7 @@ async fn in_all(scale: Scale, report: &mut Report) -> Outcome<()> {
     let others: Vec<_> = (0..scale.beyond).map(|n| address(11, n)).collect();
     let name = format!("--max-connections {limit}");
     let mut refused = beyond(report, &name, &server, &others, "910 0").await?;
-    // Those who were inside all the while still are; one place is free once one of them goes.
+    // The first clients are still connected; one place is free once one of them disconnects.
     for client in &mut inside {
         client.write("CVR 2 x\r\n").await;
         client.expect("CVR 2 ").await;
@@ -200,7 +200,7 @@ async fn per_address(report: &mut Report) -> Outcome<()> {
             PER_ADDRESS - 1
         )
     });
-    // All of this is nothing to anybody else.
+    // Other addresses are not affected.
     let other = address(22, 0);
     Passport::of(&server)?
         .login(other, "user@example.com")
@@ -249,7 +249,7 @@ async fn idle(report: &mut Report) -> Outcome<()> {
         let said = String::from_utf8_lossy(&rest);
         format!("--idle-timeout: who was to be challenged heard {said:?} in {took:?}")
     });
-    // Silence alone is no sign of death.
+    // Silence alone does not end a session.
     let mut stayed = 0;
     for (mut client, _) in silent {
         client.write("PNG\r\n").await;
@@ -272,7 +272,7 @@ async fn idle(report: &mut Report) -> Outcome<()> {
     Ok(())
 }
 
-/// A limit of open files below `--max-connections`: the server says what it makes of it, and
+/// A limit of open files below `--max-connections`: the server lowers its own limit, logs that, and
 /// does not run out of them.
 async fn open_files(scale: Scale, report: &mut Report) -> Outcome<()> {
     let server = server::start_with_open_files(FILES)?;

@@ -1,4 +1,4 @@
-//! The embedded server under abuse: what is done to it, and what must hold meanwhile and after.
+//! The built server under abuse, and what must hold meanwhile and afterwards.
 mod attacks;
 mod honest;
 mod invalid_input;
@@ -26,12 +26,12 @@ use server::{Tally, Vitals};
 use crate::tool::{file, text};
 use crate::{Outcome, Serve};
 
-/// How much of everything.
+/// The numbers of clients, connections and commands.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// Clients that sign in and then say nothing.
+    /// Clients that sign in and then send nothing.
     pub idle: usize,
-    /// Connections without a word.
+    /// Connections that send nothing.
     pub mute: usize,
     /// Clients that send byte by byte.
     pub slow: usize,
@@ -39,7 +39,7 @@ pub struct Scale {
     pub endless: usize,
     /// Commands that mean nothing, by clients that are signed in.
     pub garbage: usize,
-    /// Connections that are left at once, a round.
+    /// Connections that are closed at once, a round.
     pub churn: usize,
     /// Half-closed connections, a round.
     pub half: usize,
@@ -55,7 +55,7 @@ pub struct Scale {
     pub logins: usize,
 }
 
-/// How long one abuse may last; only where something is wrong it does.
+/// How long one abuse may last; only a failure takes that long.
 const PHASE_TIME: Duration = Duration::from_secs(30);
 
 /// How long memory and descriptors may take to return.
@@ -64,12 +64,12 @@ const RETURN_TIME: Duration = Duration::from_secs(10);
 /// How much more memory than before an abuse may stay with the server.
 const MARGIN_KIB: u64 = 4 * 1024;
 
-/// How much more the allocator may keep for the next crowd, for each connection of the first: it
-/// gives nothing back to the system that lies below something still in use. The second crowd has
-/// to do with what the first one left.
+/// How much more the allocator may keep for later, for each connection that was open: it
+/// returns nothing to the system that lies below memory still in use. A second abuse of the same
+/// kind has to make do with that.
 const KEPT_KIB: u64 = 5;
 
-/// What an abuse has to work with.
+/// What an abuse needs.
 struct Stage {
     scale: Scale,
     notification: SocketAddr,
@@ -81,8 +81,8 @@ struct Stage {
 }
 
 impl Stage {
-    /// An address of this machine that nobody else has had: what one abuse has earned must not
-    /// meet the next one.
+    /// An address of this machine that was not used before: the limits that one abuse meets must
+    /// not apply to the next.
     fn address(&self) -> Ipv4Addr {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let [_, net, high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
@@ -97,7 +97,7 @@ impl Stage {
     /// Waits until there were.
     async fn hold(&self) {
         let mut honest = self.honest.clone();
-        // An error is the end of the honest, and that is enough as well.
+        // An error means that the honest logins have ended, which is enough as well.
         let _ = honest.wait_for(|count| *count >= self.scale.logins).await;
     }
 }
@@ -117,7 +117,7 @@ async fn abuse(scale: Scale, report: &mut Report) -> Outcome<()> {
     let server = Serve::start(&["--accounts", text(&accounts)]);
     let mut tally = Tally::default();
 
-    // Twice: what the first ones leave behind (buffers, caches) is no leak.
+    // Twice: the buffers and caches that the first ones fill are not a leak.
     let warm_up = calm(&server, scale)?;
     let before = calm(&server, scale)?;
     for figures in [&warm_up, &before] {
@@ -195,7 +195,7 @@ async fn caught<T: 'static>(work: impl Future<Output = Outcome<T>> + 'static) ->
 /// Honest logins with nothing else going on.
 fn calm(server: &Serve, scale: Scale) -> Outcome<Figures> {
     let (honest, done) = Steady::start(Passport::of(server)?, scale.rate)?;
-    // An error is the end of the honest; stopping them tells why.
+    // An error means that they have ended; stopping them returns why.
     while *done.borrow() < scale.logins && done.has_changed().is_ok() {
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -17,7 +17,7 @@ pub(super) struct Row {
     pub(super) cpu: Duration,
 }
 
-/// What was measured, and what of it is as it must be.
+/// What was measured and checked.
 #[derive(Default)]
 pub struct Report {
     before_ms: f64,
@@ -49,7 +49,7 @@ impl Report {
         );
     }
 
-    /// A measured abuse: every honest login there was must have come through.
+    /// A measured abuse: every honest login must have succeeded.
     pub(super) fn row(&mut self, row: Row) {
         let Figures { took, failed } = &row.logins;
         let is_right = failed.is_empty() && !took.is_empty();
@@ -83,7 +83,7 @@ impl Report {
         });
     }
 
-    /// What was seen of a limit.
+    /// What was observed of a limit.
     pub(super) fn limit(&mut self, line: String) {
         self.limits.push(line);
     }

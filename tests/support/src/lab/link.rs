@@ -24,30 +24,8 @@ impl Link {
     ///
     /// When the kernel refuses the size (IPv6 needs 1280, IPv4 68).
     pub fn mtu(&self, bytes: u32) -> Result<(), Error> {
-        self.both(&format!("mtu {bytes}"))
-    }
-
-    /// Unplugs the wire: both ends go down, and their routes with them.
-    ///
-    /// # Errors
-    ///
-    /// When `ip` refuses.
-    pub fn unplug(&self) -> Result<(), Error> {
-        self.both("down")
-    }
-
-    /// Plugs the wire in again. Routes that went over it must be added again.
-    ///
-    /// # Errors
-    ///
-    /// When `ip` refuses.
-    pub fn plug(&self) -> Result<(), Error> {
-        self.both("up")
-    }
-
-    fn both(&self, setting: &str) -> Result<(), Error> {
         for (host, device) in [&self.a, &self.b] {
-            host.ip(&format!("link set dev {device} {setting}"))?;
+            host.ip(&format!("link set dev {device} mtu {bytes}"))?;
         }
         Ok(())
     }
