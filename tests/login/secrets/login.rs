@@ -11,7 +11,7 @@ use super::sandbox::keeps_quiet;
 use support::answer::{Answer, Reply, Step, Then};
 use support::authority::Authority;
 use support::fake_servers::{FakeServers, Route};
-use support::{Run, Scripted, Serve, file, tool};
+use support::{Run, Scripted, Serve, file, side_by_side, tool};
 
 /// One login.
 struct Scene {
@@ -120,12 +120,12 @@ fn start(authority: &Authority, markers: &Markers, lie: Option<(Step, Lie)>) -> 
 }
 
 /// The tool at full verbosity, with everything but the password.
-fn tool_for(world: &FakeServers, authority: &Authority) -> Command {
+fn tool_for(servers: &FakeServers, authority: &Authority) -> Command {
     let mut command = tool();
     command
         .args(["-vvv", "--timeout", "3", "--user", "user@example.com"])
-        .args(["--server", &world.server.to_string()])
-        .args(["--nexus-url", &world.nexus])
+        .args(["--server", &servers.server.to_string()])
+        .args(["--nexus-url", &servers.nexus])
         .arg("--ca-file")
         .arg(authority.file());
     command
@@ -157,12 +157,12 @@ fn both(command: &Command, markers: &Markers, codes: &[i32], what: &str) -> [Run
 #[test]
 fn no_login_shows_a_secret_however_it_ends() {
     let (authority, markers) = (Authority::generate(), Markers::new());
-    for Scene { name, codes, lie } in scenes() {
-        let world = start(&authority, &markers, lie);
-        let mut command = tool_for(&world, &authority);
+    side_by_side(6, scenes(), |Scene { name, codes, lie }| {
+        let servers = start(&authority, &markers, lie);
+        let mut command = tool_for(&servers, &authority);
         command.env("MSNP9_PASSWORD", &markers.password.text);
         both(&command, &markers, codes, name);
-    }
+    });
 }
 
 #[test]
@@ -170,12 +170,12 @@ fn the_password_is_not_shown_wherever_it_comes_from() {
     let (authority, markers) = (Authority::generate(), Markers::new());
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = file(&dir, "password", format!("{}\n", markers.password.text));
-    let world = start(&authority, &markers, None);
-    let mut command = tool_for(&world, &authority);
+    let servers = start(&authority, &markers, None);
+    let mut command = tool_for(&servers, &authority);
     command.arg("--password-file").arg(&path);
     both(&command, &markers, &[0], "a file");
     for json in [false, true] {
-        let mut command = tool_for(&world, &authority);
+        let mut command = tool_for(&servers, &authority);
         command
             .args(["--password-file", "-"])
             .args(json.then_some("--json"))
@@ -188,7 +188,7 @@ fn the_password_is_not_shown_wherever_it_comes_from() {
 #[test]
 fn a_proxys_password_is_not_shown() {
     let (authority, markers) = (Authority::generate(), Markers::new());
-    let world = start(&authority, &markers, None);
+    let servers = start(&authority, &markers, None);
     let password = &markers.proxy.text;
     type Start = fn(&str, Mood) -> Scripted;
     for (scheme, run) in [
@@ -201,12 +201,12 @@ fn a_proxys_password_is_not_shown() {
             let encoded = percent_encode(password);
             let url = format!("{scheme}://{USER}:{encoded}@{}", proxy.address);
             let what = format!("{scheme} proxy, {mood:?}");
-            let mut command = tool_for(&world, &authority);
+            let mut command = tool_for(&servers, &authority);
             command
                 .env("MSNP9_PASSWORD", &markers.password.text)
                 .env("MSNP9_PROXY", &url);
             let here = both(&command, &markers, &[codes], &what);
-            let mut command = tool_for(&world, &authority);
+            let mut command = tool_for(&servers, &authority);
             command
                 .args(["--proxy", "env"])
                 .env("MSNP9_PASSWORD", &markers.password.text)
@@ -223,7 +223,7 @@ fn a_proxys_password_is_not_shown() {
 #[test]
 fn an_invalid_proxy_is_not_repeated() {
     let (authority, markers) = (Authority::generate(), Markers::new());
-    let world = start(&authority, &markers, None);
+    let servers = start(&authority, &markers, None);
     let encoded = percent_encode(&markers.proxy.text);
     for (url, variable) in [
         (format!("ftp://{USER}:{encoded}@127.0.0.1:1"), "MSNP9_PROXY"),
@@ -237,7 +237,7 @@ fn an_invalid_proxy_is_not_repeated() {
         ),
         (format!("{USER}:{encoded}@127.0.0.1:1"), "ALL_PROXY"),
     ] {
-        let mut command = tool_for(&world, &authority);
+        let mut command = tool_for(&servers, &authority);
         if variable == "ALL_PROXY" {
             command.args(["--proxy", "env"]);
         }
