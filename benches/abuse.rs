@@ -1,15 +1,11 @@
 //! The embedded server under abuse, with figures: `cargo bench --bench abuse`.
 //!
 //! Starts the built `serve` on loopback, does to it one thing after the other that no client
-//! should do, and has honest people log in meanwhile: each a full TLS handshake, a ticket, a
+//! should do, and has honest clients log in meanwhile: each a full TLS handshake, a ticket, a
 //! profile that is checked. Then each limit with a server of its own. Needs Linux, and a limit of
 //! open files that leaves room for both ends of the idle connections.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
-
-#[cfg(target_os = "linux")]
-#[path = "../tests/abuse/mod.rs"]
-mod abuse;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
@@ -35,7 +31,8 @@ mod linux {
     use std::process::{Command, ExitCode};
     use std::time::Instant;
 
-    use super::abuse::{self, Outcome, Scale};
+    use support::Outcome;
+    use support::abuse::{self, Scale};
 
     const SCALE: Scale = Scale {
         idle: 5000,
@@ -64,7 +61,7 @@ mod linux {
             if std::env::var_os(RAISED).is_some() {
                 return Err(format!("{FILES} open files are needed, and {files} allowed").into());
             }
-            // A limit can only be raised from within; a shell knows how.
+            // A process can only raise its own limit; the shell has a command for it.
             let script = format!("ulimit -n {FILES} && exec \"$0\" \"$@\"");
             let error = Command::new("sh")
                 .args(["-c", &script])

@@ -1,4 +1,4 @@
-//! How many round trips a verdict takes: ours, ours in lockstep, and the floor.
+//! How many round trips a verdict takes: the tool, the tool in lockstep, and the minimum.
 //!
 //! As root: `cargo bench --bench round-trips [-- DELAY_MS [RUNS]]`. Two network namespaces are
 //! joined by a line that holds every packet back; the tool runs in one, its own server in the
@@ -8,10 +8,6 @@
 
 #![allow(clippy::print_stdout, reason = "a bench prints")]
 
-#[path = "../tests/lab/mod.rs"]
-mod lab;
-
-use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -19,15 +15,12 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lab::topology::{self, Topology};
-use lab::{LineOptions, Process};
-use msnp9_conntype::transport::read_certificates;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
-const TOOL: &str = env!("CARGO_BIN_EXE_msnp9-conntype");
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use support::client::tls;
+use support::lab::topology::{self, Topology};
+use support::lab::{self, LineOptions};
+use support::{Outcome, Serve, TOOL};
 
 /// One kind of login.
 struct Case {
@@ -93,9 +86,8 @@ fn main() -> Outcome<()> {
         dispatch: net.dial(1864),
         passport: net.dial(443),
     };
-    let dir = tempfile::tempdir()?;
-    let ca = dir.path().join("ca.pem");
-    let _server = serve(&net, &ports, &ca)?;
+    let server = serve(&net, &ports)?;
+    let ca = server.ca_file();
 
     println!(
         "round trip {} ms, median of {runs} runs, in round trips (and ms)\n",
@@ -133,25 +125,20 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-fn serve(net: &Topology, ports: &Ports, ca: &Path) -> Outcome<Process> {
-    let mut command = net.server.command(TOOL);
-    command.args([
-        "serve",
-        "--open",
-        "--listen",
-        &ports.notification.to_string(),
-    ]);
-    command.args(["--dispatch-listen", &ports.dispatch.to_string()]);
-    command
-        .args([
+fn serve(net: &Topology, ports: &Ports) -> Outcome<Serve> {
+    let listen = [&ports.notification, &ports.dispatch, &ports.passport].map(SocketAddr::to_string);
+    Ok(Serve::start_by(
+        net.server.command(&*TOOL),
+        &[
+            "--open",
+            "--listen",
+            &listen[0],
+            "--dispatch-listen",
+            &listen[1],
             "--passport-listen",
-            &ports.passport.to_string(),
-            "--write-ca",
-        ])
-        .arg(ca);
-    let server = Process::start(command)?;
-    server.wait_for_line("notification", Duration::from_secs(10))?;
-    Ok(server)
+            &listen[2],
+        ],
+    )?)
 }
 
 /// The tool as a whole process, from its start to the label.
@@ -177,7 +164,7 @@ fn ours(
             format!("https://{}/login2.srf", ports.passport),
         ],
     };
-    let mut command = net.client.command(TOOL);
+    let mut command = net.client.command(&*TOOL);
     command
         .args([
             "--quiet",
@@ -208,9 +195,9 @@ fn ours_in_lockstep(net: &Topology, ports: &Ports, ca: &Path, case: &Case) -> Ou
     ours(net, ports, ca, case, &["--lockstep"])
 }
 
-/// What no client can beat: everything that can be done at once is done at once.
+/// The minimum: everything that can be done at once is done at once.
 fn floor(ports: &Ports, ca: &Path, case: &Case) -> Outcome<Duration> {
-    let config = tls(ca)?;
+    let config = tls(&std::fs::read(ca)?, rustls::ALL_VERSIONS);
     let start = Instant::now();
     let (passport, nexus) = (ports.passport, case.nexus);
     let ahead = std::thread::scope(|scope| -> Outcome<_> {
@@ -275,19 +262,6 @@ fn login_server(
         until(&mut stream, "\r\n\r\n")?;
     }
     Ok(stream)
-}
-
-fn tls(ca: &Path) -> Outcome<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(&std::fs::read(ca)?)? {
-        roots.add(certificate)?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }
 
 /// Reads until these words have come.

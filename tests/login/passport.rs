@@ -1,36 +1,23 @@
-//! Passport pages that refuse, mislead, or are something else.
+//! The nexus and the login page: refusals, redirects, and pages that are something else.
 
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::owes;
-use crate::support::authority::Authority;
-use crate::support::{POLICY, Run, Scripted, Served, honest, profile_message, tool};
+use support::answer::POLICY;
+use support::authority::Authority;
+use support::{Run, Scripted, Serve, file, honest, profile_message, text, tool};
 
 #[test]
 fn a_certificate_of_an_unknown_authority_is_3() {
-    let (served, other) = (Served::start(&[]), Served::start(&[]));
+    let (served, other) = (Serve::start(&[]), Serve::start(&[]));
     let mut command = served.tool();
-    let run = Run::of(command.args(["--json", "--nexus-url", &other.nexus()]));
-    owes(&run, 3, "certificate-untrusted", "nexus");
+    let run = Run::of(command.args(["--json", "--nexus-url", &other.nexus_url()]));
+    run.assert_failure(3, "certificate-untrusted", "nexus");
     let remedy = run.json()["error"]["remedy"].as_str().unwrap().to_owned();
     assert!(remedy.contains("--ca-file"));
 }
 
-/// A Passport server in the clear that answers every request with this.
-fn passport(answer: &'static str) -> Scripted {
-    Scripted::start(move |stream, _| {
-        let mut bytes = [0; 8192];
-        while let Ok(1..) = stream.read(&mut bytes) {
-            if stream.write_all(answer.as_bytes()).is_err() {
-                return;
-            }
-        }
-    })
-}
-
-fn with_passport(served: &Served, passport: &Scripted) -> Run {
+fn with_passport(served: &Serve, passport: &Scripted) -> Run {
     Run::of(served.tool().args([
         "--json",
         "--timeout",
@@ -42,8 +29,8 @@ fn with_passport(served: &Served, passport: &Scripted) -> Run {
 }
 
 #[test]
-fn a_nexus_that_is_none_is_5() {
-    let served = Served::start(&[]);
+fn a_page_that_is_not_a_nexus_is_5() {
+    let served = Serve::start(&[]);
     for (answer, error) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -67,64 +54,8 @@ fn a_nexus_that_is_none_is_5() {
             "bad-redirect",
         ),
     ] {
-        owes(
-            &with_passport(&served, &passport(answer)),
-            5,
-            error,
-            "nexus",
-        );
+        with_passport(&served, &Scripted::repeating(answer)).assert_failure(5, error, "nexus");
     }
-}
-
-#[test]
-fn a_password_does_not_travel_in_the_clear_unasked() {
-    let served = Served::start(&[]);
-    let run = Run::of(served.tool().args(["--login-url", "http://127.0.0.1:1/"]));
-    assert_eq!(run.code, 2);
-    assert!(run.stderr.contains("--insecure-http"), "{}", run.stderr);
-
-    // Nor where the nexus asks for it.
-    let nexus = "HTTP/1.1 200 OK\r\nPassportURLs: DALogin=http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n";
-    let nexus = Scripted::start(move |stream, _| {
-        let mut bytes = [0; 8192];
-        let _ = stream.read(&mut bytes);
-        let _ = stream.write_all(nexus.as_bytes());
-    });
-    let run = with_passport(&served, &nexus);
-    assert_eq!(
-        run.json()["error"]["code"],
-        "connection-refused",
-        "allowed explicitly"
-    );
-}
-
-#[test]
-fn what_could_end_a_header_or_a_line_is_refused_before_anything_is_sent() {
-    let touched = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&touched);
-    let server = Scripted::start(move |_, _| {
-        count.fetch_add(1, Ordering::SeqCst);
-    });
-    let address = server.address.to_string();
-    for (user, password) in [
-        ("user@example.com", "a\r\nb"),
-        ("user@example.com\r\nOUT", "x"),
-        ("a b", "x"),
-        ("", "x"),
-        ("user@example.com", ""),
-    ] {
-        let mut command = tool();
-        command
-            .args(["--server", &address, "--user", user])
-            .env("MSNP9_PASSWORD", password);
-        let run = Run::of(&mut command);
-        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{}", run.stderr);
-        let first = run.stderr.lines().next().unwrap_or_default();
-        let reasons = [": the account ", ": the password ", ": no password: "];
-        let is_whole = reasons.iter().any(|reason| first.contains(reason));
-        assert!(is_whole, "{}", run.stderr);
-    }
-    assert_eq!(touched.load(Ordering::SeqCst), 0, "nobody connected");
 }
 
 const TICKET: &str = "HTTP/1.1 200 OK\r\nAuthentication-Info: Passport1.4 da-status=success,\
@@ -162,8 +93,8 @@ fn with_policy(policy: &'static str) -> Scripted {
 }
 
 #[test]
-fn a_server_that_decodes_nothing_gets_the_account_as_typed() {
-    let served = Served::start(&[]);
+fn a_server_that_does_not_decode_gets_the_account_as_typed() {
+    let served = Serve::start(&[]);
     let ns = with_policy(POLICY);
     for (user, password, wanted) in [
         (
@@ -175,7 +106,7 @@ fn a_server_that_decodes_nothing_gets_the_account_as_typed() {
         ("a,b%c@d.e", "x", "sign-in=a%2Cb%25c@d.e,pwd=x,"),
     ] {
         let (login, asked) = picky(wanted, "");
-        let mut command = served.tool_for(&ns.address.to_string());
+        let mut command = served.tool_for(ns.address);
         command
             .args(["--user", user, "--insecure-http"])
             .args(["--login-url", &format!("http://{}/", login.address)])
@@ -189,7 +120,6 @@ fn a_server_that_decodes_nothing_gets_the_account_as_typed() {
 #[test]
 fn a_wrong_password_is_sent_once_to_a_server_that_understands_it() {
     const ESCARGOT: &str = "ct=1,rver=1,wp=FS_40SEC_0_COMPACT,lc=1,id=1";
-    let served = Served::start(&[]);
     for (policy, page, refusal, times) in [
         // Microsoft's, in parts.
         (POLICY, "/", ",srealm=Passport.NET,ts=-3,prompt,cbtxt=No", 1),
@@ -198,12 +128,12 @@ fn a_wrong_password_is_sent_once_to_a_server_that_understands_it() {
         (POLICY, "/", ",cbtxt=No", 1),
         // Escargot's policy and nexus.
         (ESCARGOT, "/login", "", 1),
-        // One of them alone may be somebody else's.
+        // One of them alone may be another server's.
         (POLICY, "/login", "", 2),
         (ESCARGOT, "/login.srf", "", 2),
     ] {
         let (login, asked) = picky("nothing is right", refusal);
-        let authority = Authority::new();
+        let authority = Authority::generate();
         let tls = TlsPage::start(&authority, login.address);
         let nexus = nexus_of(&format!("https://{}{page}", tls.address));
         let ns = with_policy(policy);
@@ -215,17 +145,16 @@ fn a_wrong_password_is_sent_once_to_a_server_that_understands_it() {
             .arg(authority.file())
             .env("MSNP9_PASSWORD", "wrong");
         let run = Run::of(&mut command);
-        owes(&run, 4, "wrong-password", "login");
+        run.assert_failure(4, "wrong-password", "login");
         let asked = asked.lock().unwrap().len();
         assert_eq!(asked, times, "{policy} {page} {refusal}");
     }
     // Our own server says enough for one.
     let dir = tempfile::tempdir().unwrap();
-    let accounts = crate::support::file(&dir, "accounts", "user@example.com:right\n");
-    let own = Served::start(&["--accounts", accounts.to_str().unwrap()]);
+    let accounts = file(&dir, "accounts", "user@example.com:right\n");
+    let own = Serve::start(&["--accounts", text(&accounts)]);
     let run = Run::of(own.tool().args(["--json", "-vv"]));
-    owes(&run, 4, "wrong-password", "login");
-    drop(served);
+    run.assert_failure(4, "wrong-password", "login");
 }
 
 /// A nexus in the clear, in Escargot's form.
@@ -265,8 +194,8 @@ impl TlsPage {
 }
 
 #[test]
-fn redirects_of_every_form_are_followed_and_told_where_they_lead() {
-    let served = Served::start(&[]);
+fn redirects_of_every_form_are_followed_and_reported() {
+    let served = Serve::start(&[]);
     let ns = with_policy(POLICY);
     for location in [
         "next?x=1",
@@ -291,7 +220,7 @@ fn redirects_of_every_form_are_followed_and_told_where_they_lead() {
                 let _ = stream.write_all(answer.as_bytes());
             }
         });
-        let mut command = served.tool_for(&ns.address.to_string());
+        let mut command = served.tool_for(ns.address);
         let url = format!("http://{}/a/login", login.address);
         let run = Run::of(command.args(["--json", "--insecure-http", "--login-url", &url]));
         let json = run.json();
@@ -302,10 +231,10 @@ fn redirects_of_every_form_are_followed_and_told_where_they_lead() {
 }
 
 #[test]
-fn where_the_password_goes_is_told() {
-    let served = Served::start(&[]);
+fn the_servers_that_got_the_password_are_reported() {
+    let served = Serve::start(&[]);
     let ns = with_policy(POLICY);
-    // The login page is at an address that nobody named: 127.0.0.2.
+    // The login page is at an address that no option names: 127.0.0.2.
     let elsewhere = Scripted::start_at([127, 0, 0, 2], |stream, _| {
         let mut bytes = [0; 8192];
         while let Ok(1..) = stream.read(&mut bytes) {
@@ -326,7 +255,7 @@ fn where_the_password_goes_is_told() {
     });
     let codes = |json: &serde_json::Value| json["warnings"].to_string();
     for (option, first) in [("--nexus-url", &nexus), ("--login-url", &redirects)] {
-        let mut command = served.tool_for(&ns.address.to_string());
+        let mut command = served.tool_for(ns.address);
         let url = format!("http://{}/", first.address);
         let run = Run::of(command.args(["--json", "--insecure-http", option, &url]));
         let json = run.json();
@@ -334,17 +263,17 @@ fn where_the_password_goes_is_told() {
         let sent_to = json["credentials_sent_to"].to_string();
         assert!(sent_to.contains(&elsewhere.address.to_string()), "{json:#}");
     }
-    // Named by an option, it is nothing to warn of.
-    let mut command = served.tool_for(&ns.address.to_string());
+    // Named by an option, it is no reason for a warning.
+    let mut command = served.tool_for(ns.address);
     let run = Run::of(command.args(["--json", "--insecure-http", "--login-url", &there]));
     let json = run.json();
     assert!(!codes(&json).contains("credentials-elsewhere"), "{json:#}");
 }
 
 #[test]
-fn a_refusal_shows_the_servers_own_words() {
-    let served = Served::start(&[]);
-    let login = passport(
+fn a_refusal_shows_the_servers_text() {
+    let served = Serve::start(&[]);
+    let login = Scripted::repeating(
         "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Passport1.4 da-status=failed,cbtxt=Your%20account%20is%20asleep\r\nContent-Length: 0\r\n\r\n",
     );
     let run = Run::of(served.tool().args([
@@ -353,7 +282,7 @@ fn a_refusal_shows_the_servers_own_words() {
         "--login-url",
         &format!("http://{}/", login.address),
     ]));
-    owes(&run, 4, "wrong-password", "login");
+    run.assert_failure(4, "wrong-password", "login");
     assert!(
         run.json()["error"]["message"]
             .as_str()
@@ -363,8 +292,8 @@ fn a_refusal_shows_the_servers_own_words() {
 }
 
 #[test]
-fn policies_travel_to_the_letter() {
-    let served = Served::start(&[]);
+fn the_policy_is_sent_back_unchanged() {
+    let served = Serve::start(&[]);
     let login = Scripted::start(|stream, _| {
         let mut bytes = [0; 8192];
         while let Ok(got @ 1..) = stream.read(&mut bytes) {
@@ -384,7 +313,7 @@ fn policies_travel_to_the_letter() {
             honest(line, &profile_message("203.0.113.7", "0"))
         })
     });
-    let run = Run::of(served.tool_for(&ns.address.to_string()).args([
+    let run = Run::of(served.tool_for(ns.address).args([
         "--insecure-http",
         "--login-url",
         &format!("http://{}/", login.address),

@@ -1,12 +1,11 @@
 //! The two ends of a path, both the built binary: `serve`, and the tool itself.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
+use support::lab::{Error, Host, Process, Topology};
+use support::{Serve, TOOL};
 
-use crate::lab::{Error, Host, Process, Topology};
 use crate::run::Run;
 
 /// No test may find these in anything that the tool prints.
@@ -16,50 +15,33 @@ pub(crate) const PROXY_PASSWORD: &str = "marker-proxy-password";
 /// The name that hosts with an `/etc/hosts` of their own know the server by.
 pub(crate) const NAME: &str = "messenger.example";
 
-/// Our server, mostly on the server's host.
-pub(crate) struct Server {
-    folder: TempDir,
-    _process: Process,
+/// Our server on the server's host. It lets any account in.
+pub(crate) fn serve(net: &Topology) -> Result<Serve, Error> {
+    serve_with(net, &["--open"])
 }
 
-impl Server {
-    /// Lets any account in.
-    pub(crate) fn start(net: &Topology) -> Result<Self, Error> {
-        Self::start_with(net, &["--open"])
-    }
+/// With options, which may replace those in [`LISTENS`]. Who may sign in is among them.
+pub(crate) fn serve_with(net: &Topology, options: &[&str]) -> Result<Serve, Error> {
+    serve_on(&net.server, net, options)
+}
 
-    /// With options, which may take the place of those in [`LISTENS`]. Who may sign in is among them.
-    pub(crate) fn start_with(net: &Topology, options: &[&str]) -> Result<Self, Error> {
-        Self::start_on(&net.server, net, options)
-    }
-
-    /// The authority's certificate.
-    pub(crate) fn ca(&self) -> PathBuf {
-        ca(&self.folder)
-    }
-
-    /// On another host, but in the name of this network's server.
-    pub(crate) fn start_on(host: &Host, net: &Topology, options: &[&str]) -> Result<Self, Error> {
-        let folder = tempfile::tempdir()?;
-        let mut command = binary(host);
-        command.arg("serve").arg("--write-ca").arg(ca(&folder));
-        let usual = LISTENS.iter().filter(|(name, _)| !options.contains(name));
-        command.args(usual.flat_map(|(name, value)| [name, value]));
-        let addresses = net.servers.iter().map(ToString::to_string);
-        for name in addresses.chain([NAME.to_owned()]) {
-            command.args(["--tls-name", &name]);
+/// On another host, but in the name of this network's server.
+pub(crate) fn serve_on(host: &Host, net: &Topology, options: &[&str]) -> Result<Serve, Error> {
+    let mut all = Vec::new();
+    for (name, value) in LISTENS {
+        if !options.contains(name) {
+            all.extend([*name, *value]);
         }
-        command.args(options);
-        let process = Process::start(command)?;
-        process.wait_for_line("\"notification\"", READY)?;
-        Ok(Self {
-            folder,
-            _process: process,
-        })
     }
+    let addresses: Vec<_> = net.servers.iter().map(ToString::to_string).collect();
+    for name in addresses.iter().map(String::as_str).chain([NAME]) {
+        all.extend(["--tls-name", name]);
+    }
+    all.extend(options);
+    Serve::start_by(binary(host), &all)
 }
 
-/// The tool on a host, not yet run. Everything it is told is on the command line or set here: the
+/// The tool on a host, not yet run. All of its settings are on the command line or set here: the
 /// environment of the test itself does not reach it.
 pub(crate) struct Tool {
     command: Command,
@@ -67,14 +49,14 @@ pub(crate) struct Tool {
 }
 
 impl Tool {
-    /// On the client, told of the server as a user would: its address, an account, the authority.
-    pub(crate) fn new(net: &Topology, server: &Server) -> Self {
+    /// On the client, given what a user gives: the server's address, an account, the authority.
+    pub(crate) fn new(net: &Topology, server: &Serve) -> Self {
         let mut command = binary(&net.client);
         command
             .args(["--user", "user@example.com"])
             .args(["--server", &net.servers[0].to_string()])
             .arg("--ca-file")
-            .arg(server.ca())
+            .arg(server.ca_file())
             .env("MSNP9_PASSWORD", PASSWORD);
         // The tool's own default.
         let timeout = Duration::from_secs(20);
@@ -117,7 +99,7 @@ impl Tool {
 /// else.
 pub(crate) fn login(net: Result<Topology, Error>, args: &[&str]) -> Result<Run, Error> {
     let net = net?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let mut run = Tool::new(&net, &server).args(args).run()?.seen_as(&net);
     if args.is_empty() {
         let output = Tool::new(&net, &server).output()?;
@@ -140,19 +122,12 @@ const LISTENS: &[(&str, &str)] = &[
     ("--gateway-listen", "0.0.0.0:80,[::]:80"),
 ];
 
-/// How long our server may take to listen; it needs milliseconds.
-const READY: Duration = Duration::from_secs(20);
-
 /// How long after its time limit the tool counts as hanging, and is killed.
 const HANGS: Duration = Duration::from_secs(20);
 
 fn binary(host: &Host) -> Command {
-    let mut command = host.command(env!("CARGO_BIN_EXE_msnp9-conntype"));
+    let mut command = host.command(&*TOOL);
     let path = std::env::var_os("PATH").unwrap_or_default();
     command.env_clear().env("PATH", path);
     command
-}
-
-fn ca(folder: &TempDir) -> PathBuf {
-    folder.path().join("ca.pem")
 }

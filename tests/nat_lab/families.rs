@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::ends::{NAME, Server, Tool, login};
-use crate::lab::{Error, Topology, topology};
+use crate::ends::{NAME, Tool, login, serve};
 use crate::run::Run;
 use crate::table::Row;
+use support::lab::{Error, Topology, topology};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -195,7 +195,7 @@ fn by_name(rule: &str, args: &[&str]) -> Result<Run, Error> {
             }}
         }}"
     ))?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     Tool::new(&net, &server)
         .args(&["--server", NAME])
         .args(args)
@@ -223,7 +223,7 @@ fn without_ipv6(server: &str) -> Result<Run, Error> {
 
 fn only(net: Result<Topology, Error>, args: &[&str]) -> Result<Run, Error> {
     let net = net?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     Tool::new(&net, &server).args(args).run()
 }
 

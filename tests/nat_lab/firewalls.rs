@@ -1,10 +1,10 @@
 //! What stands in the way: firewalls, names that lead nowhere, paths that end half-way.
 
-use crate::ends::{NAME, Server, Tool};
-use crate::lab::topology::{self, Verdict};
-use crate::lab::{Error, Topology, proxies};
+use crate::ends::{NAME, Tool, serve, serve_on, serve_with};
 use crate::run::Run;
 use crate::table::Row;
+use support::lab::topology::{self, Verdict};
+use support::lab::{Error, Topology, proxies};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -73,7 +73,7 @@ pub(crate) const ROWS: &[Row] = &[
         facts: &[],
     },
     Row {
-        path: "MTU 576, and nobody is told",
+        path: "MTU 576, without ICMP",
         run: mtu_black_hole,
         expected: "Unknown-Connect 3 nexus timeout",
         facts: &[],
@@ -125,7 +125,7 @@ pub(crate) const ROWS: &[Row] = &[
 /// A login that must come to nothing within so many seconds.
 fn in_vain(net: Result<Topology, Error>, seconds: u32, args: &[&str]) -> Result<Run, Error> {
     let net = net?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     Tool::new(&net, &server).timeout(seconds).args(args).run()
 }
 
@@ -171,10 +171,10 @@ fn portal(words: &'static [u8]) -> Result<Run, Error> {
     in_vain(net, 20, &[])
 }
 
-/// Somebody's Passport server, with a certificate of somebody's.
+/// A foreign Passport server with a foreign certificate.
 fn takes_over_tls() -> Result<Run, Error> {
     let net = topology::masquerade()?;
-    let _other = Server::start_on(&net.routers[0], &net, &["--open"])?;
+    let _other = serve_on(&net.routers[0], &net, &["--open"])?;
     net.routers[0].nft(
         "table ip portal {
             chain in {
@@ -199,6 +199,6 @@ fn wrong_password() -> Result<Run, Error> {
     let accounts = folder.path().join("accounts");
     std::fs::write(&accounts, "user@example.com:another\n")?;
     let accounts = accounts.to_string_lossy();
-    let server = Server::start_with(&net, &["--accounts", &accounts])?;
+    let server = serve_with(&net, &["--accounts", &accounts])?;
     Tool::new(&net, &server).run()
 }

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 
-use crate::ends::{Server, Tool};
-use crate::lab::proxies::{self, StandIn};
-use crate::lab::{Error, Host, Topology, topology};
+use crate::ends::{Tool, serve, serve_with};
 use crate::proxies::{
     OUTSIDE, closed_tinyproxy, in_office, open_microsocks, open_tinyproxy, with_password,
 };
 use crate::run::Run;
 use crate::table::{Fact, Row};
+use support::Serve;
+use support::lab::proxies::{self, StandIn};
+use support::lab::{Error, Host, Topology, topology};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -65,7 +66,7 @@ pub(crate) const ROWS: &[Row] = &[
         path: "gateway, IPv6",
         run: || {
             let net = topology::ipv6_prefix_translation()?;
-            let server = Server::start(&net)?;
+            let server = serve(&net)?;
             let gateway = ["--http-gateway", "http://[2001:db8:2::80]"];
             Tool::new(&net, &server).args(&gateway).run()
         },
@@ -76,7 +77,7 @@ pub(crate) const ROWS: &[Row] = &[
         path: "gateway, round trip 400 ms, 5 % loss",
         run: || {
             let net = topology::slow_and_lossy()?;
-            let server = Server::start(&net)?;
+            let server = serve(&net)?;
             let tool = Tool::new(&net, &server).timeout(60);
             tool.args(&["--http-gateway", GATEWAY]).run()
         },
@@ -278,7 +279,7 @@ pub(crate) const ROWS: &[Row] = &[
         path: "firewall drops 80, where the gateway is",
         run: || {
             let net = topology::drops(80)?;
-            let server = Server::start(&net)?;
+            let server = serve(&net)?;
             let tool = Tool::new(&net, &server).timeout(2);
             tool.args(&["--http-gateway", GATEWAY]).run()
         },
@@ -289,7 +290,7 @@ pub(crate) const ROWS: &[Row] = &[
         path: "gateway and second server",
         run: || {
             let net = topology::direct()?;
-            let server = Server::start(&net)?;
+            let server = serve(&net)?;
             let second = ["--http-gateway", GATEWAY, "--second-server", "203.0.113.81"];
             Tool::new(&net, &server).args(&second).run()
         },
@@ -316,16 +317,16 @@ const BEHIND_PROXY: &[Fact] = &[
 /// A login by way of our gateway, which reports this port.
 fn by_gateway(net: Result<Topology, Error>, port: &str) -> Result<Run, Error> {
     let net = net?;
-    let server = Server::start_with(&net, &["--open", "--gateway-port", port])?;
+    let server = serve_with(&net, &["--open", "--gateway-port", port])?;
     Tool::new(&net, &server)
         .args(&["--http-gateway", GATEWAY])
         .run()
 }
 
-/// The request must have told the proxy the whole address. tinyproxy guesses it from `Host`.
+/// The request must have given the proxy the whole address. tinyproxy guesses it from `Host`.
 fn proxy_fails() -> Result<Run, Error> {
     let net = topology::proxy_only()?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let proxy = proxies::answers(&net.routers[0], OUTSIDE, |_, head| {
         let asked = head.starts_with("POST ");
         asked.then(|| http("502 Bad Gateway", "", ""))
@@ -334,9 +335,9 @@ fn proxy_fails() -> Result<Run, Error> {
     let mut run = tool.args(&["--http-gateway", GATEWAY]).run()?;
     let whole =
         b"POST http://203.0.113.80/gateway/gateway.dll?Action=open&Server=NS&IP=203.0.113.80 ";
-    let told = proxy.heard().iter().any(|heard| heard.starts_with(whole));
-    run.must(told, || {
-        "the proxy was not told the whole address".to_owned()
+    let is_given = proxy.heard().iter().any(|heard| heard.starts_with(whole));
+    run.must(is_given, || {
+        "the proxy did not get the whole address".to_owned()
     });
     Ok(run)
 }
@@ -367,8 +368,8 @@ fn login_without_gateway(net: Result<Topology, Error>) -> Result<Run, Error> {
         .run()
 }
 
-fn without_gateway(net: &Topology) -> Result<Server, Error> {
-    Server::start_with(net, &["--open", "--gateway-listen", "none"])
+fn without_gateway(net: &Topology) -> Result<Serve, Error> {
+    serve_with(net, &["--open", "--gateway-listen", "none"])
 }
 
 fn http(status: &str, headers: &str, body: &str) -> String {

@@ -2,11 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::ends::{Server, Tool, login};
-use crate::lab::topology::{self, Port};
-use crate::lab::{Error, proxies};
+use crate::ends::{Tool, login, serve, serve_with};
 use crate::run::Run;
 use crate::table::Row;
+use support::lab::topology::{self, Port};
+use support::lab::{Error, proxies};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -85,7 +85,7 @@ pub(crate) const ROWS: &[Row] = &[
         path: "random port, dispatch names another address",
         run: || {
             let net = topology::masquerade_random()?;
-            let server = Server::start_with(&net, &["--open", "--advertise", "203.0.113.81"])?;
+            let server = serve_with(&net, &["--open", "--advertise", "203.0.113.81"])?;
             let dispatch = ["--server", "203.0.113.80:1864"];
             Ok(Tool::new(&net, &server)
                 .args(&dispatch)
@@ -184,7 +184,7 @@ pub(crate) const ROWS: &[Row] = &[
 
 fn plain_ports() -> Result<Run, Error> {
     let net = topology::direct()?;
-    let server = Server::start_with(&net, &["--open", "--port-order", "plain"])?;
+    let server = serve_with(&net, &["--open", "--port-order", "plain"])?;
     Tool::new(&net, &server).run()
 }
 
@@ -192,11 +192,11 @@ fn redirected() -> Result<topology::Topology, Error> {
     topology::transparent_redirect(1863, |router, at, _| proxies::relay(router, at, None))
 }
 
-/// As with a reverse proxy that nobody told the server about; the server listens at `ip`.
+/// As with a reverse proxy that the server does not know of; the server listens at `ip`.
 fn relay_before_server(ip: Ipv4Addr) -> Result<Run, Error> {
     let net = topology::direct()?;
     let behind = SocketAddr::from((ip, 1865));
-    let server = Server::start_with(&net, &["--open", "--listen", &behind.to_string()])?;
+    let server = serve_with(&net, &["--open", "--listen", &behind.to_string()])?;
     let _relay = proxies::relay(&net.server, net.dial(1863), Some(behind))?;
     Tool::new(&net, &server).run()
 }
@@ -211,7 +211,7 @@ fn swaps_bytes(args: &[&str]) -> Result<Run, Error> {
 /// One login is some ten round trips, of whose packets one in twenty is lost.
 fn slow_and_lossy() -> Result<Run, Error> {
     let net = topology::slow_and_lossy()?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let mut run = Tool::new(&net, &server).timeout(60).run()?.seen_as(&net);
     let lost = net.line.as_ref().map_or(0, |line| line.carried().lost);
     run.must(lost > 0, || "nothing was lost on the way".to_owned());

@@ -5,12 +5,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::ends::{NAME, PROXY_PASSWORD, Server, Tool};
-use crate::lab::proxies::{self, Login, Proxy, dante, microsocks, tinyproxy};
-use crate::lab::topology::{self, PROXY_HOST, Topology};
-use crate::lab::{Error, Host};
+use crate::ends::{NAME, PROXY_PASSWORD, Tool, serve};
 use crate::run::Run;
 use crate::table::Row;
+use support::lab::proxies::{self, Login, Proxy, dante, microsocks, tinyproxy};
+use support::lab::topology::{self, PROXY_HOST, Topology};
+use support::lab::{Error, Host};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -31,7 +31,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "SOCKS5 with a password (microsocks)",
-        run: || told_all(closed_microsocks, &with_password("socks5")),
+        run: || given_all(closed_microsocks, &with_password("socks5")),
         expected: "Unknown-NAT different/unknown 0",
         facts: &[
             ("/path/proxy/relation", "last-hop"),
@@ -91,7 +91,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "CONNECT with a password (tinyproxy)",
-        run: || told_all(closed_tinyproxy, &with_password("http")),
+        run: || given_all(closed_tinyproxy, &with_password("http")),
         expected: "Unknown-NAT different/unknown 0",
         facts: &[("/path/proxy/name", "203.0.113.20:1080")],
     },
@@ -123,7 +123,7 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
-        // Whether it is the last hop cannot be told: it has another address outside.
+        // Whether it is the last hop is unknown: it has another address outside.
         path: "SOCKS5, only the proxy's inside address is known (microsocks)",
         run: || through(open_microsocks, INSIDE, "socks5://192.168.1.20:1080"),
         expected: "Unknown-NAT different/unknown 0",
@@ -285,13 +285,13 @@ pub(crate) fn with_password(scheme: &str) -> String {
     format!("{scheme}://{}:{}@{OUTSIDE}", LOGIN.user, LOGIN.password)
 }
 
-/// A login from the office, told of the proxy.
+/// A login from the office through the proxy.
 pub(crate) fn through(start: Start, at: SocketAddr, url: &str) -> Result<Run, Error> {
     in_office(start, at, |tool| tool.args(&["--proxy", url]))
 }
 
 /// The same, and the tool tells all it can: no password must be in it.
-fn told_all(start: Start, url: &str) -> Result<Run, Error> {
+fn given_all(start: Start, url: &str) -> Result<Run, Error> {
     in_office(start, OUTSIDE, |tool| tool.args(&["--proxy", url, "-vvv"]))
 }
 
@@ -299,12 +299,12 @@ fn told_all(start: Start, url: &str) -> Result<Run, Error> {
 pub(crate) fn in_office(
     start: Start,
     at: SocketAddr,
-    told: impl FnOnce(Tool) -> Tool,
+    options: impl FnOnce(Tool) -> Tool,
 ) -> Result<Run, Error> {
     let net = topology::proxy_only()?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let _proxy = start(&net.routers[0], at)?;
-    told(Tool::new(&net, &server)).run()
+    options(Tool::new(&net, &server)).run()
 }
 
 /// Only the proxy knows the server's name.
@@ -312,7 +312,7 @@ pub(crate) fn by_name(start: Start, url: &str) -> Result<Run, Error> {
     let net = topology::proxy_only()?;
     let hosts = format!("203.0.113.80 {NAME}\n");
     net.routers[0].etc("hosts", &hosts)?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let _proxy = start(&net.routers[0], OUTSIDE)?;
     Tool::new(&net, &server)
         .args(&["--server", NAME, "--proxy", url])
@@ -321,7 +321,7 @@ pub(crate) fn by_name(start: Start, url: &str) -> Result<Run, Error> {
 
 fn socks4a() -> Result<Run, Error> {
     let net = topology::proxy_only()?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let _proxy = proxies::socks4a(&net.routers[0], OUTSIDE, NAME, net.servers[0])?;
     let proxy = ["--proxy", "socks4a://203.0.113.20"];
     Tool::new(&net, &server)
@@ -333,7 +333,7 @@ fn socks4a() -> Result<Run, Error> {
 fn proxy_by_name() -> Result<Run, Error> {
     let net = topology::proxy_only()?;
     net.client.etc("hosts", "203.0.113.20 proxy.example\n")?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let _proxy = open_microsocks(&net.routers[0], OUTSIDE)?;
     Tool::new(&net, &server)
         .args(&["--proxy", "socks5://proxy.example"])
@@ -348,7 +348,7 @@ fn two_families(url: &str, args: &[&str]) -> Result<Run, Error> {
     net.client.route("::/0", &format!("dev {device}"))?;
     let hosts = format!("2001:db8:2::80 {NAME}\n203.0.113.80 {NAME}\n");
     net.client.etc("hosts", &hosts)?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let _proxy = open_microsocks(&net.routers[0], OUTSIDE)?;
     Tool::new(&net, &server)
         .args(&["--server", NAME, "--proxy", url])
@@ -359,7 +359,7 @@ fn two_families(url: &str, args: &[&str]) -> Result<Run, Error> {
 /// The router that a client with IPv6 alone shares with a server with IPv4 alone has a proxy.
 fn by_ipv6() -> Result<Run, Error> {
     let net = topology::ipv6_only_client()?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let at = "[2001:db8:1::1]:1080";
     let listen = at.parse().map_err(|_| Error::new(at))?;
     let _proxy = open_microsocks(&net.routers[0], listen)?;
@@ -370,7 +370,7 @@ fn by_ipv6() -> Result<Run, Error> {
 
 fn behind_nat(start: Start, scheme: &str) -> Result<Run, Error> {
     let net: Topology = topology::proxy_behind_nat()?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let _proxy = start(&net.routers[0], INSIDE)?;
     Tool::new(&net, &server)
         .args(&["--proxy", &format!("{scheme}://{INSIDE}")])
@@ -380,7 +380,7 @@ fn behind_nat(start: Start, scheme: &str) -> Result<Run, Error> {
 /// As with `ssh -D`: a proxy at loopback, and the router rewrites what it sends.
 fn on_this_host() -> Result<Run, Error> {
     let net = topology::masquerade()?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 1080));
     let _proxy = open_microsocks(&net.client, at)?;
     Tool::new(&net, &server)

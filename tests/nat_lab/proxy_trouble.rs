@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 
-use crate::ends::{Server, Tool};
-use crate::lab::proxies::{self, StandIn};
-use crate::lab::{Error, Host, topology};
+use crate::ends::{Tool, serve, serve_with};
 use crate::proxies::{
     OUTSIDE, by_name, closed_microsocks, closed_tinyproxy, in_office, open_dante, open_microsocks,
     open_tinyproxy, through,
 };
 use crate::run::Run;
 use crate::table::{Fact, Row};
+use support::lab::proxies::{self, StandIn};
+use support::lab::{Error, Host, topology};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -277,7 +277,7 @@ fn stand_in(
     scheme: &str,
 ) -> Result<Run, Error> {
     let net = topology::proxy_only()?;
-    let server = Server::start(&net)?;
+    let server = serve(&net)?;
     let _stand_in = start(&net.routers[0], OUTSIDE)?;
     Tool::new(&net, &server)
         .timeout(2)
@@ -295,7 +295,7 @@ fn server_closed(
     scheme: &str,
 ) -> Result<Run, Error> {
     let net = topology::proxy_only()?;
-    let server = Server::start_with(&net, &["--open", "--listen", "127.0.0.1:1"])?;
+    let server = serve_with(&net, &["--open", "--listen", "127.0.0.1:1"])?;
     let _proxy = start(&net.routers[0], OUTSIDE)?;
     Tool::new(&net, &server)
         .args(&["--proxy", &format!("{scheme}://{OUTSIDE}")])

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::ends::{PASSWORD, PROXY_PASSWORD};
-use crate::lab::Topology;
-use crate::lab::topology::Sees;
+use support::lab::Topology;
+use support::lab::topology::Sees;
 
 /// How one run ended.
 pub(crate) struct Run {
@@ -126,7 +126,7 @@ impl Run {
     }
 
     /// The client as the server saw it. Our server prints the port with its bytes exchanged, as
-    /// Microsoft's did, unless it is told otherwise.
+    /// Microsoft's did, unless an option says otherwise.
     pub(crate) fn seen(&self) -> Option<SocketAddr> {
         let observed = &self.json["observed"];
         let ip: IpAddr = observed["client_ip"]["ip"].as_str()?.parse().ok()?;

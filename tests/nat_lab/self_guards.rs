@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::alone;
-use crate::lab::{Error, Host, Lab, Process, topology};
+use support::lab::{Error, Host, Lab, Process, topology};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -53,7 +53,7 @@ fn nothing_is_left_after_a_panic() -> Result<(), Error> {
 
 #[test]
 #[ignore = "needs root and makes network namespaces: run scripts/nat-lab"]
-fn what_a_killed_run_left_goes_with_the_next() -> Result<(), Error> {
+fn the_next_run_removes_what_a_killed_run_left() -> Result<(), Error> {
     let _alone = alone();
     let mut left = this_test("self_guards::leaves_a_lab_behind");
     left.env(LEAVE, "1");
@@ -75,13 +75,13 @@ fn what_a_killed_run_left_goes_with_the_next() -> Result<(), Error> {
 }
 
 #[test]
-#[ignore = "only a part of what_a_killed_run_left_goes_with_the_next"]
+#[ignore = "only a part of the_next_run_removes_what_a_killed_run_left"]
 fn starts_another_lab() -> Result<(), Error> {
     Lab::new("next").map(drop)
 }
 
 #[test]
-#[ignore = "only a part of what_a_killed_run_left_goes_with_the_next"]
+#[ignore = "only a part of the_next_run_removes_what_a_killed_run_left"]
 #[allow(clippy::print_stdout, reason = "the other test reads it")]
 fn leaves_a_lab_behind() -> Result<(), Error> {
     if std::env::var_os(LEAVE).is_none() {
@@ -122,7 +122,7 @@ fn a_process_and_its_children_end_with_its_guard() -> Result<(), Error> {
 
 #[test]
 #[ignore = "needs root and makes network namespaces: run scripts/nat-lab"]
-fn a_host_has_its_own_names_for_commands() -> Result<(), Error> {
+fn a_host_has_its_own_names() -> Result<(), Error> {
     let _alone = alone();
     let lab = Lab::new("names")?;
     let host = lab.host("host")?;

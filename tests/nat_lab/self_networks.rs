@@ -6,10 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::alone;
-use crate::lab::proxies;
-use crate::lab::topology::{self, Failure, Port, Sees, Verdict};
-use crate::lab::{Error, Observer, Topology, ask};
 use crate::self_guards::check;
+use support::lab::proxies;
+use support::lab::topology::{self, Failure, Port, Sees, Verdict};
+use support::lab::{Error, Observer, Topology, ask};
 
 /// The port of a notification server.
 const PORT: u16 = 1863;
@@ -17,12 +17,12 @@ const PORT: u16 = 1863;
 /// Longer than any of these networks takes to connect: the lossy one may lose several SYNs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Long enough to tell silence from an answer, in a network without delay.
+/// Long enough to distinguish silence from an answer, in a network without delay.
 const SILENCE: Duration = Duration::from_millis(1500);
 
 #[test]
 #[ignore = "needs root and makes network namespaces: run scripts/nat-lab"]
-fn every_network_shows_the_server_what_it_says() -> Result<(), Error> {
+fn every_network_shows_the_server_the_address_it_promises() -> Result<(), Error> {
     let _alone = alone();
     let networks: &[fn() -> Result<Topology, Error>] = &[
         topology::direct,
@@ -184,7 +184,7 @@ fn one_to_one_and_prefix_translation_let_connections_in() -> Result<(), Error> {
 
 #[test]
 #[ignore = "needs root and makes network namespaces: run scripts/nat-lab"]
-fn bulk_gets_through_the_narrow_path_which_both_sides_learn() -> Result<(), Error> {
+fn bulk_gets_through_the_narrow_path() -> Result<(), Error> {
     let _alone = alone();
     let net = topology::mtu_576()?;
     let _observer = Observer::start(&net.server, &[net.listen(PORT)])?;

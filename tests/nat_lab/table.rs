@@ -1,13 +1,13 @@
 //! The table: one row is one path, what is expected of it, and what came.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::lab::Error;
 use crate::run::Run;
+use support::lab::Error;
+use support::print_past_the_harness;
 
 /// One path.
 pub(crate) struct Row {
@@ -31,8 +31,8 @@ pub(crate) type Fact = (&'static str, &'static str);
 ///
 /// # Errors
 ///
-/// When a row is not as expected; what is wrong with it was printed. With `show` the story that the
-/// tool tells on stderr follows each row.
+/// When a row is not as expected; what is wrong with it was printed. With `show` the tool's report on
+/// stderr follows each row.
 pub(crate) fn run(rows: &[&Row], show: bool) -> Result<(), Error> {
     let started = Instant::now();
     let widest = |column: fn(&Row) -> &str| {
@@ -42,7 +42,7 @@ pub(crate) fn run(rows: &[&Row], show: bool) -> Result<(), Error> {
     let (path, expected) = (widest(|row| row.path), widest(|row| row.expected));
     let line = |cells: [&str; 4]| {
         let [a, b, c, d] = cells;
-        tell(&format!(
+        print_past_the_harness(&format!(
             "{a:path$} | {b:expected$} | {c:expected$} | {d:>6}\n"
         ));
     };
@@ -60,7 +60,7 @@ pub(crate) fn run(rows: &[&Row], show: bool) -> Result<(), Error> {
                     &run.took.as_millis().to_string(),
                 ]);
                 if show {
-                    tell(&format!("{}\n", run.stderr));
+                    print_past_the_harness(&format!("{}\n", run.stderr));
                 }
                 wrong.extend(mistakes(row, &run, &got));
             }
@@ -71,11 +71,11 @@ pub(crate) fn run(rows: &[&Row], show: bool) -> Result<(), Error> {
         }
     }
     for words in &wrong {
-        tell(&format!("\nWRONG: {words}"));
+        print_past_the_harness(&format!("\nWRONG: {words}"));
     }
     let (passed, failed) = (rows.len() - wrong.len(), wrong.len());
     let seconds = started.elapsed().as_secs_f64();
-    tell(&format!(
+    print_past_the_harness(&format!(
         "\n{seconds:.1} s\n{passed} passed, {failed} failed\n"
     ));
     if rows.is_empty() {
@@ -150,11 +150,4 @@ fn elsewise(run: &Run, place: &str, want: &str) -> Option<String> {
         (other, false) => other.to_string().contains(want),
     };
     (!fits).then(|| there.to_string())
-}
-
-/// Past the test harness, which would keep back what a test prints until it fails.
-fn tell(text: &str) {
-    let mut out = std::io::stdout().lock();
-    // Where nobody reads it any more, nobody misses it.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use msnp9_conntype::server::{Config, GatewayPort, Limits, PortField};
+use support::client::{Client, field};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, advance, pause, resume};
 
-use crate::client::{Client, Running, USER, field, start};
+use crate::embedded::{Running, USER, start};
 
 /// A client of the gateway: one connection, one session.
 struct Visitor {
@@ -82,7 +83,7 @@ impl Visitor {
 }
 
 #[tokio::test]
-async fn a_login_through_the_gateway_shows_port_0_and_ends_with_out() {
+async fn a_login_through_the_gateway_has_port_0_and_ends_with_out() {
     let server = start(Config::default());
     let (mut visitor, profile) = Visitor::signed_in(&server, USER).await;
     assert_eq!(field(&profile, "ClientIP"), Some("127.0.0.1"));
@@ -117,7 +118,7 @@ async fn the_port_may_be_that_of_the_http_connection() {
 }
 
 #[tokio::test]
-async fn only_the_newest_id_counts_and_it_may_come_on_any_connection() {
+async fn the_newest_session_id_is_valid_on_any_connection() {
     let server = start(Config::default());
     let (mut visitor, body) = Visitor::open(&server, "VER 1 MSNP9 CVR0\r\n").await;
     assert_eq!(body, "VER 1 MSNP9 CVR0\r\n");
@@ -132,7 +133,7 @@ async fn only_the_newest_id_counts_and_it_may_come_on_any_connection() {
 }
 
 #[tokio::test]
-async fn an_id_is_good_from_the_address_that_opened_the_session_only() {
+async fn a_session_id_is_valid_from_its_own_address_only() {
     let server = start(Config::default());
     let (mut owner, _) = Visitor::signed_in(&server, USER).await;
     let mut thief = Visitor {
@@ -146,7 +147,7 @@ async fn an_id_is_good_from_the_address_that_opened_the_session_only() {
 }
 
 #[tokio::test]
-async fn one_thing_at_a_time() {
+async fn two_requests_of_one_session_at_a_time_are_refused() {
     let server = start(Config::default());
     let (mut visitor, _) = Visitor::signed_in(&server, USER).await;
     let id = visitor.id.clone();
@@ -168,7 +169,7 @@ async fn one_thing_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_poll_waits_only_for_somebody_who_is_signed_in() {
+async fn a_poll_before_the_sign_in_does_not_wait() {
     let server = start(Config::default());
     let (mut visitor, _) = Visitor::open(&server, "VER 1 MSNP9\r\n").await;
     let query = format!("Action=poll&Lifespan=2&SessionID={}", visitor.id);
@@ -190,7 +191,7 @@ async fn a_ping_ends_the_session_with_an_error() {
 }
 
 #[tokio::test]
-async fn a_refusal_comes_with_the_end() {
+async fn a_refusal_ends_the_session() {
     let server = start(Config::default());
     let (mut visitor, _) = Visitor::open(&server, "VER 1 MSNP9\r\nUSR 2 TWN I a@b.c\r\n").await;
     assert_eq!(visitor.say("USR 3 TWN S t=0&p=0\r\n").await, "911 3\r\n");
@@ -199,7 +200,7 @@ async fn a_refusal_comes_with_the_end() {
 }
 
 #[tokio::test]
-async fn being_signed_in_elsewhere_is_heard_at_the_next_poll() {
+async fn a_second_login_ends_the_first_at_its_next_poll() {
     let server = start(Config::default());
     let (mut visitor, _) = Visitor::signed_in(&server, USER).await;
     server.signed_in(USER).await;
@@ -213,7 +214,7 @@ async fn being_signed_in_elsewhere_is_heard_at_the_next_poll() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_server_is_heard_by_a_poll_that_waits() {
+async fn a_stop_ends_a_waiting_poll() {
     let server = start(Config::default());
     let (mut visitor, _) = Visitor::signed_in(&server, USER).await;
     let query = format!("Action=poll&Lifespan=2&SessionID={}", visitor.id);
@@ -227,7 +228,7 @@ async fn the_end_of_the_server_is_heard_by_a_poll_that_waits() {
 }
 
 #[tokio::test]
-async fn a_session_that_nobody_asks_for_goes() {
+async fn a_session_that_nobody_polls_times_out() {
     let server = start(Config {
         limits: Limits {
             max_per_address: 2,

@@ -1,11 +1,12 @@
-//! What is too much, too slow or too strange.
+//! Limits: too many connections, clients that are too slow, input that is too long.
 
 use std::time::Duration;
 
 use msnp9_conntype::server::{AccountList, Accounts, Config, Limits};
+use support::client::Client;
 use tokio::time::{advance, pause, resume};
 
-use crate::client::{Client, USER, start};
+use crate::embedded::{USER, eventually, start};
 
 fn limited(limits: Limits) -> Config {
     Config {
@@ -15,7 +16,7 @@ fn limited(limits: Limits) -> Config {
 }
 
 #[tokio::test]
-async fn who_has_too_many_connections_is_told_so() {
+async fn too_many_connections_of_one_address_are_refused() {
     let server = start(limited(Limits {
         max_per_address: 1,
         ..Limits::default()
@@ -27,7 +28,7 @@ async fn who_has_too_many_connections_is_told_so() {
     // Sent before anybody reads: the refusal must survive it.
     second.say("VER 1 MSNP9").await;
     assert_eq!(second.line().await, "714 0");
-    assert!(second.is_closed().await);
+    second.expect_close().await;
     let mut gateway = Client::connect(server.at.gateway[0]).await;
     let answer = gateway.head().await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
@@ -36,20 +37,22 @@ async fn who_has_too_many_connections_is_told_so() {
     assert_eq!(alert.bytes(7).await.as_bytes(), [0x15, 3, 3, 0, 2, 2, 80]);
     drop(first);
     // Its place is free as soon as the server has seen it go.
-    let again = loop {
-        let mut client = server.connect().await;
-        client.say("VER 1 MSNP9").await;
-        match &*client.line().await {
-            "714 0" => tokio::task::yield_now().await,
-            answer => break answer.to_owned(),
+    let again = eventually("room for another connection", async {
+        loop {
+            let mut client = server.connect().await;
+            client.say("VER 1 MSNP9").await;
+            match &*client.line().await {
+                "714 0" => tokio::task::yield_now().await,
+                answer => return answer.to_owned(),
+            }
         }
-    };
-    assert_eq!(again, "VER 1 MSNP9 CVR0");
+    });
+    assert_eq!(again.await, "VER 1 MSNP9 CVR0");
     assert!(server.stop().await.refused_per_address >= 3);
 }
 
 #[tokio::test]
-async fn a_full_server_says_so() {
+async fn a_full_server_answers_910() {
     let server = start(limited(Limits {
         max_connections: 1,
         ..Limits::default()
@@ -62,7 +65,7 @@ async fn a_full_server_says_so() {
 }
 
 #[tokio::test]
-async fn everybody_is_told_that_the_server_is_full() {
+async fn a_full_server_answers_every_client() {
     let server = start(limited(Limits {
         max_connections: 1,
         ..Limits::default()
@@ -70,7 +73,7 @@ async fn everybody_is_told_that_the_server_is_full() {
     let mut first = server.connect().await;
     first.say("VER 1 MSNP9").await;
     first.line().await;
-    // More than are waited for, and none of them closes before the last is told.
+    // More than the server waits for, and none of them closes before the last has its answer.
     let mut others = Vec::new();
     for _ in 0..200 {
         let mut notification = server.connect().await;
@@ -89,7 +92,7 @@ async fn everybody_is_told_that_the_server_is_full() {
 }
 
 #[tokio::test]
-async fn a_guesser_is_not_listened_to_for_a_minute() {
+async fn wrong_passwords_lock_an_address_out_for_a_minute() {
     let server = start(Config {
         accounts: Accounts::List(AccountList::parse("user@example.com:right").unwrap()),
         limits: Limits {
@@ -117,7 +120,7 @@ async fn a_guesser_is_not_listened_to_for_a_minute() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_signs_in_is_left() {
+async fn a_client_that_never_signs_in_is_disconnected() {
     let server = start(Config::default());
     let mut silent = server.connect().await;
     let mut slow = server.connect().await;
@@ -128,13 +131,13 @@ async fn a_client_that_never_signs_in_is_left() {
     advance(Duration::from_secs(31)).await;
     resume();
     for mut client in [silent, slow] {
-        assert!(client.is_closed().await, "closed without a word");
+        client.expect_close().await;
     }
     assert_eq!(server.stop().await.timeouts, 2);
 }
 
 #[tokio::test]
-async fn a_silent_client_stays_and_one_that_dribbles_does_not() {
+async fn a_silent_client_stays_and_half_a_command_times_out() {
     let server = start(Config::default());
     let mut silent = server.signed_in(USER).await;
     let mut pinging = server.signed_in("pinging@example.com").await;
@@ -150,14 +153,14 @@ async fn a_silent_client_stays_and_one_that_dribbles_does_not() {
         pinging.say("PNG").await;
         assert_eq!(pinging.line().await, "QNG 60");
     }
-    assert!(dribbling.is_closed().await, "closed without a word");
+    dribbling.expect_close().await;
     silent.say("PNG").await;
     assert_eq!(silent.line().await, "QNG 60");
     assert_eq!(server.stop().await.timeouts, 1);
 }
 
 #[tokio::test]
-async fn who_has_answered_a_challenge_must_answer_the_next_one() {
+async fn a_client_that_answered_a_challenge_must_answer_the_next() {
     use msnp9_conntype::msnp::challenge;
     let server = start(Config::default());
     let mut alive = server.signed_in(USER).await;
@@ -177,7 +180,7 @@ async fn who_has_answered_a_challenge_must_answer_the_next_one() {
             assert!(dead.line().await.starts_with("CHL 0 "));
         }
     }
-    assert!(dead.is_closed().await);
+    dead.expect_close().await;
     assert_eq!(server.stop().await.timeouts, 1);
 
     async fn answer(client: &mut Client<tokio::net::TcpStream>, product: &str, code: &str) {
@@ -205,38 +208,44 @@ async fn half_a_request_is_answered_when_its_time_is_up() {
     resume();
     let answer = half.head().await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(half.is_closed().await);
-    // Those who settled things may not have been seen to go.
+    half.expect_close().await;
+    // The connections of `settle` may count as well.
     assert!(server.stop().await.timeouts >= 1);
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_left() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let server = start(Config::default());
     let client = server.signed_in(USER).await;
     // Answers are longer than questions: once nobody reads them, the server cannot go on.
     let questions = "SYN 5 0\r\n".repeat(1000);
     let mut blocked = 0;
-    while blocked < 5 {
-        if client.stream.try_write(questions.as_bytes()).is_ok() {
-            blocked = 0;
-        } else {
-            blocked += 1;
-            server.settle().await;
+    eventually("a server that reads no more", async {
+        while blocked < 5 {
+            if client.stream.try_write(questions.as_bytes()).is_ok() {
+                blocked = 0;
+            } else {
+                blocked += 1;
+                server.settle().await;
+            }
         }
-    }
+    })
+    .await;
     pause();
     advance(Duration::from_secs(11)).await;
     resume();
-    while server.stats.counts().timeouts == 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually("a timeout", async {
+        while server.stats.counts().timeouts == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     drop(client);
-    server.stop().await;
+    assert_eq!(server.stop().await.timeouts, 1);
 }
 
 #[tokio::test]
-async fn what_is_no_msnp_is_left_and_does_no_harm() {
+async fn other_protocols_are_disconnected() {
     let server = start(Config::default());
     for noise in [
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -247,12 +256,12 @@ async fn what_is_no_msnp_is_left_and_does_no_harm() {
     ] {
         let mut client = server.connect().await;
         client.write(noise).await;
-        assert!(client.is_closed().await);
+        client.expect_close().await;
     }
     let mut client = server.connect().await;
     client.write(&format!("VER {}", "1".repeat(9000))).await;
     assert_eq!(client.line().await, "200 0");
-    assert!(client.is_closed().await);
+    client.expect_close().await;
     let mut client = server.signed_in(USER).await;
     client.write("QRY 5 x 65537\r\n").await;
     assert_eq!(client.line().await, "200 0");
@@ -260,7 +269,7 @@ async fn what_is_no_msnp_is_left_and_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_begin_is_given_up() {
+async fn a_handshake_that_does_not_begin_times_out() {
     let server = start(Config::default());
     let mut client = Client::connect(server.at.passport[0]).await;
     // A whole login on the same thread: the connection above has been taken by then.
@@ -268,7 +277,7 @@ async fn a_handshake_that_does_not_begin_is_given_up() {
     pause();
     advance(Duration::from_secs(16)).await;
     resume();
-    assert!(client.is_closed().await);
+    client.expect_close().await;
     server.stop().await;
 }
 
@@ -290,7 +299,7 @@ async fn hundreds_of_clients_at_once_are_served() {
     for client in &mut clients {
         assert_eq!(client.line().await, "VER 1 MSNP9 CVR0");
         assert!(client.line().await.starts_with("USR 2 TWN S "));
-        // Somebody else's.
+        // Another account's ticket.
         client.say(&format!("USR 3 TWN S {ticket}")).await;
     }
     let mut answers = Vec::new();

@@ -2,11 +2,12 @@
 
 use msnp9_conntype::msnp::passport::NexusForm;
 use msnp9_conntype::server::Config;
+use support::client::{Client, field};
 
-use crate::client::{Client, field, start};
+use crate::embedded::start;
 
 #[tokio::test]
-async fn the_nexus_answers_every_form_of_request_in_the_exact_case() {
+async fn the_nexus_answers_every_form_of_request() {
     let server = start(Config::default());
     let here = server.at.passport[0];
     for (request, host) in [
@@ -30,7 +31,7 @@ async fn the_nexus_answers_every_form_of_request_in_the_exact_case() {
         );
         assert_eq!(field(&answer, "Content-Length"), Some("0"));
         if !request.contains("1.1") {
-            assert!(browser.is_closed().await);
+            browser.expect_close().await;
         }
     }
     let mut browser = server.browse().await;
@@ -76,12 +77,12 @@ async fn one_connection_carries_the_nexus_and_the_login() {
         .write("GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
         .await;
     assert!(browser.head().await.starts_with("HTTP/1.1 404 "));
-    assert!(browser.is_closed().await);
+    browser.expect_close().await;
     assert_eq!(server.stop().await.http_requests, 4);
 }
 
 #[tokio::test]
-async fn tls_1_2_is_spoken_too() {
+async fn the_server_speaks_tls_1_2() {
     let server = start(Config::default());
     let mut browser = server.browse_with(&[&rustls::version::TLS12]).await;
     browser.write("GET /rdr/pprdr.asp HTTP/1.1\r\n\r\n").await;
@@ -89,7 +90,7 @@ async fn tls_1_2_is_spoken_too() {
 }
 
 #[tokio::test]
-async fn requests_that_are_none_are_refused_with_a_status() {
+async fn invalid_requests_are_refused_with_a_status() {
     let server = start(Config::default());
     let huge = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(17_000));
     for (request, status) in [

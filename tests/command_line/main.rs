@@ -1,0 +1,12 @@
+//! The built binary without a login: commands, options, the environment, pipes, the terminal.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod environment;
+mod scenarios;
+mod terminal;
+mod usage;

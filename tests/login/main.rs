@@ -1,0 +1,16 @@
+//! The main command on the built binary: logins to our own `serve` as a process of its own, and to
+//! scripted servers.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod hostile_servers;
+mod observations;
+mod outcomes;
+mod passport;
+mod paths;
+mod secrets;
+mod tls;

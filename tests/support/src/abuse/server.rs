@@ -1,0 +1,169 @@
+//! The server as a process: its memory, its descriptors, its processor time, what it counted.
+
+use std::fs;
+use std::ops::AddAssign;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::tool::{TOOL, tool_by};
+use crate::{Outcome, Serve};
+
+/// How often the server is measured while it is abused.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// The memory and the descriptors of a process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Vitals {
+    pub(super) memory_kib: u64,
+    pub(super) files: usize,
+}
+
+impl Vitals {
+    pub(super) const fn is_within(&self, most: &Self) -> bool {
+        self.memory_kib <= most.memory_kib && self.files <= most.files
+    }
+
+    pub(super) fn of(pid: u32) -> Outcome<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let memory_kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.split_whitespace().next())
+            .ok_or("no VmRSS")?
+            .parse()?;
+        let files = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+        Ok(Self { memory_kib, files })
+    }
+}
+
+/// What the last line of `serve` counts, or what it should.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) connections: u64,
+    pub(super) logins: u64,
+    pub(super) logins_refused: u64,
+    pub(super) turned_away: u64,
+    pub(super) timed_out: u64,
+    pub(super) protocol_errors: u64,
+}
+
+impl Tally {
+    /// Connections that were let in, and nothing else.
+    pub(super) fn connections(count: usize) -> Self {
+        Self {
+            connections: count as u64,
+            ..Self::default()
+        }
+    }
+
+    fn read(line: &str) -> Outcome<Self> {
+        let count = |name: &str| -> Outcome<u64> {
+            let found = line
+                .split(", ")
+                .filter_map(|part| part.split_once(": "))
+                .find(|(label, _)| *label == name);
+            let (_, number) = found.ok_or_else(|| format!("no '{name}' in {line:?}"))?;
+            Ok(number.parse()?)
+        };
+        Ok(Self {
+            connections: count("connections")?,
+            logins: count("logins")?,
+            logins_refused: count("logins refused")?,
+            turned_away: count("turned away")?,
+            timed_out: count("timed out")?,
+            protocol_errors: count("protocol errors")?,
+        })
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.logins += other.logins;
+        self.logins_refused += other.logins_refused;
+        self.turned_away += other.turned_away;
+        self.timed_out += other.timed_out;
+        self.protocol_errors += other.protocol_errors;
+    }
+}
+
+/// How a server ended.
+pub(super) struct Ended {
+    pub(super) is_success: bool,
+    pub(super) tally: Tally,
+    pub(super) log: String,
+}
+
+/// Asks a server to end and reads what it counted.
+pub(super) fn stop(server: Serve) -> Outcome<Ended> {
+    let run = server.stop();
+    Ok(Ended {
+        is_success: run.code == 0,
+        tally: Tally::read(run.stderr.lines().last().unwrap_or_default())?,
+        log: run.stderr,
+    })
+}
+
+/// Starts `serve` with this limit of open files.
+pub(super) fn start_with_open_files(files: usize) -> Outcome<Serve> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]);
+    shell.arg(&*TOOL);
+    Ok(Serve::start_by(tool_by(shell), &[])?)
+}
+
+/// The processor time that a process has used.
+pub(super) fn cpu(pid: u32) -> Outcome<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // After the name, which may hold anything: user and system time are the 12th and 13th.
+    let (_, rest) = stat.rsplit_once(')').ok_or("no name")?;
+    let mut words = rest.split_whitespace().skip(11);
+    let mut next = || -> Outcome<u64> { Ok(words.next().ok_or("too short")?.parse()?) };
+    // The unit is a hundredth of a second on every Linux.
+    Ok(Duration::from_millis((next()? + next()?) * 10))
+}
+
+/// Measures a process now and then, for the most it ever has.
+pub(super) struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Vitals>>,
+}
+
+impl Watch {
+    pub(super) fn start(pid: u32) -> Outcome<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let measure = move || {
+            let mut most = Vitals::default();
+            loop {
+                // Read before the last measurement, so that there is one after the end.
+                let is_last = stopping.load(Ordering::Relaxed);
+                if let Ok(now) = Vitals::of(pid) {
+                    most.memory_kib = most.memory_kib.max(now.memory_kib);
+                    most.files = most.files.max(now.files);
+                }
+                if is_last {
+                    return most;
+                }
+                std::thread::park_timeout(INTERVAL);
+            }
+        };
+        Ok(Self {
+            stop,
+            thread: Some(std::thread::Builder::new().spawn(measure)?),
+        })
+    }
+
+    /// The most there was.
+    pub(super) fn stop(mut self) -> Vitals {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take();
+        thread.map_or_else(Vitals::default, |thread| {
+            thread.thread().unpark();
+            thread.join().unwrap_or_default()
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! Real proxy programs, each with a configuration of its own in a folder of its own.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::{Error, Host, Process, wait_for_port};
+use crate::tool::file;
+
+/// A running proxy; it ends and its folder goes when this is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where clients dial it.
+    pub addr: SocketAddr,
+    /// The program, for its log.
+    pub process: Process,
+    _folder: Option<TempDir>,
+}
+
+/// What a proxy asks its clients for: user and password.
+#[derive(Debug, Clone, Copy)]
+pub struct Login<'a> {
+    /// The user's name.
+    pub user: &'a str,
+    /// The password.
+    pub password: &'a str,
+}
+
+/// Starts microsocks: SOCKS5 (RFC 1928), with user and password (RFC 1929) if `login` is given.
+///
+/// # Errors
+///
+/// When it does not listen within ten seconds; with what it said.
+pub fn microsocks(host: &Host, addr: SocketAddr, login: Option<Login<'_>>) -> Result<Proxy, Error> {
+    let mut command = host.command("microsocks");
+    command
+        .arg("-i")
+        .arg(addr.ip().to_string())
+        .arg("-p")
+        .arg(addr.port().to_string());
+    if let Some(Login { user, password }) = login {
+        command.args(["-u", user, "-P", password]);
+    }
+    ready(host, addr, Process::start(command)?, None)
+}
+
+/// Starts Dante: SOCKS4 and SOCKS5 without a password, to any port.
+///
+/// `outside` is the address it dials from. Its port is the client's own where that is free, so a
+/// server sees the port that the client's socket has.
+///
+/// # Errors
+///
+/// When it does not listen within ten seconds; with what it said.
+pub fn dante(host: &Host, addr: SocketAddr, outside: IpAddr) -> Result<Proxy, Error> {
+    let folder = tempfile::tempdir()?;
+    let (ip, port) = (addr.ip(), addr.port());
+    let config = file(
+        &folder,
+        "danted.conf",
+        format!(
+            "logoutput: stderr
+internal: {ip} port = {port}
+external: {outside}
+clientmethod: none
+socksmethod: none
+user.privileged: root
+user.unprivileged: nobody
+client pass {{
+    from: 0/0 to: 0/0
+}}
+socks pass {{
+    from: 0/0 to: 0/0
+    protocol: tcp
+    proxyprotocol: socks_v4 socks_v5
+    log: connect error
+}}
+"
+        ),
+    );
+    let mut command = host.command("danted");
+    // One server process; without -p it would write to /run.
+    command
+        .args(["-N", "1", "-p"])
+        .arg(folder.path().join("pid"))
+        .arg("-f")
+        .arg(config);
+    command.env("TMPDIR", folder.path());
+    ready(host, addr, Process::start(command)?, Some(folder))
+}
+
+/// Starts tinyproxy: HTTP CONNECT to any port, with a password (Basic) if `login` is given.
+///
+/// # Errors
+///
+/// When it does not listen within ten seconds; with what it said.
+pub fn tinyproxy(host: &Host, addr: SocketAddr, login: Option<Login<'_>>) -> Result<Proxy, Error> {
+    let folder = tempfile::tempdir()?;
+    let (ip, port) = (addr.ip(), addr.port());
+    let auth = login.map(|Login { user, password }| format!("BasicAuth {user} {password}\n"));
+    // Without a ConnectPort line it allows every port, without LogFile it logs to stdout.
+    let config = file(
+        &folder,
+        "tinyproxy.conf",
+        format!(
+            "Port {port}\nListen {ip}\nTimeout 600\nMaxClients 100\nLogLevel Info\n{}",
+            auth.unwrap_or_default()
+        ),
+    );
+    let mut command = host.command("tinyproxy");
+    command.arg("-d").arg("-c").arg(config);
+    ready(host, addr, Process::start(command)?, Some(folder))
+}
+
+/// A program that does not listen by then will not.
+const READY: Duration = Duration::from_secs(10);
+
+/// How long to look for its port before looking whether it still runs.
+const TURN: Duration = Duration::from_millis(20);
+
+fn ready(
+    host: &Host,
+    addr: SocketAddr,
+    mut process: Process,
+    folder: Option<TempDir>,
+) -> Result<Proxy, Error> {
+    let deadline = Instant::now() + READY;
+    while let Err(e) = wait_for_port(host, addr, TURN) {
+        let ended = process.try_wait()?;
+        if ended.is_some() || Instant::now() > deadline {
+            let (stdout, stderr) = (process.stdout(), process.stderr());
+            return Err(Error::new(format!(
+                "{e}; the proxy: {ended:?}\n{stdout}\n{stderr}"
+            )));
+        }
+    }
+    Ok(Proxy {
+        addr,
+        process,
+        _folder: folder,
+    })
+}
