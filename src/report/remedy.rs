@@ -172,8 +172,8 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
         | ErrorCode::ObservedConstant
         | ErrorCode::ObservationsDisagree => "the remedy depends on the evidence",
         ErrorCode::CannotListen => {
-            "choose an address of this machine and a free port (0 picks one); ports below 1024 \
-             need a privilege"
+            "choose another port (0 picks a free one), or an address of this machine; ports below \
+             1024 need a privilege"
         }
         ErrorCode::NoRandomness | ErrorCode::System => "see the message",
         ErrorCode::TooFewOpenFiles => "raise the limit with 'ulimit -n'",
