@@ -127,7 +127,7 @@ pub(crate) const ROWS: &[Row] = &[
         expected: "Unknown-Connect 3 resolve no-usable-address",
         facts: &[(
             "~/error/message",
-            "203.0.113.80 has no IPv6 address, which -6 asks for",
+            "203.0.113.80 has no IPv6 address, and only IPv6 may be used",
         )],
     },
     Row {
@@ -141,7 +141,7 @@ pub(crate) const ROWS: &[Row] = &[
         expected: "Unknown-Connect 3 resolve no-usable-address",
         facts: &[(
             "~/error/message",
-            "messenger.example has no IPv4 address, which -4 asks for",
+            "messenger.example has no IPv4 address, and only IPv4 may be used",
         )],
     },
     Row {
@@ -150,7 +150,7 @@ pub(crate) const ROWS: &[Row] = &[
         expected: "Unknown-Connect 3 resolve no-usable-address",
         facts: &[(
             "~/error/message",
-            "2001:db8:2::80 has no address that goes with the local",
+            "2001:db8:2::80 has no address of the same family as the local",
         )],
     },
     Row {

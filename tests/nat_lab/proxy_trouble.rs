@@ -198,7 +198,7 @@ pub(crate) const ROWS: &[Row] = &[
         expected: "usage 2",
         facts: &[(
             "stderr",
-            "--proxy: the proxy's scheme is none of socks5, socks5h, socks4",
+            "--proxy: invalid proxy scheme (expected socks5, socks5h, socks4",
         )],
     },
     Row {
@@ -211,7 +211,7 @@ pub(crate) const ROWS: &[Row] = &[
         path: "the proxy has no address",
         run: || through(open_microsocks, OUTSIDE, "socks5://"),
         expected: "usage 2",
-        facts: &[("stderr", "--proxy: the proxy's address is none")],
+        facts: &[("stderr", "--proxy: invalid proxy address")],
     },
     Row {
         path: "--proxy env, and the variable is wrong",
@@ -222,7 +222,7 @@ pub(crate) const ROWS: &[Row] = &[
             })
         },
         expected: "usage 2",
-        facts: &[("stderr", "the proxy that the environment names")],
+        facts: &[("stderr", "HTTPS_PROXY or ALL_PROXY: invalid proxy scheme")],
     },
     Row {
         path: "SOCKS4 cannot carry IPv6",
@@ -267,7 +267,7 @@ const REFUSED_PASSWORD: &[Fact] = &[
     ("~/error/remedy", "MSNP9_PROXY"),
 ];
 const WANTS_PASSWORD: &[Fact] = &[
-    ("~/error/message", "203.0.113.20:1080 wants a user and"),
+    ("~/error/message", "203.0.113.20:1080 requires a user and"),
     ("~/error/remedy", "MSNP9_PROXY"),
 ];
 
