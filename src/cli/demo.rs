@@ -130,7 +130,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
         (true, _) => Exit::Done,
         (false, true) => {
             let remedy = remedy(ErrorCode::NoLoopback, Stage::Connect);
-            print::tell(&format!("msnp9-conntype: {remedy}\n"));
+            print::message(&format!("msnp9-conntype: {remedy}\n"));
             Exit::Unreachable
         }
         // The demo built the path itself, so a wrong label is a bug.

@@ -113,7 +113,7 @@ impl Output {
                 end(&document, &message, code.exit())
             }
             CommandError::Bug(_) => {
-                print::tell(&message);
+                print::message(&message);
                 self.bug()
             }
         }
@@ -172,12 +172,12 @@ fn has_colour(stream: &impl anstream::stream::RawStream) -> bool {
 /// The one way out: the result to stdout, the message to stderr.
 fn end(result: &str, message: &str, exit: Exit) -> Exit {
     let printed = print::result(result);
-    print::tell(message);
+    print::message(message);
     match printed {
         Ok(()) => exit,
         Err(error) => {
             let error = CommandError::Output(error);
-            print::tell(&format!("{NAME}: {error}\n"));
+            print::message(&format!("{NAME}: {error}\n"));
             Exit::Output
         }
     }

@@ -60,13 +60,13 @@ fn ask(account: &Account, runtime: &mut Runtime) -> Result<SecretString, Command
     let typed = typed.inspect_err(|error| {
         // The prompt still stands on the line. After SIGINT that line has ended already.
         if matches!(error, CommandError::Interrupted(ErrorCode::Terminated)) {
-            print::tell("\n");
+            print::message("\n");
         }
     })?;
     typed.map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted => CommandError::Interrupted(ErrorCode::Interrupted),
         io::ErrorKind::UnexpectedEof => {
-            print::tell("\n");
+            print::message("\n");
             CommandError::usage("no password was typed")
         }
         _ => CommandError::value("cannot ask for the password", error),

@@ -54,7 +54,7 @@ fn observe_stdout() {
 }
 
 /// Writes a message to stderr. Errors are ignored: there is nowhere to report them.
-pub fn tell(text: &str) {
+pub fn message(text: &str) {
     clear_status();
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
