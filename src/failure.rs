@@ -40,32 +40,9 @@ pub enum Stage {
     Bug,
 }
 
-impl Stage {
-    /// The word for it in JSON and in messages.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Resolve => "resolve",
-            Self::Connect => "connect",
-            Self::Proxy => "proxy",
-            Self::Tls => "tls",
-            Self::Request => "request",
-            Self::Gateway => "gateway",
-            Self::Negotiate => "negotiate",
-            Self::Nexus => "nexus",
-            Self::Login => "login",
-            Self::SignIn => "sign-in",
-            Self::Profile => "profile",
-            Self::Verdict => "verdict",
-            Self::Serve => "serve",
-            Self::Bug => "bug",
-        }
-    }
-}
-
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.serialize(f)
     }
 }
 
@@ -75,23 +52,15 @@ macro_rules! error_codes {
         /// Why there is no verdict, as JSON's `error.code`. The words are stable.
         ///
         /// The table in `docs/errors.md` is made from this one.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
         #[non_exhaustive]
         pub enum ErrorCode {
-            $(#[doc = $meaning] $name,)+
+            $(#[doc = $meaning] #[serde(rename = $word)] $name,)+
         }
 
         impl ErrorCode {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
-
-            /// The word for it in JSON.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)+
-                }
-            }
 
             /// The exit code it comes to.
             #[must_use]
@@ -279,20 +248,14 @@ error_codes! {
         "A bug in this program."
 }
 
-impl Serialize for ErrorCode {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(self.as_str())
-    }
-}
-
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.serialize(f)
     }
 }
 
 /// Why there is no verdict: where, which code, and one line for a person.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{stage}: {message}")]
 pub struct Failure {
     /// Where it happened.
@@ -326,7 +289,7 @@ mod tests {
 
     #[test]
     fn each_word_is_used_once() {
-        let mut words: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        let mut words: Vec<_> = ErrorCode::ALL.iter().map(ToString::to_string).collect();
         words.sort_unstable();
         let all = words.len();
         words.dedup();

@@ -8,7 +8,7 @@ use super::error::CommandError;
 use super::output::Output;
 use super::runtime;
 use super::secret_input::open;
-use super::values::{self, OneOf, one_of};
+use super::values;
 use crate::conntype::{Observation, PathKind, PortOrder, classify};
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
@@ -43,7 +43,7 @@ pub(super) struct ClassifyArgs {
     port_order: PortOrder,
 
     /// Path that the login took
-    #[arg(long, value_name = "PATH", default_value = "tcp", value_parser = path())]
+    #[arg(long, value_name = "PATH", default_value = "tcp", value_parser = values::path())]
     path: PathKind,
 }
 
@@ -108,8 +108,4 @@ fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
             format!("cannot read {}: {why}", path.display()),
         )
     })
-}
-
-fn path() -> OneOf<PathKind> {
-    one_of(PathKind::ALL.map(|path| (path.as_str(), path)))
 }

@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command};
 
 use crate::address::{Address, BadAddress, MSNP_PORT};
-use crate::conntype::{Label, PortOrder, can_be_local};
+use crate::conntype::{Label, PathKind, PortOrder, can_be_local};
 use crate::transport::Bind;
 
 /// One of a list of words, in any case. Help and errors list them.
@@ -31,7 +31,22 @@ pub(super) fn label() -> OneOf<Label> {
 
 /// A parser for the byte order of `ClientPort`.
 pub(super) fn port_order() -> OneOf<PortOrder> {
-    one_of(PortOrder::ALL.map(|order| (order.as_str(), order)))
+    one_of([
+        ("auto", PortOrder::Auto),
+        ("plain", PortOrder::Plain),
+        ("swapped", PortOrder::Swapped),
+    ])
+}
+
+/// A parser for the kind of path.
+pub(super) fn path() -> OneOf<PathKind> {
+    one_of([
+        ("tcp", PathKind::Tcp),
+        ("socks4", PathKind::Socks4),
+        ("socks5", PathKind::Socks5),
+        ("http-connect", PathKind::HttpConnect),
+        ("http-gateway", PathKind::HttpGateway),
+    ])
 }
 
 impl<T: Clone + Send + Sync + 'static> TypedValueParser for OneOf<T> {
@@ -128,6 +143,18 @@ mod tests {
         for bad in ["", "host", "host:1", "1.2.3.4:x", "1.2.3.4:70000", ":"] {
             assert_eq!(end(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn the_command_line_and_json_use_the_same_words() {
+        fn hold<T: serde::Serialize>(values: OneOf<T>) {
+            for (word, value) in values.0 {
+                assert_eq!(serde_json::to_value(value).unwrap(), word.get_name());
+            }
+        }
+        hold(label());
+        hold(path());
+        hold(port_order());
     }
 
     #[test]

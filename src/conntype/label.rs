@@ -1,5 +1,9 @@
 //! The names of the connection types, as the official client spells them.
 
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
 /// The connection type of one TCP flow to the notification server.
 ///
 /// Source of the names: hypothetic.org, research/msnp9.
@@ -51,23 +55,21 @@ impl Label {
     }
 }
 
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Label {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_label_reads_back_in_any_case() {
-        for label in Label::ALL {
-            assert_eq!(label.as_str().parse(), Ok(label));
-            assert_eq!(label.as_str().to_lowercase().parse(), Ok(label));
-        }
-    }
-
-    #[test]
-    fn an_invalid_label_is_refused_with_the_list() {
-        let error = "Restrict-NAT".parse::<Label>().unwrap_err();
-        assert!(error.contains("Restrict-NAT") && error.contains("Symmetric-NAT"));
-    }
 
     #[test]
     fn only_unknown_connect_is_undetermined() {

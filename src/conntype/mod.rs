@@ -14,9 +14,6 @@ mod observation;
 mod range;
 mod settle;
 
-use std::fmt;
-use std::str::FromStr;
-
 pub use classify::classify;
 pub use evidence::{
     Comparison, Destination, Mapping, Missing, OrderMatch, ProxyRelation, Reason, Sameness,
@@ -29,35 +26,3 @@ pub use observation::{
 };
 pub use range::Range;
 pub use settle::settle;
-
-/// Prints, serialises and reads an enum by the one spelling that its `as_str` gives.
-macro_rules! by_name {
-    ($($name:ident: $what:literal),+) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.serialize_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            /// Ignores case. The error lists the names there are.
-            fn from_str(word: &str) -> Result<Self, String> {
-                let is_it = |one: &Self| one.as_str().eq_ignore_ascii_case(word.trim());
-                Self::ALL.into_iter().find(is_it).ok_or_else(|| {
-                    let names = Self::ALL.map(Self::as_str).join(", ");
-                    format!(concat!("invalid ", $what, " '{}' (expected one of {})"), word, names)
-                })
-            }
-        }
-    )+};
-}
-
-by_name!(Label: "connection type", PathKind: "path", PortOrder: "port order");

@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::Serialize;
+
 use crate::address::Address;
 
 /// The path of the login to the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PathKind {
     /// A TCP connection from this host to the server.
     #[default]
@@ -21,27 +24,6 @@ pub enum PathKind {
 }
 
 impl PathKind {
-    /// Every kind of path.
-    pub const ALL: [Self; 5] = [
-        Self::Tcp,
-        Self::Socks4,
-        Self::Socks5,
-        Self::HttpConnect,
-        Self::HttpGateway,
-    ];
-
-    /// The name on the command line and in JSON.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Socks4 => "socks4",
-            Self::Socks5 => "socks5",
-            Self::HttpConnect => "http-connect",
-            Self::HttpGateway => "http-gateway",
-        }
-    }
-
     /// Whether the server sees the connection of the local socket, NATs aside. Through a proxy or
     /// a gateway it sees another one, so the local port has nothing to be compared with.
     #[must_use]
@@ -51,7 +33,8 @@ impl PathKind {
 }
 
 /// How to read the byte order of `ClientPort`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PortOrder {
     /// Both ways; either may match.
     #[default]
@@ -60,21 +43,6 @@ pub enum PortOrder {
     Plain,
     /// The two bytes are exchanged, as Microsoft's servers printed it.
     Swapped,
-}
-
-impl PortOrder {
-    /// Every order.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Plain, Self::Swapped];
-
-    /// The name on the command line and in JSON.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Plain => "plain",
-            Self::Swapped => "swapped",
-        }
-    }
 }
 
 /// Exchanges the two bytes of a port: 1033 (0x0409) becomes 2308 (0x0904), and back.

@@ -191,7 +191,7 @@ mod tests {
         let mut table = String::from("| `error.code` | stages | exit | meaning | what to do |\n");
         table.push_str("|---|---|---|---|---|\n");
         for &code in ErrorCode::ALL {
-            let stages: Vec<_> = code.stages().iter().map(|stage| stage.as_str()).collect();
+            let stages: Vec<_> = code.stages().iter().map(ToString::to_string).collect();
             let mut remedies: Vec<_> = code.stages().iter().map(|s| remedy(code, *s)).collect();
             remedies.dedup();
             table.push_str(&format!(

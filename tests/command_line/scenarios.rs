@@ -1,8 +1,17 @@
 //! Every scenario of `tests/scenarios/classify.toml`: by the library, by the options of
 //! `classify`, and as a saved profile.
 
+use msnp9_conntype::conntype::PathKind::{HttpConnect, HttpGateway, Socks4, Socks5, Tcp};
+use msnp9_conntype::conntype::PortOrder::{Auto, Plain, Swapped};
 use msnp9_conntype::conntype::{Observation, classify};
+use serde::Serialize;
 use support::{Run, scenarios, tool};
+
+/// The value that has this name in JSON.
+fn named<T: Serialize + Copy, const N: usize>(values: [T; N], name: &str) -> T {
+    let is_it = |value: &T| serde_json::to_value(value).unwrap() == name;
+    values.into_iter().find(is_it).unwrap()
+}
 
 #[test]
 fn every_scenario_gets_its_label_from_the_library() {
@@ -10,8 +19,8 @@ fn every_scenario_gets_its_label_from_the_library() {
     for case in scenarios::classify() {
         let (ip, port) = (case.client_ip.as_deref(), case.client_port.as_deref());
         let verdict = classify(&Observation {
-            order: case.order.parse().unwrap(),
-            path: case.path.parse().unwrap(),
+            order: named([Auto, Plain, Swapped], &case.order),
+            path: named([Tcp, Socks4, Socks5, HttpConnect, HttpGateway], &case.path),
             ..Observation::new(case.local, ip, port)
         });
         let (ip, port) = (verdict.comparison.ip, verdict.comparison.port);
