@@ -49,6 +49,7 @@ pub fn classify(seen: &Observation) -> Verdict {
         ip: client_ip.map_or(Sameness::Unknown, |ip| same(ip == local.ip())),
         port: order_matched.map_or(Sameness::Unknown, |order| same(order.is_some())),
         order_matched: order_matched.ok().flatten(),
+        order_asked: seen.order,
         outside_port: match (order_matched, client_port, seen.order) {
             (Ok(Some(_)), ..) => Some(local.port()),
             (_, Ok(port), PortOrder::Plain) => Some(port),

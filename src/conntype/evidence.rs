@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use super::{Label, PortUnknown};
+use super::{Label, PortOrder, PortUnknown};
 use crate::address::Address;
 
 /// The outcome of one comparison.
@@ -76,14 +76,17 @@ pub enum ProxyRelation {
     Unknown,
 }
 
-/// Both comparisons, with the values compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Both comparisons, with the values compared. JSON has the values elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Comparison {
     /// The local end, normalised.
+    #[serde(skip)]
     pub local: SocketAddr,
     /// `ClientIP`, where it is an address.
+    #[serde(skip)]
     pub client_ip: Option<IpAddr>,
     /// `ClientPort`, where it is a port; its byte order is not decided here.
+    #[serde(skip)]
     pub client_port: Option<u16>,
     /// The addresses compared.
     pub ip: Sameness,
@@ -91,8 +94,11 @@ pub struct Comparison {
     pub port: Sameness,
     /// The reading that equals the local port; `None` where neither does.
     pub order_matched: Option<OrderMatch>,
+    /// The order that was asked for.
+    pub order_asked: PortOrder,
     /// The outside port where it is known: the ports are the same, or the order was given, or
     /// both readings are equal.
+    #[serde(skip)]
     pub outside_port: Option<u16>,
 }
 

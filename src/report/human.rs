@@ -11,10 +11,10 @@ use super::meaning::Meaning;
 use super::page::{BAD, GOOD, HEADING, NOTE, ODD, Page, QUIET};
 use super::text::{clean, join, sentence};
 use super::words;
-use super::{
-    Compared, ErrorReport, ObservationReport, Observed, ObservedPort, Report, Timing, Why,
+use super::{ErrorReport, ObservationReport, Observed, ObservedPort, Report, Timing, Why};
+use crate::conntype::{
+    Comparison, Label, OrderMatch, PortOrder, PortUnknown, Sameness, Warning, swap_port,
 };
-use crate::conntype::{Label, OrderMatch, PortOrder, PortUnknown, Sameness, Warning, swap_port};
 use crate::run_log::Purpose;
 
 /// How the report is to look.
@@ -77,7 +77,7 @@ fn verdict(
     page: &mut Page,
     report: &Report,
     observed: &Observed,
-    compared: &Compared,
+    compared: &Comparison,
     style: Style,
 ) {
     page.heading("The path to the server", HEADING);
@@ -141,7 +141,7 @@ fn label(page: &mut Page, label: Label, style: Style, otherwise: &str) {
 }
 
 /// The two comparisons as a table, and a sentence on the port's byte order.
-fn comparison(page: &mut Page, report: &Report, observed: &Observed, compared: &Compared) {
+fn comparison(page: &mut Page, report: &Report, observed: &Observed, compared: &Comparison) {
     let row = |name: &str, local: Option<String>, read: Option<String>, raw: &Option<String>| {
         let raw = raw
             .as_ref()
@@ -178,7 +178,7 @@ fn comparison(page: &mut Page, report: &Report, observed: &Observed, compared: &
 }
 
 /// The byte order in which the server's port was read, where that is worth a sentence.
-fn order_note(report: &Report, port: &ObservedPort, compared: &Compared) -> Option<String> {
+fn order_note(report: &Report, port: &ObservedPort, compared: &Comparison) -> Option<String> {
     let number = port.number.ok()?;
     let swapped = swap_port(number);
     let local = report.local?.port();

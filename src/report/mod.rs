@@ -18,9 +18,9 @@ pub(crate) mod text;
 mod words;
 
 pub use model::{
-    Compared, Context, ErrorReport, Expected, Hop, HopAddress, LoginError, ObservationReport,
-    Observed, ObservedIp, ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role,
-    SCHEMA_VERSION, ServerReport, Timing, Tool, Why,
+    Context, ErrorReport, Expected, Hop, HopAddress, ObservationReport, Observed, ObservedIp,
+    ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role, SCHEMA_VERSION, ServerReport,
+    Timing, Tool, Why,
 };
 pub use remedy::remedy;
 pub use run::{context, last_login};

@@ -14,8 +14,8 @@ use serde::{Serialize, Serializer};
 use super::remedy;
 use crate::address::Address;
 use crate::conntype::{
-    Label, Mapping, OrderMatch, PathKind, PortOrder, PortUnknown, Proxy, ProxyRelation, Reason,
-    Sameness, Warning,
+    Comparison, Label, Mapping, OrderMatch, PathKind, PortUnknown, Proxy, ProxyRelation, Reason,
+    Warning,
 };
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
@@ -49,7 +49,7 @@ pub struct Report {
     /// The profile's values.
     pub observed: Option<Observed>,
     /// The comparisons.
-    pub comparison: Option<Compared>,
+    pub comparison: Option<Comparison>,
     /// How the NAT maps toward two servers.
     pub mapping: Option<Mapping>,
     /// The server.
@@ -130,19 +130,6 @@ pub struct ObservedPort {
     pub order: Option<OrderMatch>,
     /// The outside port, where the order is known.
     pub port: Option<u16>,
-}
-
-/// Both comparisons.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Compared {
-    /// The addresses.
-    pub ip: Sameness,
-    /// The ports.
-    pub port: Sameness,
-    /// The reading that equals the local port.
-    pub order_matched: Option<OrderMatch>,
-    /// The order that was asked for.
-    pub order_asked: PortOrder,
 }
 
 /// The server.
@@ -253,18 +240,7 @@ pub struct ObservationReport {
     /// The label of this login alone; null where it failed.
     pub label: Option<Label>,
     /// Why it failed.
-    pub error: Option<LoginError>,
-}
-
-/// Why one login failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LoginError {
-    /// The stage that failed.
-    pub stage: Stage,
-    /// A stable code.
-    pub code: ErrorCode,
-    /// What happened.
-    pub message: String,
+    pub error: Option<Failure>,
 }
 
 /// How long a step took. Steps of one connection do not overlap; those of different connections do.

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::time::UNIX_EPOCH;
 
 use super::{
-    Compared, Context, ErrorReport, Expected, Hop, HopAddress, LoginError, ObservationReport,
-    Observed, ObservedIp, ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role,
-    SCHEMA_VERSION, Tool, Why,
+    Context, ErrorReport, Expected, Hop, HopAddress, ObservationReport, Observed, ObservedIp,
+    ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role, SCHEMA_VERSION, Tool, Why,
 };
 use crate::address::Address;
 use crate::conntype::{
@@ -22,29 +21,12 @@ impl Report {
     /// The report of a run with a verdict.
     #[must_use]
     pub fn of_verdict(verdict: &Verdict, seen: &Observation, mut context: Context) -> Self {
-        let found = &verdict.comparison;
         context.path = seen.path;
-        context.local = Some(found.local);
+        context.local = Some(seen.local);
         context.proxy.clone_from(&seen.proxy);
         context.warnings = [verdict.warnings.as_slice(), &context.warnings].concat();
-        let reason = Why::Rule(verdict.reason);
-        let mut report = Self::new(verdict.label, reason, None, context);
-        report.alternatives.clone_from(&verdict.alternatives);
-        report.observed = Some(Observed::of(seen, found));
-        report.comparison = Some(Compared {
-            ip: found.ip,
-            port: found.port,
-            order_matched: found.order_matched,
-            order_asked: seen.order,
-        });
-        report.mapping = verdict.mapping;
-        report.path.add_evidence(verdict);
-        report.error = (!verdict.label.determined()).then(|| ErrorReport {
-            stage: Stage::Verdict,
-            code: code_of(&verdict.reason),
-            message: words::reason(&verdict.reason),
-            remedy: hints::remedy(&verdict.reason).to_string(),
-        });
+        let mut report = Self::new(Ok(verdict), context);
+        report.observed = Some(Observed::of(seen, &verdict.comparison));
         report
     }
 
@@ -56,13 +38,7 @@ impl Report {
                 .into_iter()
                 .collect();
         }
-        let reason = Why::Failed {
-            code: failure.code,
-            text: hidden(&failure.message),
-        };
-        let mut report = Self::new(Label::UnknownConnect, reason, Some(failure), context);
-        report.error = Some(failure.into());
-        report
+        Self::new(Err(failure), context)
     }
 
     /// The report of a run that ended in a bug of this program.
@@ -72,7 +48,7 @@ impl Report {
         Self::of_failure(&failure, Context::default())
     }
 
-    fn new(label: Label, reason: Why, failure: Option<&Failure>, mut context: Context) -> Self {
+    fn new(outcome: Result<&Verdict, &Failure>, mut context: Context) -> Self {
         let referrals = context.server.iter_mut().flat_map(|s| &mut s.referrals);
         let elsewhere = context
             .warnings
@@ -85,6 +61,17 @@ impl Report {
             .chain(elsewhere)
             .chain(&mut context.credentials_to);
         named.for_each(|address| address.host = hidden(&address.host));
+        let verdict = outcome.ok();
+        let label = verdict.map_or(Label::UnknownConnect, |verdict| verdict.label);
+        let (reason, error) = match outcome {
+            Ok(verdict) => (Why::Rule(verdict.reason), ErrorReport::of_verdict(verdict)),
+            Err(failure) => {
+                let error = ErrorReport::from(failure);
+                let (code, text) = (error.code, error.message.clone());
+                (Why::Failed { code, text }, Some(error))
+            }
+        };
+        let failed = outcome.err().map(|failure| failure.code.exit());
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool {
@@ -95,29 +82,25 @@ impl Report {
             started_at: context.started_at.filter(|time| *time >= UNIX_EPOCH),
             label,
             determined: label.determined(),
-            alternatives: Vec::new(),
+            alternatives: verdict.map_or_else(Vec::new, |verdict| verdict.alternatives.clone()),
             reason,
             local: context.local.map(normalised),
             observed: None,
-            comparison: None,
-            mapping: None,
-            path: PathReport::of(&context),
+            comparison: verdict.map(|verdict| verdict.comparison.clone()),
+            mapping: verdict.and_then(|verdict| verdict.mapping),
+            path: PathReport::of(&context, verdict),
             server: context.server,
             dialect: context.dialect,
             credentials_sent_to: context.credentials_to,
             observations: context.observations,
             timings_ms: context.timings,
-            exit_code: Exit::of(
-                label,
-                failure.map(|failure| failure.code.exit()),
-                &context.expected,
-            ),
+            exit_code: Exit::of(label, failed, &context.expected),
             expected: (!context.expected.is_empty()).then(|| Expected {
                 met: context.expected.contains(&label),
                 labels: context.expected,
             }),
             warnings: context.warnings,
-            error: None,
+            error,
         }
     }
 
@@ -125,6 +108,18 @@ impl Report {
     pub(in crate::report) fn is_single(&self) -> bool {
         let made = self.observations.iter().filter(|one| one.label.is_some());
         made.count() < 2
+    }
+}
+
+impl ErrorReport {
+    /// Why a verdict leaves the connection type unknown; `None` where it does not.
+    fn of_verdict(verdict: &Verdict) -> Option<Self> {
+        (!verdict.label.determined()).then(|| Self {
+            stage: Stage::Verdict,
+            code: code_of(&verdict.reason),
+            message: words::reason(&verdict.reason),
+            remedy: hints::remedy(&verdict.reason).to_string(),
+        })
     }
 }
 
@@ -177,18 +172,17 @@ impl ObservationReport {
             local: context.local.map(normalised),
             observed: None,
             label: None,
-            error: Some(LoginError {
-                stage: failure.stage,
-                code: failure.code,
+            error: Some(Failure {
                 message: hidden(&failure.message),
+                ..*failure
             }),
         })
     }
 }
 
 impl PathReport {
-    /// The path as far as the settings and the connection give it.
-    fn of(context: &Context) -> Self {
+    /// The path as far as the settings and the connection give it, and the verdict shows more.
+    fn of(context: &Context, verdict: Option<&Verdict>) -> Self {
         let hop = |role, address| Hop {
             role,
             address,
@@ -196,11 +190,15 @@ impl PathReport {
         };
         let local = context.local.map(normalised);
         let proxy = context.proxy.as_ref();
+        let is_proxied =
+            proxy.is_some() || !matches!(context.path, PathKind::Tcp | PathKind::HttpGateway);
         let mut hops = vec![hop(Role::ThisHost, local.map(HopAddress::Socket))];
-        if proxy.is_some() || !matches!(context.path, PathKind::Tcp | PathKind::HttpGateway) {
+        if is_proxied {
             let name = proxy.map(|proxy| HopAddress::Name(proxy.name.clone()));
             hops.push(hop(Role::Proxy, name));
         }
+        // The gateway passes on what it sees itself, so the rewriter is before it.
+        hops.extend(verdict.and_then(|verdict| rewriter(verdict, is_proxied)));
         if context.path == PathKind::HttpGateway {
             let name = context.gateway.clone().map(HopAddress::Name);
             hops.push(hop(Role::Gateway, name));
@@ -209,52 +207,42 @@ impl PathReport {
             let last = server.referrals.last().unwrap_or(&server.requested);
             hops.push(hop(Role::Server, Some(HopAddress::Name(last.clone()))));
         }
+        let relation = verdict.and_then(|verdict| verdict.proxy);
         Self {
             kind: context.path,
             proxy: proxy.map(|proxy| ProxyReport {
                 name: proxy.name.clone(),
                 addresses: proxy.addresses.clone(),
                 bound: proxy.bound.map(normalised),
-                relation: ProxyRelation::Unknown,
+                relation: relation.unwrap_or(ProxyRelation::Unknown),
             }),
             hops,
         }
     }
+}
 
-    /// Adds what the verdict shows of the path.
-    fn add_evidence(&mut self, verdict: &Verdict) {
-        let found = &verdict.comparison;
-        if let (Some(proxy), Some(relation)) = (&mut self.proxy, verdict.proxy) {
-            proxy.relation = relation;
-        }
-        let rewrites: Vec<_> = [(found.ip, Rewrite::Address), (found.port, Rewrite::Port)]
-            .into_iter()
-            .filter(|(sameness, _)| *sameness == Sameness::Different)
-            .map(|(_, what)| what)
-            .collect();
-        // Behind a proxy the address always differs. What is beyond it shows only where ClientIP
-        // is none of the proxy's addresses.
-        let is_proxied = self.hops.iter().any(|hop| hop.role == Role::Proxy);
-        let is_rewritten = match is_proxied {
-            true => verdict.proxy == Some(ProxyRelation::Beyond),
-            false => !rewrites.is_empty(),
-        };
-        if !is_rewritten {
-            return;
-        }
-        // The gateway passes on what it sees itself, so the rewriter is before it.
-        let is_before = |hop: &Hop| matches!(hop.role, Role::ThisHost | Role::Proxy);
-        let at = self.hops.iter().take_while(|hop| is_before(hop)).count();
-        let rewriter = Hop {
-            role: Role::Rewriter,
-            address: found.client_ip.map(|ip| match found.outside_port {
-                Some(port) => HopAddress::Socket(SocketAddr::new(ip, port)),
-                None => HopAddress::Ip(ip),
-            }),
-            rewrites,
-        };
-        self.hops.insert(at, rewriter);
-    }
+/// What rewrites address or port on the way, where the verdict shows that something does.
+fn rewriter(verdict: &Verdict, is_proxied: bool) -> Option<Hop> {
+    let found = &verdict.comparison;
+    let rewrites: Vec<_> = [(found.ip, Rewrite::Address), (found.port, Rewrite::Port)]
+        .into_iter()
+        .filter(|(sameness, _)| *sameness == Sameness::Different)
+        .map(|(_, what)| what)
+        .collect();
+    // Behind a proxy the address always differs. What is beyond it shows only where ClientIP is
+    // none of the proxy's addresses.
+    let is_rewritten = match is_proxied {
+        true => verdict.proxy == Some(ProxyRelation::Beyond),
+        false => !rewrites.is_empty(),
+    };
+    is_rewritten.then(|| Hop {
+        role: Role::Rewriter,
+        address: found.client_ip.map(|ip| match found.outside_port {
+            Some(port) => HopAddress::Socket(SocketAddr::new(ip, port)),
+            None => HopAddress::Ip(ip),
+        }),
+        rewrites,
+    })
 }
 
 fn normalised(end: SocketAddr) -> SocketAddr {
