@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 
-use relay::{Relay, Rewrite};
+use relay::{Relay, Translation};
 
 use super::check;
 use super::error::CommandError;
@@ -34,90 +34,78 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
     /// Show only this path, with the output of a login
-    #[arg(long, value_name = "PATH", value_parser = kind())]
-    path: Option<Kind>,
+    #[arg(long, value_name = "PATH", value_parser = path())]
+    path: Option<&'static Path>,
 }
 
-/// A kind of path that loopback can show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Direct,
-    PortRewritten,
-    AddressRewritten,
-    BothRewritten,
-    NoPort,
-}
-
-impl Kind {
-    const ALL: [Self; 5] = [
-        Self::Direct,
-        Self::PortRewritten,
-        Self::AddressRewritten,
-        Self::BothRewritten,
-        Self::NoPort,
-    ];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::PortRewritten => "port-rewritten",
-            Self::AddressRewritten => "address-rewritten",
-            Self::BothRewritten => "both-rewritten",
-            Self::NoPort => "no-port",
-        }
-    }
-
+/// A path that loopback can show.
+#[derive(Debug)]
+struct Path {
+    name: &'static str,
     /// What the relay in front of the notification server does; `None` is no relay.
-    const fn rewrite(self) -> Option<Rewrite> {
-        match self {
-            Self::Direct => None,
-            Self::PortRewritten => Some(Rewrite::Port),
-            Self::AddressRewritten => Some(Rewrite::Address),
-            Self::BothRewritten | Self::NoPort => Some(Rewrite::Both),
-        }
-    }
-
-    const fn port_field(self) -> PortField {
-        match self {
-            Self::NoPort => PortField::Absent,
-            _ => PortField::Swapped,
-        }
-    }
-
+    translation: Option<Translation>,
+    port_field: PortField,
     /// The label that is right for this path.
-    const fn label(self) -> Label {
-        match self {
-            Self::Direct => Label::DirectConnect,
-            Self::PortRewritten => Label::PortRestrictNat,
-            Self::AddressRewritten => Label::IpRestrictNat,
-            Self::BothRewritten => Label::SymmetricNat,
-            Self::NoPort => Label::UnknownNat,
-        }
-    }
+    label: Label,
 }
 
-fn kind() -> OneOf<Kind> {
-    one_of(Kind::ALL.map(|kind| (kind.as_str(), kind)))
+const PATHS: [Path; 5] = [
+    Path {
+        name: "direct",
+        translation: None,
+        port_field: PortField::Swapped,
+        label: Label::DirectConnect,
+    },
+    Path {
+        name: "port-rewritten",
+        translation: Some(Translation::Port),
+        port_field: PortField::Swapped,
+        label: Label::PortRestrictNat,
+    },
+    Path {
+        name: "address-rewritten",
+        translation: Some(Translation::Address),
+        port_field: PortField::Swapped,
+        label: Label::IpRestrictNat,
+    },
+    Path {
+        name: "both-rewritten",
+        translation: Some(Translation::Both),
+        port_field: PortField::Swapped,
+        label: Label::SymmetricNat,
+    },
+    Path {
+        name: "no-port",
+        translation: Some(Translation::Both),
+        port_field: PortField::Absent,
+        label: Label::UnknownNat,
+    },
+];
+
+fn path() -> OneOf<&'static Path> {
+    one_of(PATHS.iter().map(|path| (path.name, path)))
 }
 
 pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError> {
-    let kinds = match args.path {
-        Some(kind) => vec![kind],
-        None => Kind::ALL.to_vec(),
+    let paths = match args.path {
+        Some(path) => vec![path],
+        None => PATHS.iter().collect(),
     };
     let rows = runtime::with(|runtime| {
-        let row = |kind: Kind| {
-            let path = kind.as_str();
-            let report = runtime.until_signal(show(kind, output))??;
-            Ok(demo::Row { path, report })
+        let row = |path: &Path| {
+            let report = runtime.until_signal(show(path, output))??;
+            Ok(demo::Row {
+                path: path.name,
+                report,
+            })
         };
-        kinds.into_iter().map(row).collect::<Result<Vec<_>, _>>()
+        paths.into_iter().map(row).collect::<Result<Vec<_>, _>>()
     })?;
     if let (Some(_), [row]) = (args.path, &rows[..]) {
         return Ok(output.finish(&row.report));
     }
     let labels = rows.iter().map(|row| row.report.label);
-    let is_right = labels.eq(Kind::ALL.map(Kind::label));
+    let is_right = labels.eq(PATHS.iter().map(|path| path.label));
     let text = match output.json {
         true => demo::json(&rows),
         false => demo::table(&rows, print::width_of(&std::io::stdout())),
@@ -139,19 +127,19 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
 }
 
 /// A whole login over one kind of path: dispatch, referral, Passport over TLS, profile.
-async fn show(kind: Kind, output: &Output) -> Result<Report, CommandError> {
+async fn show(path: &Path, output: &Output) -> Result<Report, CommandError> {
     let loopback = |what, why: &dyn Display| CommandError::Loopback(format!("{what}: {why}"));
     let notification = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut config = Config {
         listen: vec![notification],
         gateway_listen: Vec::new(),
-        client_port: kind.port_field(),
+        client_port: path.port_field,
         ..Config::default()
     };
     // The server refers clients to the relay, so the relay needs its address first.
-    let relay = match kind.rewrite() {
-        Some(rewrite) => {
-            let relay = Relay::bind(rewrite).await;
+    let relay = match path.translation {
+        Some(translation) => {
+            let relay = Relay::bind(translation).await;
             let relay = relay.map_err(|why| loopback("cannot start the relay", &why))?;
             config.advertise = Some(relay.address().into());
             Some(relay)

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// What the relay changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rewrite {
+pub(super) enum Translation {
     /// Our address, another port.
     Port,
     /// Another address, our port.
@@ -20,25 +20,25 @@ pub(super) enum Rewrite {
 /// The address that stands for a NAT's outside: all of 127.0.0.0/8 is this host.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// Number of attempts to get a port that fits the rewrite.
+/// Number of attempts to get a port that fits the translation.
 const TRIES: usize = 8;
 
 /// A relay that listens and does not relay yet.
 pub(super) struct Relay {
     listener: TcpListener,
     address: SocketAddr,
-    rewrite: Rewrite,
+    translation: Translation,
 }
 
 impl Relay {
     /// A relay on a port that the system chooses.
-    pub(super) async fn bind(rewrite: Rewrite) -> io::Result<Self> {
+    pub(super) async fn bind(translation: Translation) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         Ok(Self {
             listener,
             address,
-            rewrite,
+            translation,
         })
     }
 
@@ -50,10 +50,10 @@ impl Relay {
     /// Relays every connection to `server`, until it is dropped.
     pub(super) async fn run(self, server: SocketAddr) {
         while let Ok((client, from)) = self.listener.accept().await {
-            let rewrite = self.rewrite;
+            let translation = self.translation;
             tokio::spawn(async move {
                 // A connection that cannot be relayed is closed, which the client observes.
-                if let Err(error) = relay(client, from, server, rewrite).await {
+                if let Err(error) = relay(client, from, server, translation).await {
                     tracing::debug!(%error, "relay");
                 }
             });
@@ -65,26 +65,30 @@ async fn relay(
     mut client: TcpStream,
     from: SocketAddr,
     server: SocketAddr,
-    rewrite: Rewrite,
+    translation: Translation,
 ) -> io::Result<()> {
-    let mut onward = connect(from, server, rewrite).await?;
+    let mut onward = connect(from, server, translation).await?;
     client.set_nodelay(true)?;
     onward.set_nodelay(true)?;
     copy_bidirectional(&mut client, &mut onward).await?;
     Ok(())
 }
 
-async fn connect(from: SocketAddr, server: SocketAddr, rewrite: Rewrite) -> io::Result<TcpStream> {
+async fn connect(
+    from: SocketAddr,
+    server: SocketAddr,
+    translation: Translation,
+) -> io::Result<TcpStream> {
     for _ in 0..TRIES {
         let socket = TcpSocket::new_v4()?;
-        let source = match rewrite {
-            Rewrite::Port => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            Rewrite::Address => SocketAddr::from((OUTSIDE, from.port())),
-            Rewrite::Both => SocketAddr::from((OUTSIDE, 0)),
+        let source = match translation {
+            Translation::Port => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            Translation::Address => SocketAddr::from((OUTSIDE, from.port())),
+            Translation::Both => SocketAddr::from((OUTSIDE, 0)),
         };
         socket.bind(source)?;
         let kept = socket.local_addr()?.port() == from.port();
-        if kept == (rewrite == Rewrite::Address) {
+        if kept == (translation == Translation::Address) {
             return socket.connect(server).await;
         }
     }
