@@ -19,13 +19,6 @@ pub(crate) struct Network {
     pub(crate) decodes: bool,
 }
 
-impl Network {
-    /// Its Passport addresses.
-    pub(crate) fn urls(&self) -> impl Iterator<Item = &'static str> + use<> {
-        [self.nexus].into_iter().chain(self.login)
-    }
-}
-
 /// The known networks.
 pub(crate) const NETWORKS: [Network; 2] = [
     Network {

@@ -34,7 +34,8 @@ fn log_in(args: CheckArgs, output: &Output, runtime: &mut Runtime) -> Result<Exi
     let log = RunLog::new(output.progress());
     let work = report(&settings, &log, output);
     // What is waited for is known only while the work is there to wait for it.
-    let interrupted = |class| Report::of_failure(&log.interrupted(class), known(&log, output));
+    let interrupted =
+        |class| Report::of_failure(&log.interrupted(class), output.context(context(&log)));
     let report = runtime.run(work, interrupted);
     Ok(output.finish(&report))
 }
@@ -45,7 +46,7 @@ pub(super) async fn report(settings: &Settings, log: &RunLog, output: &Output) -
     let until = Instant::now() + plan.timeout;
     let first = match observe(plan, log, until).await {
         Ok(first) => first,
-        Err(failure) => return Report::of_failure(&failure, known(log, output)),
+        Err(failure) => return Report::of_failure(&failure, output.context(context(log))),
     };
     let mut run = Run {
         log,
@@ -71,18 +72,9 @@ pub(super) async fn report(settings: &Settings, log: &RunLog, output: &Output) -
     }
     let context = Context {
         observations: run.observations,
-        ..known(log, output)
+        ..output.context(context(log))
     };
     Report::of_verdict(&run.verdict, &first.observation, context)
-}
-
-/// What is known of a run besides its verdict.
-fn known(log: &RunLog, output: &Output) -> Context {
-    Context {
-        started_at: Some(output.started_at),
-        expected: output.expected.clone(),
-        ..context(log)
-    }
 }
 
 /// The plan of a second login, from the same local end toward another server.

@@ -48,11 +48,11 @@ pub(super) struct ClassifyArgs {
 }
 
 pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandError> {
-    let context = Context {
+    let context = output.context(Context {
         path: args.path,
         local: Some(args.local),
-        ..output.context()
-    };
+        ..Context::default()
+    });
     let profile = match &args.profile {
         Some(path) => find_profile(&read(path)?),
         None if args.client_ip.is_none() && args.client_port.is_none() => {

@@ -68,7 +68,9 @@ pub(super) fn named(command: &mut Command, error: clap::Error, words: &[OsString
         // It may hold control characters.
         _ => original.replace(bad, &clean(bad, LONGEST)),
     };
-    for arg in all_arguments(command).filter(|arg| !is_among(arg, words)) {
+    let inner = command.get_subcommands().flat_map(Command::get_arguments);
+    let arguments = command.get_arguments().chain(inner);
+    for arg in arguments.filter(|arg| !is_among(arg, words)) {
         if let Some(name) = variable(arg).filter(holds_it) {
             text = text.replace(&format!("'{arg}'"), &name);
         }
@@ -77,12 +79,6 @@ pub(super) fn named(command: &mut Command, error: clap::Error, words: &[OsString
         true => error,
         false => clap::Error::raw(error.kind(), text.trim_start_matches("error: ")),
     }
-}
-
-/// The options of the login and of each command.
-fn all_arguments(command: &Command) -> impl Iterator<Item = &Arg> {
-    let inner = command.get_subcommands().flat_map(Command::get_arguments);
-    command.get_arguments().chain(inner)
 }
 
 /// Whether an option is given among the words of the command line.

@@ -138,15 +138,18 @@ impl Output {
     /// Prints the report of a command that ended before it could connect.
     fn finish_failed(&self, code: ErrorCode, why: &str) -> Exit {
         let failure = Failure::new(Stage::Connect, code, why);
-        self.finish(&Report::of_failure(&failure, self.context()))
+        self.finish(&Report::of_failure(
+            &failure,
+            self.context(Context::default()),
+        ))
     }
 
-    /// What the report of every run begins with.
-    pub(super) fn context(&self) -> Context {
+    /// What is known of a run, with the time it began and the labels expected.
+    pub(super) fn context(&self, known: Context) -> Context {
         Context {
             started_at: Some(self.started_at),
             expected: self.expected.clone(),
-            ..Context::default()
+            ..known
         }
     }
 }

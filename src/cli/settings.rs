@@ -85,7 +85,9 @@ fn plan(args: CheckArgs, runtime: &mut Runtime) -> Result<Plan, CommandError> {
         );
         return Err(CommandError::value(args.origins.name(option), why));
     }
-    let presets = network.into_iter().flat_map(Network::urls);
+    let presets = network
+        .into_iter()
+        .flat_map(|network| [network.nexus].into_iter().chain(network.login));
     let credential_hosts = presets
         .filter_map(|url| Some(url.parse::<Url>().ok()?.address.host))
         .chain([server.host.clone(), url.address.host.clone()])

@@ -1,6 +1,6 @@
 //! Where an address can be reached, by its range.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// The kind of network that an address belongs to (RFC 6890 and the IANA special-purpose
 /// registries).
@@ -23,32 +23,19 @@ impl Range {
     #[must_use]
     pub fn of(ip: IpAddr) -> Self {
         match ip {
-            IpAddr::V4(ip) => Self::of_v4(ip),
-            IpAddr::V6(ip) => Self::of_v6(ip),
-        }
-    }
-
-    fn of_v4(ip: Ipv4Addr) -> Self {
-        match ip.octets() {
             _ if ip.is_loopback() => Self::Loopback,
-            _ if ip.is_private() || ip.is_link_local() => Self::Private,
-            [100, 64..128, ..] => Self::Shared,
-            // "This network", IETF protocol assignments, benchmarking (RFC 2544), multicast and
-            // what is reserved above it.
-            [0 | 224.., ..] | [192, 0, 0, _] | [198, 18..=19, ..] => Self::Special,
-            _ => Self::Global,
-        }
-    }
-
-    fn of_v6(ip: Ipv6Addr) -> Self {
-        if ip.is_loopback() {
-            Self::Loopback
-        } else if ip.is_unique_local() || ip.is_unicast_link_local() {
-            Self::Private
-        } else if ip.is_unspecified() || ip.is_multicast() {
-            Self::Special
-        } else {
-            Self::Global
+            _ if ip.is_multicast() => Self::Special,
+            IpAddr::V4(v4) if v4.is_private() || v4.is_link_local() => Self::Private,
+            IpAddr::V4(v4) => match v4.octets() {
+                [100, 64..128, ..] => Self::Shared,
+                // "This network", IETF protocol assignments, benchmarking (RFC 2544), and what is
+                // reserved above multicast.
+                [0 | 240.., ..] | [192, 0, 0, _] | [198, 18..=19, ..] => Self::Special,
+                _ => Self::Global,
+            },
+            IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => Self::Private,
+            IpAddr::V6(v6) if v6.is_unspecified() => Self::Special,
+            IpAddr::V6(_) => Self::Global,
         }
     }
 }

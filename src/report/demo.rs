@@ -60,7 +60,7 @@ pub fn json(rows: &[Row]) -> String {
         schema_version: u32,
         paths: &'a [Row],
     }
-    json::document(&Document {
+    json::render(&Document {
         schema_version: SCHEMA_VERSION,
         paths: rows,
     })

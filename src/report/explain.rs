@@ -117,7 +117,7 @@ pub fn json(label: Option<Label>) -> String {
     };
     let labels = label.map_or_else(|| Label::ALL.to_vec(), |label| vec![label]);
     let labels: Vec<_> = labels.into_iter().map(section).collect();
-    json::document(&json!({ "schema_version": SCHEMA_VERSION, "labels": labels }))
+    json::render(&json!({ "schema_version": SCHEMA_VERSION, "labels": labels }))
 }
 
 /// The label's place in the table, in words.

@@ -7,19 +7,15 @@ use super::text::is_hidden;
 use super::{ErrorReport, Report, SCHEMA_VERSION};
 use crate::failure::Failure;
 
-/// The report as a JSON document, its keys in the order of the model.
-#[must_use]
-pub fn render(report: &Report) -> String {
-    document(report)
-}
-
-/// A value as a JSON document, a newline at its end.
+/// A report, or a list, as a JSON document: its keys in the order of the model, a newline at its
+/// end.
 ///
 /// Hidden characters are escaped, which changes nothing for a program: they can be in strings
 /// only.
-pub(super) fn document(value: &impl Serialize) -> String {
+#[must_use]
+pub fn render(report: &impl Serialize) -> String {
     // No value can fail. If one does, that is a bug, and there is a document nevertheless.
-    let text = serde_json::to_string_pretty(value)
+    let text = serde_json::to_string_pretty(report)
         .or_else(|_| serde_json::to_string_pretty(&Report::of_bug()))
         .unwrap_or_default();
     let mut document = String::with_capacity(text.len() + 1);

@@ -30,7 +30,7 @@ pub fn text(width: usize) -> String {
 /// The list as a JSON document.
 #[must_use]
 pub fn json() -> String {
-    json::document(&json!({
+    json::render(&json!({
         "schema_version": SCHEMA_VERSION,
         "networks": NETWORKS,
         "source": "public client code",

@@ -19,7 +19,7 @@ pub fn result(text: &str) -> io::Result<()> {
     if text.is_empty() {
         return Ok(());
     }
-    if is_stdout_closed() {
+    if STDOUT_WAS_CLOSED.load(Ordering::Relaxed) {
         return Err(io::Error::other("stdout is closed"));
     }
     let mut out = io::stdout().lock();
@@ -29,20 +29,8 @@ pub fn result(text: &str) -> io::Result<()> {
     }
 }
 
-/// Whether stdout was closed before `main`.
-///
-/// The standard library opens `/dev/null` in its place, which takes everything.
-#[cfg(unix)]
-fn is_stdout_closed() -> bool {
-    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
-}
-
-#[cfg(not(unix))]
-const fn is_stdout_closed() -> bool {
-    false
-}
-
-#[cfg(unix)]
+/// Whether stdout was closed before `main`. The standard library opens `/dev/null` in its place,
+/// which takes everything.
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Runs before the standard library starts, so it makes one system call and nothing else.
