@@ -13,18 +13,13 @@ use crate::address::Address;
 use crate::conntype::{Destination, Missing, Observation, Verdict, Warning, classify, settle};
 use crate::exit::Exit;
 use crate::probe::login::{Passport, Plan, observe};
-use crate::report::{Context, ObservationReport, Report, context, last_login, networks, print};
+use crate::report::{Context, ObservationReport, Report, context, last_login, networks};
 use crate::run_log::RunLog;
 use crate::transport::{Bind, Route};
 
 pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError> {
     if matches!(args.network, Some(NetworkOrList::List)) {
-        let text = match output.json {
-            true => networks::json(),
-            false => networks::text(print::width_of(&std::io::stdout())),
-        };
-        print::result(&text).map_err(CommandError::Output)?;
-        return Ok(Exit::Done);
+        return output.page(networks::json, networks::text);
     }
     runtime::with(|runtime| log_in(args, output, runtime))
 }

@@ -106,11 +106,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
     }
     let labels = rows.iter().map(|row| row.report.label);
     let is_right = labels.eq(PATHS.iter().map(|path| path.label));
-    let text = match output.json {
-        true => demo::json(&rows),
-        false => demo::table(&rows, print::width_of(&std::io::stdout())),
-    };
-    print::result(&text).map_err(CommandError::Output)?;
+    output.page(|| demo::json(&rows), |width| demo::table(&rows, width))?;
     let cut_off = rows
         .iter()
         .any(|row| row.report.exit_code == Exit::Unreachable);

@@ -5,7 +5,7 @@ use super::output::Output;
 use super::values;
 use crate::conntype::Label;
 use crate::exit::Exit;
-use crate::report::{explain, print};
+use crate::report::explain;
 
 /// The arguments of `explain`.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,10 +17,6 @@ pub(super) struct ExplainArgs {
 
 /// Prints the page, or with `--json` its document.
 pub(super) fn run(args: &ExplainArgs, output: &Output) -> Result<Exit, CommandError> {
-    let page = match output.json {
-        true => explain::json(args.label),
-        false => explain::text(args.label, print::width_of(&std::io::stdout())),
-    };
-    print::result(&page).map_err(CommandError::Output)?;
-    Ok(Exit::Done)
+    let label = args.label;
+    output.page(|| explain::json(label), |width| explain::text(label, width))
 }

@@ -72,6 +72,20 @@ impl Output {
         })
     }
 
+    /// Prints a page, or with `--json` its document.
+    pub(super) fn page(
+        &self,
+        json: impl FnOnce() -> String,
+        text: impl FnOnce(usize) -> String,
+    ) -> Result<Exit, CommandError> {
+        let page = match self.json {
+            true => json(),
+            false => text(print::width_of(&std::io::stdout())),
+        };
+        print::result(&page).map_err(CommandError::Output)?;
+        Ok(Exit::Done)
+    }
+
     /// Prints the result and the report.
     pub(super) fn finish(&self, report: &Report) -> Exit {
         let text = match self.quiet {
