@@ -31,13 +31,13 @@ pub enum Exit {
 /// The table as `--help` shows it.
 pub const HELP: &str = "Exit codes:
   0   a connection type was determined, and met --expect if given
-  1   determined, but not among --expect (of 'serve': it cannot listen)
-  2   the command line is wrong
+  1   determined, but not among --expect (of 'serve': it cannot start)
+  2   the command line, or a file it names, is wrong
   3   Unknown-Connect: the server could not be reached in time (DNS, TCP, TLS, proxy, timeout)
   4   Unknown-Connect: the credentials were refused
   5   Unknown-Connect: the server answered, but not with a usable profile
   70  a bug in this program
-  74  the result cannot be written (a full disk, an I/O error)
+  74  the result cannot be written (a full disk, an I/O error, a closed stdout)
   130 Unknown-Connect: interrupted by SIGINT (Ctrl-C); 143: by SIGTERM";
 
 impl Exit {

@@ -1,7 +1,7 @@
-//! Tells the connection type between this host and an MSN notification server.
+//! Determines the connection type between this host and an MSN notification server.
 //!
-//! The program is `msnp9-conntype`; this library is its rooms, so that tests, benches and fuzz
-//! targets can enter each by itself.
+//! The program is `msnp9-conntype`; this library holds its modules ("rooms"), so that tests, benches
+//! and fuzz targets can use each separately.
 //!
 //! # Layout
 //! ```text

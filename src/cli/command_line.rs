@@ -103,9 +103,21 @@ fn command() -> Command {
         .mut_subcommand("demo", |command| {
             command.args([&expect_of_demo, &json, &quiet, &verbose])
         })
-        .mut_subcommand("serve", |command| command.args([&json, &quiet, &verbose]))
+        .mut_subcommand("serve", |command| {
+            command.args([
+                json.clone()
+                    .help("Print one JSON document if the server cannot start"),
+                quiet.clone().help("Log errors only"),
+                verbose.clone().help("Log more: -v debug, -vv trace"),
+            ])
+        })
         .mut_subcommand("classify", |command| command.args([&expect, &json, &quiet]))
-        .mut_subcommand("explain", |command| command.arg(&json))
+        .mut_subcommand("explain", |command| {
+            command.arg(
+                json.clone()
+                    .help("Print one JSON document instead of the page"),
+            )
+        })
 }
 
 /// The options of the output, of which every command has those that have an effect on it.

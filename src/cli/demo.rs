@@ -154,7 +154,7 @@ async fn show(path: &Path, output: &Output) -> Result<Report, CommandError> {
         account: "demo@example.com"
             .parse()
             .context("the account of the demo")?,
-        password: SecretString::from("demo"),
+        password: SecretString::from("any password"),
         passport: Passport::Nexus(Url {
             https: true,
             address: passport.into(),

@@ -36,7 +36,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(parsed) => parsed,
         Err(error) => return output::of_clap(&error),
     };
-    // Even a bug of ours ends with a document under --json.
+    // Even a bug in this program ends with a document under --json.
     match catch_unwind(AssertUnwindSafe(|| act(args, &output))) {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => output.fail(&error),

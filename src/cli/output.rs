@@ -133,7 +133,7 @@ impl Output {
         }
     }
 
-    /// Prints the result of a run that met a bug of ours.
+    /// Prints the result of a run that met a bug in this program.
     pub(super) fn bug(&self) -> Exit {
         let message = format!(
             "{NAME}: a bug in this program; {}\n",

@@ -2,7 +2,7 @@
 
 use crate::failure::{ErrorCode, Stage};
 
-/// What to do about a bug of ours.
+/// What to do about a bug in this program.
 pub(super) const BUG: &str = "report it, with the command line and the output of -vv";
 
 /// What to try after a failure, in words that follow "; ".
