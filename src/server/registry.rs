@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::accounts::folded;
 use super::sync::lock;
@@ -11,13 +11,8 @@ use super::sync::lock;
 /// The accounts that are signed in. Bounded by the number of sessions, which is limited.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    table: Mutex<Table>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    next_id: u64,
-    sessions: HashMap<String, (u64, oneshot::Sender<()>)>,
+    /// By account, with the means to evict its session.
+    sessions: Mutex<HashMap<String, oneshot::Sender<()>>>,
 }
 
 /// A session's entry in the registry, which is removed on drop.
@@ -25,7 +20,6 @@ struct Table {
 pub(super) struct Registration {
     registry: Arc<Registry>,
     account: String,
-    id: u64,
     /// Completes when the account signs in elsewhere.
     pub(super) evicted: oneshot::Receiver<()>,
 }
@@ -36,16 +30,14 @@ impl Registry {
     pub(super) fn sign_in(self: &Arc<Self>, account: &str) -> (Registration, bool) {
         let (evict, evicted) = oneshot::channel();
         let account = folded(account);
-        let mut table = lock(&self.table);
-        let id = table.next_id;
-        table.next_id += 1;
-        let earlier = table.sessions.insert(account.clone(), (id, evict));
-        drop(table);
-        let has_evicted = earlier.is_some_and(|(_, evict)| evict.send(()).is_ok());
+        // Under the lock: a session that ends must know whether the entry is still its own.
+        let mut sessions = lock(&self.sessions);
+        let earlier = sessions.insert(account.clone(), evict);
+        let has_evicted = earlier.is_some_and(|evict| evict.send(()).is_ok());
+        drop(sessions);
         let registration = Registration {
             registry: Arc::clone(self),
             account,
-            id,
             evicted,
         };
         (registration, has_evicted)
@@ -54,11 +46,10 @@ impl Registry {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut table = lock(&self.registry.table);
-        if let Some((id, _)) = table.sessions.get(&self.account)
-            && *id == self.id
-        {
-            table.sessions.remove(&self.account);
+        let mut sessions = lock(&self.registry.sessions);
+        // A session that was evicted has received a value, and its entry belongs to another.
+        if matches!(self.evicted.try_recv(), Err(TryRecvError::Empty)) {
+            sessions.remove(&self.account);
         }
     }
 }
@@ -77,9 +68,9 @@ mod tests {
         assert!(has_evicted);
         assert!(first.evicted.try_recv().is_ok());
         drop(first);
-        assert_eq!(lock(&registry.table).sessions.len(), 1);
+        assert_eq!(lock(&registry.sessions).len(), 1);
         assert!(second.evicted.try_recv().is_err());
         drop(second);
-        assert!(lock(&registry.table).sessions.is_empty());
+        assert!(lock(&registry.sessions).is_empty());
     }
 }
