@@ -14,14 +14,13 @@ use tracing::{info, warn};
 pub(super) use args::ServeArgs;
 pub(super) use error::ServeError;
 
-use args::{Listen, NexusFormWord};
+use args::Listen;
 use files::{Files, NamedFile};
 use maintenance::Maintenance;
 
 use super::output::Output;
 use super::signals;
 use crate::exit::Exit;
-use crate::msnp::passport::NexusForm;
 use crate::report::print;
 use crate::server::{
     Accounts, Addresses, CertificateSource, Config, Counts, Limits, MAX_CLOSING_REFUSED, Server,
@@ -123,10 +122,7 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
         gateway_listen: addresses(args.gateway_listen),
         advertise: args.advertise,
         passport_host: args.passport_host,
-        nexus_form: match args.nexus_form {
-            NexusFormWord::Classic => NexusForm::Classic,
-            NexusFormWord::Escargot => NexusForm::Escargot,
-        },
+        nexus_form: args.nexus_form,
         accounts: match &files.accounts {
             Some(file) => Accounts::List(file.accounts()?),
             None => Accounts::Open,

@@ -3,6 +3,8 @@
 //! Text in, values out; other rooms carry the headers over HTTPS.
 //! Sources: [MS-PASS] 2.2; hypothetic.org, notification/authentication.
 
+use clap::ValueEnum;
+
 use super::{encode_header_piece, percent_decode, percent_encode};
 use crate::secret::{ExposeSecret, SecretString};
 
@@ -234,12 +236,12 @@ pub fn credentials(value: &str) -> Option<Credentials> {
 }
 
 /// The form of the nexus' `PassportURLs` header; no single one suits every client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum NexusForm {
-    /// Microsoft's: `DARealm=…,DALogin=host/path,ConfigVersion=15`, no scheme.
+    /// Microsoft's: several keys, and a login address without a scheme
     #[default]
     Classic,
-    /// Escargot's: `DALogin=https://host/path` and nothing else.
+    /// Escargot's: one key with a URL
     Escargot,
 }
 

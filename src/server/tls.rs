@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -171,12 +171,9 @@ fn generate(names: Vec<String>) -> Result<(Identity, String), rcgen::Error> {
 }
 
 fn set_validity(params: &mut CertificateParams) {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    params.not_before = epoch + since_1970.saturating_sub(MARGIN);
-    params.not_after = params.not_before + LIFETIME;
+    let since = SystemTime::now() - MARGIN;
+    params.not_before = since.into();
+    params.not_after = (since + LIFETIME).into();
 }
 
 #[cfg(test)]

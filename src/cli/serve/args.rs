@@ -7,8 +7,9 @@ use std::str::FromStr;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ValueEnum};
 
-use crate::address::{Address, BadAddress, MSNP_PORT};
+use crate::address::{Address, MSNP_PORT};
 use crate::cli::environment::Origins;
+use crate::msnp::passport::NexusForm;
 use crate::server::{GatewayPort, PortField};
 
 /// The options of `serve`.
@@ -84,14 +85,14 @@ pub(in crate::cli) struct ServeArgs {
         value_name = "FORM",
         default_value = "classic"
     )]
-    pub(super) nexus_form: NexusFormWord,
+    pub(super) nexus_form: NexusForm,
 
     /// Notification server that the dispatch server refers to [default: its listening address]
     #[arg(
         long,
         env = "MSNP9_SERVE_ADVERTISE",
         value_name = "HOST[:PORT]",
-        value_parser = msnp_address
+        value_parser = |text: &str| Address::parse(text, MSNP_PORT)
     )]
     pub(super) advertise: Option<Address>,
 
@@ -100,7 +101,7 @@ pub(in crate::cli) struct ServeArgs {
         long,
         env = "MSNP9_SERVE_PASSPORT_HOST",
         value_name = "HOST[:PORT]",
-        value_parser = https_address
+        value_parser = |text: &str| Address::parse(text, 443)
     )]
     pub(super) passport_host: Option<Address>,
 
@@ -249,21 +250,4 @@ impl FromStr for Listen {
                 "expected an IP address and a port, such as 127.0.0.1:1863 or [::1]:1863, or 'none'"
             })
     }
-}
-
-fn msnp_address(text: &str) -> Result<Address, BadAddress> {
-    Address::parse(text, MSNP_PORT)
-}
-
-fn https_address(text: &str) -> Result<Address, BadAddress> {
-    Address::parse(text, 443)
-}
-
-/// The form of the nexus response.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum NexusFormWord {
-    /// Microsoft's: several keys, and a login address without a scheme
-    Classic,
-    /// Escargot's: one key with a URL
-    Escargot,
 }

@@ -56,13 +56,13 @@ pub(super) struct Log {
 impl Log {
     /// Writes the summary of a run as the last line, and waits a short time for the queue.
     pub(super) fn finish(mut self, counts: Option<&Counts>) {
-        match (counts, self.format) {
+        match (counts.filter(|_| self.has_summary), self.format) {
             (Some(counts), LogFormat::Json) => counts.log_summary(),
-            (Some(counts), LogFormat::Text) if self.has_summary => {
+            (Some(counts), LogFormat::Text) => {
                 // One call of `write` is one line.
                 let _ = self.queue.write(format!("{counts}\n").as_bytes());
             }
-            _ => {}
+            (None, _) => {}
         }
         let (done, written) = sync_channel(1);
         if self.queue.0.try_send(Message::Flush(done)).is_ok() {
@@ -97,11 +97,7 @@ pub(super) fn start(format: LogFormat, output: &Output) -> Result<Log, ServeErro
         ),
     };
     // The summary is not subject to the filter, as in the text format.
-    let summary = match output.quiet {
-        true => LevelFilter::OFF,
-        false => LevelFilter::INFO,
-    };
-    let filter = filter.with_target(SUMMARY_TARGET, summary);
+    let filter = filter.with_target(SUMMARY_TARGET, LevelFilter::INFO);
     let (sender, receiver) = sync_channel(QUEUE);
     std::thread::spawn(move || write_lines(&receiver));
     let queue = Queue(sender);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::msnp::passport::NexusForm;
 use crate::server::{GatewayPort, PortField};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
