@@ -7,7 +7,7 @@ use secrecy::zeroize::Zeroizing;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::message::{self, HEAD_TOO_LARGE, MAX_HEAD, Method, Rejected, Request, Response};
+use super::message::{self, HEAD_TOO_LARGE, MAX_HEAD, Method, Request, Response};
 use crate::server::linger::linger;
 
 /// How long a request may take to arrive, and how long a connection is kept for the next one.
@@ -22,16 +22,21 @@ const WRITE_TIME: Duration = Duration::from_secs(10);
 /// The least space for a read, in bytes.
 const CHUNK: usize = 2048;
 
-/// The result of waiting for a request.
+/// Why no request was received.
 #[derive(Debug)]
-pub(super) enum Received {
-    Request(Request),
+pub(super) enum NoRequest {
     /// The client has closed the connection, or is idle.
     Closed,
     /// Part of a request arrived, and then nothing.
     TimedOut,
     /// The request is invalid; it is answered with this status.
     Rejected(&'static str),
+}
+
+impl From<io::Error> for NoRequest {
+    fn from(_: io::Error) -> Self {
+        Self::Closed
+    }
 }
 
 /// The server's end of one HTTP connection.
@@ -51,16 +56,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Waits for a complete request.
-    pub(super) async fn receive(&mut self) -> Received {
+    pub(super) async fn receive(&mut self) -> Result<Request, NoRequest> {
         match timeout(REQUEST_TIME, self.read()).await {
-            Ok(Ok(Ok(request))) => Received::Request(request),
-            Ok(Ok(Err(Rejected(status)))) => Received::Rejected(status),
-            Err(_) if !self.buffer.is_empty() => Received::TimedOut,
-            Ok(Err(_)) | Err(_) => Received::Closed,
+            Ok(received) => received,
+            Err(_) if self.buffer.is_empty() => Err(NoRequest::Closed),
+            Err(_) => Err(NoRequest::TimedOut),
         }
     }
 
-    async fn read(&mut self) -> io::Result<Result<Request, Rejected>> {
+    async fn read(&mut self) -> Result<Request, NoRequest> {
         let mut searched = 0_usize;
         let end = loop {
             // Some clients end a body with a line end that they do not count.
@@ -72,16 +76,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             searched = self.buffer.len();
             if searched >= MAX_HEAD {
-                return Ok(Err(HEAD_TOO_LARGE));
+                return Err(NoRequest::Rejected(HEAD_TOO_LARGE));
             }
             self.fill().await?;
         };
         let parsed = message::parse(&self.buffer[..end]);
         self.consume(end);
-        let mut head = match parsed {
-            Ok(head) => head,
-            Err(rejected) => return Ok(Err(rejected)),
-        };
+        let mut head = parsed.map_err(NoRequest::Rejected)?;
         if head.wants_continue && self.buffer.len() < head.length {
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
@@ -90,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         head.request.body = Zeroizing::new(self.buffer[..head.length].to_vec());
         self.consume(head.length);
-        Ok(Ok(head.request))
+        Ok(head.request)
     }
 
     /// Removes what is processed. An empty buffer is freed, which wipes it.

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::message::{Method, Request, Response};
+use super::message::{BAD_REQUEST, Method, Request, Response};
 use super::site::site;
 use crate::conntype::normalise;
 use crate::msnp::percent_decode;
@@ -36,7 +36,7 @@ const POLL_TIME: Duration = Duration::from_secs(2);
 pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The status for an unknown session, and for one that is being processed.
-const UNKNOWN_SESSION: &str = "400 Bad Request";
+const UNKNOWN_SESSION: &str = BAD_REQUEST;
 const UNAVAILABLE: &str = "503 Service Unavailable";
 
 /// The sessions behind the gateway by the first half of their id. A locked session is being

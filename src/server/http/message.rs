@@ -80,15 +80,11 @@ pub(super) struct Head {
     pub(super) wants_continue: bool,
 }
 
-/// The status that rejects an invalid request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rejected(pub(super) &'static str);
+pub(super) const BAD_REQUEST: &str = "400 Bad Request";
+pub(super) const HEAD_TOO_LARGE: &str = "431 Request Header Fields Too Large";
 
-const BAD_REQUEST: Rejected = Rejected("400 Bad Request");
-pub(super) const HEAD_TOO_LARGE: Rejected = Rejected("431 Request Header Fields Too Large");
-
-/// Parses a complete head, including its empty line.
-pub(super) fn parse(head: &[u8]) -> Result<Head, Rejected> {
+/// Parses a complete head, including its empty line. The error is the status that rejects it.
+pub(super) fn parse(head: &[u8]) -> Result<Head, &'static str> {
     let line_end = memchr::memchr(b'\n', head).ok_or(BAD_REQUEST)?;
     let line = head[..line_end].trim_ascii_end();
     if is_versionless(line) {
@@ -108,35 +104,16 @@ pub(super) fn parse(head: &[u8]) -> Result<Head, Rejected> {
         Some("POST") => Method::Post,
         _ => Method::Other,
     };
-    let mut head = build(method, request.path.unwrap_or("/"), request.headers)?;
-    if request.version == Some(0) {
-        head.request.keeps_alive = header(request.headers, "Connection")
-            .is_some_and(|value| contains_token(value, b"keep-alive"));
-        head.request.is_http_1_0 = true;
-        head.wants_continue = false;
-    }
-    Ok(head)
-}
-
-/// Whether a request line ends after the target: `GET /rdr/pprdr.asp`.
-fn is_versionless(line: &[u8]) -> bool {
-    let target = line.strip_prefix(b"GET ").unwrap_or_default();
-    !target.is_empty() && !target.contains(&b' ')
-}
-
-fn build(method: Method, target: &str, headers: &[httparse::Header<'_>]) -> Result<Head, Rejected> {
-    if headers
-        .iter()
-        .any(|header| header.name.eq_ignore_ascii_case("Transfer-Encoding"))
-    {
-        return Err(Rejected("501 Not Implemented"));
+    let headers = &*request.headers;
+    if header(headers, "Transfer-Encoding").is_some() {
+        return Err("501 Not Implemented");
     }
     let length = content_length(headers)?;
+    let is_http_1_0 = request.version == Some(0);
     // Owned at once, so that no second copy of a secret is left behind.
-    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    let (authority, rest) = split_target(target);
+    let text = |value: &[u8]| String::from_utf8_lossy(value.trim_ascii()).into_owned();
+    let (authority, rest) = split_target(request.path.unwrap_or("/"));
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let closes = header(headers, "Connection").is_some_and(|value| contains_token(value, b"close"));
     Ok(Head {
         request: Request {
             method,
@@ -144,18 +121,26 @@ fn build(method: Method, target: &str, headers: &[httparse::Header<'_>]) -> Resu
             query: query.to_owned(),
             host: authority
                 .map(str::to_owned)
-                .or_else(|| header(headers, "Host").map(|value| text(value.trim_ascii())))
+                .or_else(|| header(headers, "Host").map(text))
                 .filter(|host| !host.is_empty()),
             authorization: header(headers, "Authorization")
-                .map(|value| SecretString::from(text(value.trim_ascii()))),
+                .map(|value| SecretString::from(text(value))),
             body: Zeroizing::default(),
-            keeps_alive: !closes,
-            is_http_1_0: false,
+            keeps_alive: match is_http_1_0 {
+                true => contains_token(headers, "Connection", b"keep-alive"),
+                false => !contains_token(headers, "Connection", b"close"),
+            },
+            is_http_1_0,
         },
         length,
-        wants_continue: header(headers, "Expect")
-            .is_some_and(|value| contains_token(value, b"100-continue")),
+        wants_continue: !is_http_1_0 && contains_token(headers, "Expect", b"100-continue"),
     })
+}
+
+/// Whether a request line ends after the target: `GET /rdr/pprdr.asp`.
+fn is_versionless(line: &[u8]) -> bool {
+    let target = line.strip_prefix(b"GET ").unwrap_or_default();
+    !target.is_empty() && !target.contains(&b' ')
 }
 
 /// Splits off the authority of an absolute target, which clients send to proxies.
@@ -169,22 +154,20 @@ fn split_target(target: &str) -> (Option<&str>, &str) {
     }
 }
 
-fn content_length(headers: &[httparse::Header<'_>]) -> Result<usize, Rejected> {
-    let mut found = None;
-    for header in headers {
-        if !header.name.eq_ignore_ascii_case("Content-Length") {
-            continue;
-        }
-        let digits = std::str::from_utf8(header.value.trim_ascii()).map_err(|_| BAD_REQUEST)?;
-        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        // Contradicting lengths are an attack.
-        if !is_number || found.replace(digits).is_some_and(|before| before != digits) {
-            return Err(BAD_REQUEST);
-        }
+fn content_length(headers: &[httparse::Header<'_>]) -> Result<usize, &'static str> {
+    let mut values = headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("Content-Length"))
+        .map(|header| header.value.trim_ascii());
+    let digits = values.next().unwrap_or(b"0");
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    // Contradicting lengths are an attack.
+    if !is_number || values.any(|other| other != digits) {
+        return Err(BAD_REQUEST);
     }
-    match found.map_or(0, |digits| digits.parse().unwrap_or(usize::MAX)) {
-        length if length > MAX_BODY => Err(Rejected("413 Content Too Large")),
-        length => Ok(length),
+    match String::from_utf8_lossy(digits).parse() {
+        Ok(length) if length <= MAX_BODY => Ok(length),
+        _ => Err("413 Content Too Large"),
     }
 }
 
@@ -196,11 +179,13 @@ fn header<'a>(headers: &'a [httparse::Header<'_>], name: &str) -> Option<&'a [u8
         .map(|header| header.value)
 }
 
-/// Whether a comma-separated header value contains a token.
-fn contains_token(value: &[u8], token: &[u8]) -> bool {
-    value
-        .split(|byte| *byte == b',')
-        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
+/// Whether the comma-separated value of a header contains a token.
+fn contains_token(headers: &[httparse::Header<'_>], name: &str, token: &[u8]) -> bool {
+    header(headers, name).is_some_and(|value| {
+        value
+            .split(|byte| *byte == b',')
+            .any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
+    })
 }
 
 /// Where the empty line after a head ends, searched from `from` on.

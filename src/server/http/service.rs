@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tracing::{debug, info};
 
-use super::connection::{Connection, Received};
+use super::connection::{Connection, NoRequest};
 use super::gateway::{Gateway, halves};
 use super::message::{Request, Response};
 use super::passport::{self, LoginEvent};
@@ -41,23 +41,23 @@ pub(crate) async fn serve<S>(
             return connection.close().await;
         };
         let (response, request) = match received {
-            Received::Request(request) => {
+            Ok(request) => {
                 let response = match &site {
                     Site::Passport => answer_passport(&request, &info),
                     Site::Gateway(gateway) => gateway.answer(&request, &info, &mut closing).await,
                 };
                 (response, Some(request))
             }
-            Received::Rejected(status) => {
+            Err(NoRequest::Rejected(status)) => {
                 debug!(peer = %info.peer, status, "invalid request");
                 Stats::count(&stats.protocol_errors);
                 (Response::new(status), None)
             }
-            Received::TimedOut => {
+            Err(NoRequest::TimedOut) => {
                 Stats::count(&stats.timeouts);
                 (Response::new("408 Request Timeout"), None)
             }
-            Received::Closed => return connection.finish().await,
+            Err(NoRequest::Closed) => return connection.finish().await,
         };
         Stats::count(&stats.http_requests);
         match connection.respond(&response, request.as_ref()).await {

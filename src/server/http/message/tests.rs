@@ -6,7 +6,7 @@ fn request(text: &str) -> Request {
 }
 
 fn status(text: &str) -> &'static str {
-    parse(text.as_bytes()).unwrap_err().0
+    parse(text.as_bytes()).unwrap_err()
 }
 
 #[test]
