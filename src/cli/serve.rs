@@ -59,21 +59,17 @@ fn serve(args: ServeArgs) -> Result<Counts, ServeError> {
     runtime.block_on(async {
         // Before the line on stdout: its reader may send a signal at once.
         let stop = signals::listen().map_err(system("cannot wait for signals"))?;
-        let list = match &config.accounts {
-            Accounts::List(list) => Some(list.clone()),
-            Accounts::Open => None,
-        };
+        let accounts = config.accounts.clone();
         let server = Server::bind(config).map_err(|error| files.named(error))?;
         let maintenance = Maintenance {
             files: files.clone(),
-            list,
-            certificate: server.certificate_reload(),
+            accounts,
+            acceptor: server.acceptor(),
             stats: server.stats(),
             stats_every,
-        };
-        let maintenance = maintenance
-            .run()
-            .map_err(system("cannot wait for signals"))?;
+        }
+        .run()
+        .map_err(system("cannot wait for signals"))?;
         let maintenance = tokio::spawn(maintenance);
         match (&files.write_ca, server.authority_pem()) {
             (Some(file), Some(pem)) => file.write(pem)?,

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::config::Config;
 use super::http::{self, Site};
-use super::session::{Referral, Role, SessionDriver};
+use super::session::SessionDriver;
 use super::state::{ConnectionInfo, RequestContext, ServerState};
 use super::ticket::{ShortKey, TicketKey};
 use crate::secret::ExposeSecret as _;
+
+pub use super::session::Role as Kind;
 
 /// Unix time of all requests.
 const NOW: u64 = 1_700_000_000;
@@ -23,19 +24,8 @@ const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7
 /// The buffer of the pipe in either direction, in bytes.
 const PIPE: usize = 1 << 20;
 
-/// The kind of a session.
-#[derive(Clone, Copy, Debug)]
-pub enum Kind {
-    /// Over TCP.
-    Notification,
-    /// Through the gateway.
-    Gateway,
-    /// With the dispatch server.
-    Dispatch,
-}
-
-/// A server without sockets, whose ticket key is fixed.
-pub struct Harness(Arc<ServerState>);
+/// A connection to a server without sockets, whose ticket key is fixed.
+pub struct Harness(Arc<ConnectionInfo>);
 
 impl Harness {
     /// A server with this configuration.
@@ -44,13 +34,18 @@ impl Harness {
     /// [`ShortKey`] never happens.
     pub fn new(config: Config) -> Result<Self, ShortKey> {
         let key = TicketKey::new(&[7; 32])?;
-        Ok(Self(Arc::new(ServerState::new(config, key, Vec::new()))))
+        Ok(Self(Arc::new(ConnectionInfo {
+            peer: PEER,
+            local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
+            state: Arc::new(ServerState::new(config, key, Vec::new())),
+            _permit: None,
+        })))
     }
 
     /// A ticket that a session accepts.
     #[must_use]
     pub fn ticket(&self, account: &str) -> String {
-        let ticket = self.0.tickets.issue(account, NOW + 60, 1);
+        let ticket = self.0.state.tickets.issue(account, NOW + 60, 1);
         ticket.expose_secret().to_owned()
     }
 
@@ -60,21 +55,11 @@ impl Harness {
         kind: Kind,
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> (Vec<u8>, bool) {
-        let role = match kind {
-            Kind::Notification => Role::Notification,
-            Kind::Gateway => Role::Gateway,
-            Kind::Dispatch => Role::Dispatch(Box::new(Referral {
-                to: "ns.example:1863".to_owned(),
-                from: "192.0.2.1:1863".to_owned(),
-            })),
-        };
         let context = RequestContext {
-            state: &self.0,
-            peer: PEER,
             unix_time: NOW,
-            instant: Instant::now(),
+            ..self.0.context()
         };
-        let mut driver = SessionDriver::new(role, 1);
+        let mut driver = SessionDriver::new(kind, 1);
         let mut out = Vec::new();
         for piece in pieces {
             if driver.receive(piece, &context, &mut out).end.is_some() {
@@ -90,12 +75,7 @@ impl Harness {
             true => Site::Gateway(Arc::default()),
             false => Site::Passport,
         };
-        let info = Arc::new(ConnectionInfo {
-            peer: PEER,
-            local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
-            state: Arc::clone(&self.0),
-            _permit: None,
-        });
+        let info = Arc::clone(&self.0);
         let (mut near, far) = duplex(PIPE);
         let (_open, closing) = watch::channel(false);
         let client = async {

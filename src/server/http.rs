@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   service ──► connection ──► message (pure)
-//!      ├──────► passport (pure) ──► message, site
+//!      ├──────► passport ──► message, site
 //!      └──────► gateway ──► message, site; sessions by their driver
 //! ```
 

@@ -8,6 +8,10 @@ use super::config::Limits;
 use super::sync::lock;
 use crate::conntype::normalise;
 
+/// How many refused connections are closed gracefully at one time, over all listeners, so that
+/// unread input does not reset them before the refusal is read.
+pub(crate) const MAX_CLOSING_REFUSED: usize = 64;
+
 /// Admits connections and counts those that are open.
 #[derive(Debug)]
 pub(super) struct ConnectionLimiter {

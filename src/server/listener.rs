@@ -3,12 +3,11 @@
 use std::io::{self, Read as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -16,9 +15,10 @@ use tracing::{debug, info, warn};
 use super::http::{self, Gateway, SWEEP_INTERVAL, Site};
 use super::limits::LimitReached;
 use super::linger::linger;
-use super::session::{Referral, Role};
+use super::session::Role;
 use super::state::{ConnectionInfo, ServerState};
 use super::stats::Stats;
+use super::sync::stopped;
 use super::{tcp, tls};
 
 /// The length of the queue of connections that are not accepted yet.
@@ -36,15 +36,10 @@ const REQUEST_TIME: Duration = Duration::from_millis(500);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
 
-/// How many refused connections are closed gracefully at one time, over all listeners, so that
-/// unread input does not reset them before the refusal is read.
-pub(crate) const MAX_CLOSING_REFUSED: usize = 64;
-
 /// What a listening socket serves.
 #[derive(Clone)]
 pub(super) enum Service {
-    Notification,
-    Dispatch,
+    Session(Role),
     Passport(tls::Acceptor),
     Gateway(Arc<Gateway>),
 }
@@ -52,8 +47,7 @@ pub(super) enum Service {
 impl Service {
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            Self::Notification => "notification",
-            Self::Dispatch => "dispatch",
+            Self::Session(role) => role.name(),
             Self::Passport(_) => "passport",
             Self::Gateway(_) => "gateway",
         }
@@ -63,8 +57,8 @@ impl Service {
     const fn refusal(&self, limit: LimitReached) -> &'static [u8] {
         match (self, limit) {
             // Too many sessions; too busy.
-            (Self::Notification | Self::Dispatch, LimitReached::PerAddress) => b"714 0\r\n",
-            (Self::Notification | Self::Dispatch, LimitReached::Total) => b"910 0\r\n",
+            (Self::Session(_), LimitReached::PerAddress) => b"714 0\r\n",
+            (Self::Session(_), LimitReached::Total) => b"910 0\r\n",
             // A fatal alert, internal_error, which TLS permits before the handshake.
             (Self::Passport(_), _) => &[0x15, 3, 3, 0, 2, 2, 80],
             (Self::Gateway(_), _) => {
@@ -106,7 +100,7 @@ pub(super) async fn run(
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => break,
+            () = stopped(&mut closing) => break,
             Some(_) = connections.join_next() => continue,
             _ = sweep.tick(), if matches!(service, Service::Gateway(_)) => {
                 if let Service::Gateway(gateway) = &service {
@@ -124,7 +118,7 @@ pub(super) async fn run(
                 Stats::count(&state.stats.accept_errors);
                 // The listener stays readable: without a pause this loop would spin.
                 tokio::select! {
-                    _ = closing.wait_for(|closing| *closing) => break,
+                    () = stopped(&mut closing) => break,
                     () = sleep(pause) => {}
                 }
                 pause = (pause * 2).min(PAUSES.1);
@@ -138,7 +132,7 @@ pub(super) async fn run(
             Ok(permit) => permit,
             Err(limit) => {
                 info!(%peer, service = service.name(), reason = %limit, "connection refused");
-                let slot = RefusalSlot::take(&state);
+                let slot = Arc::clone(&state.closing_refused).try_acquire_owned().ok();
                 // An HTTP client ignores a response that precedes its request.
                 let is_http = matches!(service, Service::Gateway(_));
                 let refusal = service.refusal(limit);
@@ -183,26 +177,8 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// The right to close one refused connection gracefully.
-struct RefusalSlot(Arc<ServerState>);
-
-impl RefusalSlot {
-    fn take(state: &Arc<ServerState>) -> Option<Self> {
-        let slot = Self(Arc::clone(state));
-        let taken = state.closing_refused.fetch_add(1, Ordering::Relaxed);
-        (taken < MAX_CLOSING_REFUSED).then_some(slot)
-    }
-}
-
-impl Drop for RefusalSlot {
-    fn drop(&mut self) {
-        self.0.closing_refused.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Closes a refused connection gracefully; an HTTP client is answered after its request.
-async fn refuse(mut stream: TcpStream, is_http: bool, refusal: &[u8], slot: RefusalSlot) {
-    let _slot = slot;
+async fn refuse(mut stream: TcpStream, is_http: bool, refusal: &[u8], _slot: OwnedSemaphorePermit) {
     if is_http {
         let _ = timeout(REQUEST_TIME, stream.peek(&mut [0])).await;
         send_now(&stream, refusal);
@@ -233,14 +209,7 @@ async fn serve(
     debug!(peer = %info.peer, service = service.name(), "connected");
     // HTTP is served on the heap, so that the task of an idle session stays small.
     match service {
-        Service::Notification => tcp::serve(stream, Role::Notification, info, closing).await,
-        Service::Dispatch => {
-            let role = Role::Dispatch(Box::new(Referral {
-                to: info.state.referral_from(info.local),
-                from: info.local.to_string(),
-            }));
-            tcp::serve(stream, role, info, closing).await;
-        }
+        Service::Session(role) => tcp::serve(stream, role, info, closing).await,
         Service::Gateway(gateway) => {
             Box::pin(http::serve(stream, Site::Gateway(gateway), info, closing)).await;
         }
@@ -249,7 +218,7 @@ async fn serve(
                 let handshake = timeout(HANDSHAKE_TIME, acceptor.accept(stream, info.peer));
                 let accepted = tokio::select! {
                     biased;
-                    _ = closing.wait_for(|closing| *closing) => return,
+                    () = stopped(&mut closing) => return,
                     accepted = handshake => accepted,
                 };
                 match accepted {

@@ -4,7 +4,7 @@
 //!   listener ──► tcp ─────────────► session (sans-IO)
 //!      │                               ▲
 //!      └──────► http ── gateway ───────┘
-//!                └───── passport (pure)
+//!                └───── passport
 //! ```
 //! Each of these uses `state`: what all connections of a server share, which is `config`,
 //! `accounts`, `ticket`, `registry`, `limits`, `throttle` and `stats`. `tls` holds the certificate.
@@ -45,7 +45,6 @@ mod ticket;
 mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -58,13 +57,15 @@ pub use config::{CertificateSource, Config, GatewayPort, Limits, PortField};
 pub use error::ServerError;
 pub use stats::{Counts, Stats};
 pub use ticket::{ShortKey, TicketKey};
+pub use tls::Acceptor;
 
-pub(crate) use listener::MAX_CLOSING_REFUSED;
+pub(crate) use limits::MAX_CLOSING_REFUSED;
 pub(crate) use stats::SUMMARY_TARGET;
 
 use http::passport::{LOGIN, NEXUS};
 use http::site::site;
 use listener::Service;
+use session::Role;
 use state::ServerState;
 
 /// A server with open sockets; [`run`](Self::run) serves them.
@@ -73,22 +74,6 @@ pub struct Server {
     listeners: Vec<(TcpListener, Service)>,
     addresses: Addresses,
     authority_pem: Option<String>,
-    acceptor: Option<tls::Acceptor>,
-}
-
-/// Replaces the certificate of a running server.
-#[derive(Clone)]
-pub struct CertificateReload(Option<tls::Acceptor>);
-
-impl CertificateReload {
-    /// Uses the certificate of these files from now on.
-    ///
-    /// # Errors
-    /// [`ServerError`] if they are invalid; the previous certificate stays in use.
-    pub fn reload(&self, chain: &Path, key: &Path) -> Result<(), ServerError> {
-        let acceptor = self.0.as_ref();
-        acceptor.map_or(Ok(()), |acceptor| acceptor.replace(chain, key))
-    }
 }
 
 /// The addresses of a server.
@@ -141,15 +126,16 @@ impl Server {
             }
             Ok(bound)
         };
-        let notification = open(&config.listen, Service::Notification)?;
-        let dispatch = open(&config.dispatch_listen, Service::Dispatch)?;
+        let notification = open(&config.listen, Service::Session(Role::Notification))?;
+        let dispatch = open(&config.dispatch_listen, Service::Session(Role::Dispatch))?;
         let gateway = open(&config.gateway_listen, Service::Gateway(Arc::default()))?;
-        let (mut passport, mut acceptor, mut authority_pem) = (Vec::new(), None, None);
+        let (mut passport, mut authority_pem) = (Vec::new(), None);
         let passport_host = config.passport_host.as_ref();
         if !config.passport_listen.is_empty() {
-            let tls = tls::prepare(&config.certificate, &config.passport_listen, passport_host)?;
-            passport = open(&config.passport_listen, Service::Passport(tls.0.clone()))?;
-            (acceptor, authority_pem) = (Some(tls.0), tls.1);
+            let acceptor;
+            (acceptor, authority_pem) =
+                tls::prepare(&config.certificate, &config.passport_listen, passport_host)?;
+            passport = open(&config.passport_listen, Service::Passport(acceptor))?;
         }
         let page = |path: &str| {
             let local = reachable(*passport.first()?);
@@ -174,7 +160,6 @@ impl Server {
             listeners,
             addresses,
             authority_pem,
-            acceptor,
         })
     }
 
@@ -191,10 +176,15 @@ impl Server {
         self.authority_pem.as_deref()
     }
 
-    /// Replaces the certificate while the server runs.
+    /// The acceptor of Passport's connections, to replace the certificate while the server runs.
     #[must_use]
-    pub fn certificate_reload(&self) -> CertificateReload {
-        CertificateReload(self.acceptor.clone())
+    pub fn acceptor(&self) -> Option<Acceptor> {
+        self.listeners
+            .iter()
+            .find_map(|(_, service)| match service {
+                Service::Passport(acceptor) => Some(acceptor.clone()),
+                _ => None,
+            })
     }
 
     /// The counters, during the run and after it.

@@ -20,5 +20,5 @@ mod outcome;
 pub(super) const LOGIN_TIME: Duration = Duration::from_secs(30);
 
 pub(super) use driver::{Processed, SessionDriver};
-pub(super) use login::{Referral, Role};
+pub use login::Role;
 pub(super) use outcome::EndReason;

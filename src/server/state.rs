@@ -1,19 +1,18 @@
 //! State that all connections of one server share, and the context of one request.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::config::Config;
-use super::limits::{ConnectionLimiter, LimitReached, Permit};
+use super::limits::{ConnectionLimiter, LimitReached, MAX_CLOSING_REFUSED, Permit};
 use super::registry::Registry;
 use super::stats::Stats;
 use super::throttle::LoginThrottle;
-use super::ticket::{TicketKey, random};
-use crate::conntype::normalise;
+use super::ticket::TicketKey;
 
 /// State that all connections of one server share.
 #[derive(Debug)]
@@ -24,8 +23,8 @@ pub(super) struct ServerState {
     pub(super) connections: Arc<ConnectionLimiter>,
     pub(super) registry: Arc<Registry>,
     pub(super) stats: Arc<Stats>,
-    /// Refused connections that are being closed gracefully.
-    pub(super) closing_refused: AtomicUsize,
+    /// Permits to close a refused connection gracefully.
+    pub(super) closing_refused: Arc<Semaphore>,
     /// Where the notification server listens.
     pub(super) notification: Vec<SocketAddr>,
 }
@@ -39,23 +38,32 @@ pub(super) struct ConnectionInfo {
     pub(super) _permit: Option<Permit>,
 }
 
+impl ConnectionInfo {
+    /// The context of a request that arrives now.
+    pub(super) fn context(&self) -> RequestContext<'_> {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        RequestContext {
+            state: &self.state,
+            peer: self.peer,
+            local: self.local,
+            unix_time: since_1970.map_or(0, |since| since.as_secs()),
+            instant: Instant::now(),
+        }
+    }
+}
+
 /// The context in which a request is answered: the server, the client and the time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestContext<'a> {
     pub(super) state: &'a ServerState,
     /// The client's end of the connection.
     pub(super) peer: SocketAddr,
+    /// The server's end.
+    pub(super) local: SocketAddr,
     /// Unix time, seconds.
     pub(super) unix_time: u64,
     /// The same time on the monotonic clock.
     pub(super) instant: Instant,
-}
-
-impl RequestContext<'_> {
-    /// The client's address: IPv4 if mapped into IPv6, and without a zone id.
-    pub(super) const fn ip(&self) -> IpAddr {
-        normalise(self.peer.ip())
-    }
 }
 
 impl ServerState {
@@ -66,30 +74,10 @@ impl ServerState {
             connections: ConnectionLimiter::new(&config.limits),
             registry: Arc::default(),
             stats: Arc::default(),
-            closing_refused: 0.into(),
+            closing_refused: Arc::new(Semaphore::new(MAX_CLOSING_REFUSED)),
             notification,
             config,
         }
-    }
-
-    /// The context of a request that arrives now.
-    pub(super) fn context(&self, peer: SocketAddr) -> RequestContext<'_> {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        RequestContext {
-            state: self,
-            peer,
-            unix_time: since_1970.map_or(0, |since| since.as_secs()),
-            instant: Instant::now(),
-        }
-    }
-
-    /// An unpredictable number; `None` if the operating system provides no random numbers.
-    pub(super) fn nonce(&self) -> Option<u128> {
-        let nonce = random().map(u128::from_be_bytes);
-        if nonce.is_none() {
-            tracing::error!("the operating system provides no random numbers");
-        }
-        nonce
     }
 
     /// Admits a connection or gateway session, or counts its refusal.
@@ -149,19 +137,10 @@ pub(super) mod tests {
         RequestContext {
             state,
             peer: "203.0.113.7:1033".parse().unwrap(),
+            local: "192.0.2.1:1863".parse().unwrap(),
             unix_time: NOW,
             instant: Instant::now(),
         }
-    }
-
-    #[test]
-    fn a_mapped_address_is_ipv4() {
-        let state = state(Config::default());
-        let mapped = RequestContext {
-            peer: "[::ffff:203.0.113.7]:1".parse().unwrap(),
-            ..context(&state)
-        };
-        assert_eq!(mapped.ip().to_string(), "203.0.113.7");
     }
 
     #[test]
@@ -203,11 +182,5 @@ pub(super) mod tests {
             state.notification = notification.iter().map(|at| at.parse().unwrap()).collect();
             assert_eq!(state.referral_from(local.parse().unwrap()), want);
         }
-    }
-
-    #[test]
-    fn nonces_differ() {
-        let state = state(Config::default());
-        assert_ne!(state.nonce().unwrap(), state.nonce().unwrap());
     }
 }

@@ -1,7 +1,6 @@
 //! A session over TCP. An idle one takes little memory, and every wait has a limit.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +15,10 @@ use tracing::debug;
 
 use super::linger::linger;
 use super::session::{EndReason, LOGIN_TIME, Processed, Role, SessionDriver};
-use super::state::{ConnectionInfo, ServerState};
+use super::state::ConnectionInfo;
 use super::stats::Stats;
+use super::sync::stopped;
+use super::ticket::random;
 
 /// How much is read at once, in bytes, into a buffer on the stack.
 const CHUNK: usize = 4096;
@@ -28,14 +29,6 @@ const WRITE_TIME: Duration = Duration::from_secs(10);
 /// How many keepalive probes a dead connection gets.
 const KEEPALIVE_PROBES: u32 = 4;
 
-/// What a session waits for.
-enum Event {
-    Closing,
-    Evicted,
-    TimedOut,
-    Readable(io::Result<()>),
-}
-
 /// Serves one client until the client or the server ends the session.
 pub(super) async fn serve(
     mut stream: TcpStream,
@@ -44,7 +37,7 @@ pub(super) async fn serve(
     mut closing: watch::Receiver<bool>,
 ) {
     let (peer, state) = (info.peer, &*info.state);
-    let Some(nonce) = state.nonce() else {
+    let Some(nonce) = random().map(u128::from_be_bytes) else {
         return;
     };
     let idle_timeout = state.config.limits.idle_timeout;
@@ -52,24 +45,27 @@ pub(super) async fn serve(
     enable_keepalive(&stream, idle_timeout);
     let mut deadline = pin!(sleep_until(Instant::now() + LOGIN_TIME));
     loop {
-        let event = tokio::select! {
+        tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => Event::Closing,
-            () = driver.evicted() => Event::Evicted,
-            () = &mut deadline => Event::TimedOut,
-            ready = stream.readable() => Event::Readable(ready),
-        };
-        match event {
-            Event::Readable(Ok(())) => {}
-            Event::Readable(Err(error)) => {
-                debug!(%peer, %error, "connection lost");
+            () = stopped(&mut closing) => {
+                if driver.is_signed_in() && write(&mut stream, b"OUT SSD\r\n").await.is_ok() {
+                    // Unread input would turn the close into a reset, which discards the OUT.
+                    let mut discarded = [0; CHUNK];
+                    while matches!(stream.try_read(&mut discarded), Ok(1..)) {}
+                }
                 return;
             }
-            Event::TimedOut => {
+            () = driver.evicted() => {
+                debug!(%peer, "signed in elsewhere");
+                if write(&mut stream, b"OUT OTH\r\n").await.is_ok() {
+                    linger(&mut stream).await;
+                }
+                return;
+            }
+            () = &mut deadline => {
                 let mut out = Vec::new();
-                if driver.may_be_alive(state.nonce(), &mut out)
-                    && write(&mut stream, &out).await.is_ok()
-                {
+                let nonce = random().map(u128::from_be_bytes);
+                if driver.may_be_alive(nonce, &mut out) && write(&mut stream, &out).await.is_ok() {
                     deadline.as_mut().reset(Instant::now() + idle_timeout);
                     continue;
                 }
@@ -79,23 +75,12 @@ pub(super) async fn serve(
                 linger(&mut stream).await;
                 return;
             }
-            Event::Evicted => {
-                debug!(%peer, "signed in elsewhere");
-                if write(&mut stream, b"OUT OTH\r\n").await.is_ok() {
-                    linger(&mut stream).await;
-                }
-                return;
-            }
-            Event::Closing => {
-                if driver.is_signed_in() && write(&mut stream, b"OUT SSD\r\n").await.is_ok() {
-                    // Unread input would turn the close into a reset, which discards the OUT.
-                    let mut discarded = [0; CHUNK];
-                    while matches!(stream.try_read(&mut discarded), Ok(1..)) {}
-                }
+            ready = stream.readable() => if let Err(error) = ready {
+                debug!(%peer, %error, "connection lost");
                 return;
             }
         }
-        let (processed, out) = match read(&stream, &mut driver, peer, state) {
+        let (processed, out) = match read(&stream, &mut driver, &info) {
             Ok(Some(read)) => read,
             Ok(None) => continue,
             Err(error) => {
@@ -140,8 +125,7 @@ fn enable_keepalive(stream: &TcpStream, silence: Duration) {
 fn read(
     stream: &TcpStream,
     driver: &mut SessionDriver,
-    peer: SocketAddr,
-    state: &ServerState,
+    info: &ConnectionInfo,
 ) -> io::Result<Option<(Processed, Vec<u8>)>> {
     let mut chunk = [0; CHUNK];
     let length = match stream.try_read(&mut chunk) {
@@ -151,7 +135,7 @@ fn read(
         Err(error) => return Err(error),
     };
     let mut out = Vec::new();
-    let processed = driver.receive(&chunk[..length], &state.context(peer), &mut out);
+    let processed = driver.receive(&chunk[..length], &info.context(), &mut out);
     Ok(Some((processed, out)))
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
+use tracing::error;
 
 use crate::secret::{ExposeSecret, SecretString};
 
@@ -54,11 +55,8 @@ impl TicketKey {
     /// A ticket for `account` that is valid before `expires` (Unix time, seconds). `nonce` makes
     /// tickets of the same second differ.
     pub(super) fn issue(&self, account: &str, expires: u64, nonce: u64) -> SecretString {
-        let mut payload = Vec::with_capacity(FIXED + account.len());
-        payload.push(VERSION);
-        payload.extend(expires.to_be_bytes());
-        payload.extend(nonce.to_be_bytes());
-        payload.extend(account.as_bytes());
+        let (expires, nonce) = (expires.to_be_bytes(), nonce.to_be_bytes());
+        let payload = [&[VERSION], &expires[..], &nonce, account.as_bytes()].concat();
         let signature = SecretString::from(hex::encode(hmac::sign(&self.0, &payload)));
         SecretString::from(format!(
             "t={}&p={}",
@@ -89,12 +87,9 @@ impl TicketKey {
 
     /// Opaque text for `MSPAuth`, which clients pass to web pages. This server never reads it.
     pub(super) fn opaque(&self, account: &str, nonce: u128) -> String {
-        let mut context = hmac::Context::with_key(&self.0);
         // The version byte of a ticket is never 0, so this is not the signature of a ticket.
-        context.update(&[0]);
-        context.update(&nonce.to_be_bytes());
-        context.update(account.as_bytes());
-        hex::encode(context.sign()) + "$$"
+        let payload = [&[0], &nonce.to_be_bytes()[..], account.as_bytes()].concat();
+        hex::encode(hmac::sign(&self.0, &payload)) + "$$"
     }
 }
 
@@ -104,10 +99,13 @@ impl fmt::Debug for TicketKey {
     }
 }
 
-/// Random bytes; `None` if the operating system provides none.
+/// Unpredictable bytes; `None` if the operating system provides none, which is logged.
 pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).ok()?;
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled
+        .inspect_err(|_| error!("the operating system provides no random numbers"))
+        .ok()?;
     Some(bytes)
 }
 
@@ -167,6 +165,11 @@ mod tests {
         let text = key().opaque("user@example.com", 5);
         assert!(text.len() > 60 && text != key().opaque("user@example.com", 6));
         assert_eq!(key().account(&SecretString::from(text), NOW), None);
+    }
+
+    #[test]
+    fn random_numbers_differ() {
+        assert_ne!(random::<16>().unwrap(), random::<16>().unwrap());
     }
 
     #[test]

@@ -34,7 +34,7 @@ const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Accepts TLS with a certificate that can be replaced. Clones share it.
 #[derive(Clone)]
-pub(super) struct Acceptor(Arc<Mutex<TlsAcceptor>>);
+pub struct Acceptor(Arc<Mutex<TlsAcceptor>>);
 
 impl Acceptor {
     /// Performs the handshake, and logs why it fails.
@@ -55,8 +55,11 @@ impl Acceptor {
             .ok()
     }
 
-    /// Uses another certificate from now on.
-    pub(super) fn replace(&self, chain: &Path, key: &Path) -> Result<(), ServerError> {
+    /// Uses the certificate of these files from now on.
+    ///
+    /// # Errors
+    /// [`ServerError`] if they are invalid; the previous certificate stays in use.
+    pub fn replace(&self, chain: &Path, key: &Path) -> Result<(), ServerError> {
         let acceptor = read(chain, key).and_then(acceptor)?;
         *lock(&self.0) = acceptor;
         Ok(())

@@ -7,14 +7,15 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use super::files::Files;
-use crate::server::{AccountList, CertificateReload, Stats};
+use crate::server::{Acceptor, Accounts, Stats};
 
 /// What the tasks need.
 pub(super) struct Maintenance {
     pub(super) files: Files,
     /// The accounts that the server uses.
-    pub(super) list: Option<AccountList>,
-    pub(super) certificate: CertificateReload,
+    pub(super) accounts: Accounts,
+    /// Where the certificate is used.
+    pub(super) acceptor: Option<Acceptor>,
     pub(super) stats: Arc<Stats>,
     /// The interval at which the counters are logged.
     pub(super) stats_every: Option<Duration>,
@@ -24,7 +25,7 @@ impl Maintenance {
     /// Reloads the files. If one is invalid, its previous content stays in use.
     #[cfg(unix)]
     fn reload(&self) {
-        if let (Some(file), Some(list)) = (&self.files.accounts, &self.list) {
+        if let (Some(file), Accounts::List(list)) = (&self.files.accounts, &self.accounts) {
             file.warn_if_shared();
             match file.accounts() {
                 Ok(new) => {
@@ -34,8 +35,8 @@ impl Maintenance {
                 Err(error) => error!(%error, "accounts not reloaded"),
             }
         }
-        if let Some((chain, key)) = &self.files.certificate {
-            match self.certificate.reload(&chain.path, &key.path) {
+        if let (Some((chain, key)), Some(acceptor)) = (&self.files.certificate, &self.acceptor) {
+            match acceptor.replace(&chain.path, &key.path) {
                 Ok(()) => info!(path = %chain.path.display(), "certificate reloaded"),
                 Err(error) => {
                     let error = self.files.named(error);

@@ -21,7 +21,8 @@ use crate::server::limits::Permit;
 use crate::server::session::{EndReason, LOGIN_TIME, Role, SessionDriver};
 use crate::server::state::{ConnectionInfo, ServerState};
 use crate::server::stats::Stats;
-use crate::server::sync::lock;
+use crate::server::sync::{lock, stopped};
+use crate::server::ticket::random;
 
 /// The path of the gateway.
 pub(crate) const PAGE: &str = "/gateway/gateway.dll";
@@ -126,15 +127,13 @@ impl Gateway {
     /// The session with this id, locked.
     fn find(&self, id: &str, info: &ConnectionInfo) -> Result<Locked, &'static str> {
         let (id, nonce) = id.split_once('.').ok_or(UNKNOWN_SESSION)?;
-        let (Ok(id), Ok(nonce)) = (id.parse(), nonce.parse::<u64>()) else {
-            return Err(UNKNOWN_SESSION);
-        };
+        let id = id.parse().map_err(|_| UNKNOWN_SESSION)?;
         let mut sessions = lock(&self.sessions);
         let session = sessions.get(&id).ok_or(UNKNOWN_SESSION)?;
         let session = Arc::clone(session)
             .try_lock_owned()
             .map_err(|_| UNKNOWN_SESSION)?;
-        if session.nonce != nonce || session.owner != normalise(info.peer.ip()) {
+        if nonce.parse() != Ok(session.nonce) || session.owner != normalise(info.peer.ip()) {
             return Err(UNKNOWN_SESSION);
         }
         if session.is_expired() {
@@ -151,14 +150,16 @@ impl Gateway {
         // There is no switchboard server (`SB`).
         let is_ns = |kind: &String| kind.eq_ignore_ascii_case("NS");
         if query.is_poll || !query.server.as_ref().is_none_or(is_ns) {
-            return Err("400 Bad Request");
+            return Err(BAD_REQUEST);
         }
         let permit = state.admit(info.peer).map_err(|limit| {
             debug!(peer = %info.peer, reason = %limit, "gateway session refused");
             UNAVAILABLE
         })?;
-        let (id, nonce) = state.nonce().map(halves).ok_or(UNAVAILABLE)?;
-        let driver = SessionDriver::new(Role::Gateway, state.nonce().ok_or(UNAVAILABLE)?);
+        let id = random().map(u64::from_be_bytes).ok_or(UNAVAILABLE)?;
+        let nonce = random().map(u64::from_be_bytes).ok_or(UNAVAILABLE)?;
+        let seed = random().map(u128::from_be_bytes).ok_or(UNAVAILABLE)?;
+        let driver = SessionDriver::new(Role::Gateway, seed);
         Stats::count(&state.stats.gateway_sessions);
         let now = Instant::now();
         let session = Arc::new(tokio::sync::Mutex::new(GatewaySession {
@@ -203,16 +204,13 @@ impl GatewaySession {
         info: &ConnectionInfo,
         closing: &mut watch::Receiver<bool>,
     ) -> Result<(Response, bool), &'static str> {
-        let ConnectionInfo {
-            peer, local, state, ..
-        } = info;
         let mut body = Vec::new();
         let mut last_words = self.driver.is_evicted().then_some("OUT OTH\r\n");
         if last_words.is_none() {
-            let context = state.context(*peer);
+            let context = info.context();
             let processed = self.driver.receive(&request.body, &context, &mut body);
             match processed.end {
-                Some(EndReason::GatewayPing) => return Err("400 Bad Request"),
+                Some(EndReason::GatewayPing) => return Err(BAD_REQUEST),
                 Some(_) => last_words = Some(""),
                 None => {}
             }
@@ -222,7 +220,7 @@ impl GatewaySession {
         if last_words.is_none() && body.is_empty() && may_wait {
             tokio::select! {
                 biased;
-                _ = closing.wait_for(|closing| *closing) => {}
+                () = stopped(closing) => {}
                 () = self.driver.evicted() => last_words = Some("OUT OTH\r\n"),
                 () = sleep(POLL_TIME.min(Duration::from_secs(query.lifespan))) => {}
             }
@@ -232,13 +230,13 @@ impl GatewaySession {
             last_words = Some(if is_signed_in { "OUT SSD\r\n" } else { "" });
         }
         body.extend_from_slice(last_words.unwrap_or_default().as_bytes());
-        self.nonce = state.nonce().map(halves).ok_or(UNAVAILABLE)?.1;
+        self.nonce = random().map(u64::from_be_bytes).ok_or(UNAVAILABLE)?;
         self.last_used = Instant::now();
         let session = format!(
             "SessionID={}.{}; GW-IP={}{}",
             self.id,
             self.nonce,
-            site(None, request.host.as_deref(), *local, 80),
+            site(None, request.host.as_deref(), info.local, 80),
             last_words.map_or("", |_| "; Session=close")
         );
         let response = Response::new("200 OK")
@@ -246,15 +244,6 @@ impl GatewaySession {
             .with_header("Content-Type", "application/x-msn-messenger");
         Ok((Response { body, ..response }, last_words.is_some()))
     }
-}
-
-/// The two halves of a random number.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the two halves of a random number"
-)]
-pub(super) const fn halves(nonce: u128) -> (u64, u64) {
-    ((nonce >> 64) as u64, nonce as u64)
 }
 
 #[cfg(test)]

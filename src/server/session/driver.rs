@@ -99,7 +99,7 @@ impl SessionDriver {
                 Outcome::Referred => Stats::count(&state.stats.referrals),
                 Outcome::SignedIn => {
                     let account = self.session.account().unwrap_or_default();
-                    info!(%peer, account, service = self.session.service(), "signed in");
+                    info!(%peer, account, service = self.session.role.name(), "signed in");
                     let (registration, has_evicted) = state.registry.sign_in(account);
                     self.registration = Some(registration);
                     Stats::count(&state.stats.logins);

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use super::contacts::Contacts;
 use super::outcome::{EndReason, Outcome, Reply};
+use crate::conntype::normalise;
 use crate::msnp::{Account, ClassicProfile, Command, Dialect, encode_word, percent_decode};
 use crate::secret::SecretString;
 use crate::server::accounts::{folded, well_formed};
@@ -14,23 +15,25 @@ use crate::server::ticket::TICKET_LIFETIME;
 const MAX_VERSION: usize = 20;
 
 /// What the session is for.
-#[derive(Clone, Debug)]
-pub(crate) enum Role {
+#[derive(Clone, Copy, Debug)]
+pub enum Role {
     /// A session over TCP.
     Notification,
     /// A session through the HTTP gateway, where clients do not ping.
     Gateway,
     /// A session that ends with a referral.
-    Dispatch(Box<Referral>),
+    Dispatch,
 }
 
-/// Where the dispatch server refers its clients.
-#[derive(Clone, Debug)]
-pub(crate) struct Referral {
-    /// `host:port` of the notification server.
-    pub(crate) to: String,
-    /// `ip:port` of the dispatch server.
-    pub(crate) from: String,
+impl Role {
+    /// The name of the service, for the log.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Notification => "notification",
+            Self::Gateway => "gateway",
+            Self::Dispatch => "dispatch",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -49,7 +52,7 @@ enum Stage {
 /// One client's session.
 #[derive(Debug)]
 pub(super) struct Session {
-    role: Role,
+    pub(super) role: Role,
     stage: Stage,
     dialect: Dialect,
     /// Random, for the policy string, the challenge and `MSPAuth`.
@@ -71,15 +74,6 @@ impl Session {
         match &self.stage {
             Stage::Ticket(account) | Stage::SignedIn(account, _) => Some(account.as_str()),
             Stage::Version | Stage::Account | Stage::Referred => None,
-        }
-    }
-
-    /// The name of the service, for the log.
-    pub(super) const fn service(&self) -> &'static str {
-        match self.role {
-            Role::Notification => "notification",
-            Role::Gateway => "gateway",
-            Role::Dispatch(_) => "dispatch",
         }
     }
 
@@ -158,8 +152,9 @@ impl Session {
         let Some(account) = account else {
             return reply.fatal(911, EndReason::LoginFailed);
         };
-        if let Role::Dispatch(referral) = &self.role {
-            let Referral { to, from } = &**referral;
+        if matches!(self.role, Role::Dispatch) {
+            let to = context.state.referral_from(context.local);
+            let from = context.local.to_string();
             reply.line("XFR", &[b"NS", to.as_bytes(), b"0", from.as_bytes()]);
             self.stage = Stage::Referred;
             return Outcome::Referred;
@@ -223,7 +218,7 @@ impl Session {
         let via_gateway = matches!(self.role, Role::Gateway);
         let profile = ClassicProfile {
             login_time: context.unix_time,
-            client_ip: &context.ip().to_string(),
+            client_ip: &normalise(peer.ip()).to_string(),
             client_port: state.config.port_field(peer.port(), via_gateway),
             sso: &state.tickets.opaque(account, self.nonce),
             has_migrated: self.dialect >= Dialect::MSNP10,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::address::Address;
 use crate::msnp::{Decoder, Profile, Side};
 use crate::secret::ExposeSecret;
 use crate::server::accounts::{AccountList, Accounts};
@@ -115,13 +116,14 @@ fn the_policy_string_has_every_key_in_its_place() {
 
 #[test]
 fn the_dispatch_server_refers_and_then_accepts_no_command() {
-    let referral = Referral {
-        to: "192.0.2.2:1863".into(),
-        from: "192.0.2.1:1863".into(),
-    };
-    let mut session = Session::new(Role::Dispatch(Box::new(referral)), NONCE);
+    let mut session = Session::new(Role::Dispatch, NONCE);
     answer_of(&mut session, "VER 1 MSNP8 CVR0");
-    let (text, outcome) = send(&mut session, &format!("USR 3 TWN I {USER}"));
+    let state = state(Config {
+        advertise: Some(Address::parse("192.0.2.2", 1863).unwrap()),
+        ..Config::default()
+    });
+    let usr = format!("USR 3 TWN I {USER}");
+    let (text, outcome) = send_to(&context(&state), &mut session, &usr);
     assert_eq!(text, "XFR 3 NS 192.0.2.2:1863 0 192.0.2.1:1863\r\n");
     assert_eq!(outcome, Outcome::Referred);
     let (text, outcome) = send(&mut session, &format!("USR 4 TWN I {USER}"));
