@@ -3,8 +3,6 @@
 //! Text in, values out; other rooms carry the headers over HTTPS.
 //! Sources: [MS-PASS] 2.2; hypothetic.org, notification/authentication.
 
-use clap::ValueEnum;
-
 use super::{encode_header_piece, percent_decode, percent_encode};
 use crate::secret::{ExposeSecret, SecretString};
 
@@ -236,12 +234,12 @@ pub fn credentials(value: &str) -> Option<Credentials> {
 }
 
 /// The form of the nexus' `PassportURLs` header; no single one suits every client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NexusForm {
-    /// Microsoft's: several keys, and a login address without a scheme
+    /// Microsoft's: `DARealm=…,DALogin=host/path,ConfigVersion=15`, no scheme.
     #[default]
     Classic,
-    /// Escargot's: one key with a URL
+    /// Escargot's: `DALogin=https://host/path` and nothing else.
     Escargot,
 }
 

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValue};
 use clap::{ArgAction, ValueEnum};
 
 use crate::address::{Address, MSNP_PORT};
 use crate::cli::environment::Origins;
+use crate::cli::values::{OneOf, one_of};
 use crate::msnp::passport::NexusForm;
 use crate::server::{GatewayPort, PortField};
 
@@ -83,7 +84,8 @@ pub(in crate::cli) struct ServeArgs {
         long,
         env = "MSNP9_SERVE_NEXUS_FORM",
         value_name = "FORM",
-        default_value = "classic"
+        default_value = "classic",
+        value_parser = nexus_form()
     )]
     pub(super) nexus_form: NexusForm,
 
@@ -250,4 +252,21 @@ impl FromStr for Listen {
                 "expected an IP address and a port, such as 127.0.0.1:1863 or [::1]:1863, or 'none'"
             })
     }
+}
+
+fn nexus_form() -> OneOf<NexusForm> {
+    let value = |name, help| PossibleValue::new(name).help(help);
+    one_of([
+        (
+            value(
+                "classic",
+                "Microsoft's: several keys, and a login address without a scheme",
+            ),
+            NexusForm::Classic,
+        ),
+        (
+            value("escargot", "Escargot's: one key with a URL"),
+            NexusForm::Escargot,
+        ),
+    ])
 }
