@@ -268,8 +268,11 @@ enum Carries {
 
 /// The payload commands of MSNP8 to MSNP13 and what of the later ones can be met (hypothetic.org,
 /// general/commands; the tables of servers seen agree).
-const fn carries(side: Side, name: [u8; 3]) -> Carries {
-    match (side, &name) {
+fn carries(side: Side, line: &[u8]) -> Carries {
+    let Some(name) = line.first_chunk::<3>() else {
+        return Carries::Nothing;
+    };
+    match (side, name) {
         (Side::Server, b"MSG" | b"NOT" | b"IPG" | b"UBX") => Carries::Always,
         (Side::Client, b"MSG" | b"QRY" | b"UUX") => Carries::Always,
         (
@@ -287,22 +290,19 @@ const fn carries(side: Side, name: [u8; 3]) -> Carries {
 }
 
 fn payload_length(side: Side, line: &[u8]) -> Result<usize, CodecError> {
-    let &[a, b, c, ref rest @ ..] = line else {
-        return Ok(0);
-    };
-    let carries = carries(side, [a, b, c]);
+    let carries = carries(side, line);
     if carries == Carries::Nothing {
         return Ok(0);
     }
-    let command = || String::from_utf8_lossy(&[a, b, c]).into_owned();
-    let last_blank = rest.iter().rposition(|byte| matches!(byte, b' ' | b'\t'));
-    let (before, word) = rest.split_at(last_blank.map_or(0, |at| at + 1));
+    let command = Command::new(line, &[]);
+    let word = command.args().last().unwrap_or_default();
     let numeric = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
-    if carries == Carries::WhenNumeric && (!numeric || before.trim_ascii().is_empty()) {
+    if carries == Carries::WhenNumeric && (!numeric || command.args().nth(1).is_none()) {
         return Ok(0);
     }
+    let name = command.name().to_owned();
     if !numeric {
-        return Err(CodecError::NoLength { command: command() });
+        return Err(CodecError::NoLength { command: name });
     }
     let length = std::str::from_utf8(word)
         .ok()
@@ -310,7 +310,7 @@ fn payload_length(side: Side, line: &[u8]) -> Result<usize, CodecError> {
     match length {
         Some(length) if length <= MAX_PAYLOAD => Ok(length),
         _ => Err(CodecError::PayloadTooLong {
-            command: command(),
+            command: name,
             announced: String::from_utf8_lossy(&word[..word.len().min(20)]).into_owned(),
         }),
     }

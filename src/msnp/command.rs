@@ -74,12 +74,7 @@ impl<'a> Command<'a> {
     /// The number of an error reply; `None` for a command with a name.
     #[must_use]
     pub fn error_code(&self) -> Option<u16> {
-        let name = self.name();
-        if name.bytes().all(|byte| byte.is_ascii_digit()) {
-            name.parse().ok()
-        } else {
-            None
-        }
+        self.name().parse().ok()
     }
 }
 

@@ -9,7 +9,7 @@
 //! Source of the order: hypothetic.org, notification/authentication.
 
 use super::{Command, Dialect, ErrorReply, Profile, challenge};
-use crate::address::Address;
+use crate::address::{Address, MSNP_PORT};
 use crate::secret::SecretString;
 
 mod account;
@@ -33,7 +33,8 @@ pub struct Options {
     pub account: Account,
     /// What to offer, best first; empty stands for MSNP9 and MSNP8.
     pub dialects: Vec<Dialect>,
-    /// Whether to send one command at a time from the start.
+    /// Whether to send one command at a time from the start; otherwise only after a server has
+    /// refused several at once.
     pub lockstep: bool,
 }
 
@@ -63,42 +64,19 @@ pub enum Retry {
     MoreDialects,
 }
 
-/// Where the login stands, with what it waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Idle,
-    /// Waiting for the answer to VER.
-    Version {
-        trid: u32,
-    },
-    /// Waiting for the answer to CVR.
-    ClientVersion {
-        trid: u32,
-    },
-    /// Waiting for the answer to USR I.
-    Account {
-        trid: u32,
-    },
-    /// The driver fetches the ticket.
-    Ticket,
-    /// Waiting for the answer to USR S.
-    SignIn {
-        trid: u32,
-    },
-    /// Signed in, waiting for the profile.
-    Profile,
-}
-
 /// The client's side of one login, over as many connections as the servers' referrals take.
 #[derive(Debug)]
 pub struct Login {
     options: Options,
-    state: State,
-    lockstep: bool,
+    /// What is waited for, between two connections as well.
+    stage: LoginStage,
+    /// The transaction whose answer is waited for.
+    awaited: u32,
+    /// Whether MSNP10 to MSNP12 are offered instead of MSNP8 and MSNP9.
     widened: bool,
     dialect: Option<Dialect>,
     next_trid: u32,
-    at: Option<Address>,
+    /// The servers that were asked, the present one last.
     visited: Vec<Address>,
     /// How many commands have asked for the profile.
     requests: u8,
@@ -112,13 +90,12 @@ impl Login {
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self {
-            lockstep: options.lockstep,
             options,
-            state: State::Idle,
+            stage: LoginStage::Version,
+            awaited: 0,
             widened: false,
             dialect: None,
             next_trid: 1,
-            at: None,
             visited: Vec::new(),
             requests: 0,
             requested: None,
@@ -128,8 +105,8 @@ impl Login {
 
     /// A connection to `at` is established: what to send first.
     pub fn connected(&mut self, at: &Address) -> Outgoing {
-        self.at = Some(at.clone());
-        if !self.visited.contains(at) {
+        // A second connection to the same server is no referral.
+        if self.visited.last() != Some(at) {
             self.visited.push(at.clone());
         }
         self.begin()
@@ -139,9 +116,9 @@ impl Login {
         self.dialect = None;
         self.requests = 0;
         let trid = self.trid();
-        self.state = State::Version { trid };
+        self.wait_for(LoginStage::Version, trid);
         let mut text = commands::ver(trid, &self.offered());
-        if self.lockstep {
+        if self.options.lockstep {
             return Outgoing::new(text, "VER");
         }
         let trid = self.trid();
@@ -163,26 +140,26 @@ impl Login {
         if let Some(code) = command.error_code() {
             return self.refused(command, ErrorReply(code));
         }
-        match (command.name(), self.state) {
-            ("VER", State::Version { trid }) => self.version(command, trid),
-            ("CVR", State::ClientVersion { trid }) => self.client_version(command, trid),
-            ("USR", State::ClientVersion { trid }) if !self.lockstep => {
+        match (command.name(), self.stage) {
+            ("VER", LoginStage::Version) => self.version(command),
+            ("CVR", LoginStage::ClientVersion) => self.client_version(command),
+            ("USR", LoginStage::ClientVersion) if !self.options.lockstep => {
                 // The answer to CVR was left out; the one to USR is one further.
-                self.policy(command, trid.wrapping_add(1))
+                self.policy(command, self.awaited.wrapping_add(1))
             }
-            ("USR", State::Account { trid }) => self.policy(command, trid),
-            ("USR", State::SignIn { trid }) => self.signed_in(command, trid),
-            ("XFR", State::ClientVersion { .. } | State::Account { .. }) => {
-                if let State::Account { trid } = self.state {
-                    expect_trid(command, trid)?;
-                }
+            ("USR", LoginStage::Account) => self.policy(command, self.awaited),
+            ("USR", LoginStage::SignIn) => self.signed_in(command),
+            ("XFR", LoginStage::Account) => {
+                expect_trid(command, self.awaited)?;
                 self.refer(command)
             }
-            ("XFR", State::SignIn { .. } | State::Profile) => self.refer(command),
-            ("MSG", State::SignIn { .. } | State::Profile) => {
+            ("XFR", LoginStage::ClientVersion | LoginStage::SignIn | LoginStage::Profile) => {
+                self.refer(command)
+            }
+            ("MSG", LoginStage::SignIn | LoginStage::Profile) => {
                 Ok(Profile::parse(command.payload()).map_or(Step::Wait, Step::Profile))
             }
-            ("CHL", State::Profile) => Ok(self.challenge(command)),
+            ("CHL", LoginStage::Profile) => Ok(self.challenge(command)),
             ("OUT", _) => Err(LoginError::SignedOut {
                 reason: command
                     .arg(0)
@@ -202,7 +179,7 @@ impl Login {
             return Ok(self.retry_in_lockstep());
         }
         Err(LoginError::Closed {
-            stage: self.stage(),
+            stage: self.stage,
             midway,
         })
     }
@@ -210,7 +187,7 @@ impl Login {
     /// The ticket that [`Step::NeedTicket`] asked for: what to send.
     pub fn ticket(&mut self, ticket: &SecretString) -> Outgoing {
         let trid = self.trid();
-        self.state = State::SignIn { trid };
+        self.wait_for(LoginStage::SignIn, trid);
         Outgoing::new(commands::usr_ticket(trid, ticket), "USR")
     }
 
@@ -219,7 +196,7 @@ impl Login {
     ///
     /// Old servers send it only after `SYN` or the first `CHG`; HDN appears offline to others.
     pub fn request_profile(&mut self) -> Option<Outgoing> {
-        if self.state != State::Profile {
+        if self.stage != LoginStage::Profile {
             return None;
         }
         self.requests += 1;
@@ -244,14 +221,7 @@ impl Login {
     /// What the login waits for.
     #[must_use]
     pub const fn stage(&self) -> LoginStage {
-        match self.state {
-            State::Idle | State::Version { .. } => LoginStage::Version,
-            State::ClientVersion { .. } => LoginStage::ClientVersion,
-            State::Account { .. } => LoginStage::Account,
-            State::Ticket => LoginStage::Ticket,
-            State::SignIn { .. } => LoginStage::SignIn,
-            State::Profile => LoginStage::Profile,
-        }
+        self.stage
     }
 
     /// The dialect agreed on, once it is.
@@ -266,6 +236,11 @@ impl Login {
         trid
     }
 
+    const fn wait_for(&mut self, stage: LoginStage, trid: u32) {
+        self.stage = stage;
+        self.awaited = trid;
+    }
+
     fn offered(&self) -> Vec<Dialect> {
         match (self.widened, self.options.dialects.as_slice()) {
             (true, _) => vec![Dialect::MSNP12, Dialect::MSNP11, Dialect::MSNP10],
@@ -274,8 +249,8 @@ impl Login {
         }
     }
 
-    fn version(&mut self, command: &Command<'_>, trid: u32) -> Result<Step, LoginError> {
-        expect_trid(command, trid)?;
+    fn version(&mut self, command: &Command<'_>) -> Result<Step, LoginError> {
+        expect_trid(command, self.awaited)?;
         let offered = self.offered();
         // A server that insists on one of MSNP10 to 12 may have it: the profile is the same.
         let spoken = |dialect: &Dialect| offered.contains(dialect) || *dialect >= Dialect::MSNP10;
@@ -287,18 +262,24 @@ impl Login {
         if self.dialect.is_none() {
             return self.no_dialect(command, &offered);
         }
-        if !self.lockstep {
-            self.state = State::ClientVersion {
-                trid: trid.wrapping_add(1),
-            };
-            return Ok(Step::Wait);
+        Ok(self.go_on(LoginStage::ClientVersion, "CVR", commands::cvr))
+    }
+
+    /// The answer to the next command is waited for. In lockstep the command is sent now; otherwise
+    /// it went out with the one before it.
+    fn go_on(
+        &mut self,
+        stage: LoginStage,
+        name: &'static str,
+        command: fn(u32, &Account) -> String,
+    ) -> Step {
+        if !self.options.lockstep {
+            self.wait_for(stage, self.awaited.wrapping_add(1));
+            return Step::Wait;
         }
         let trid = self.trid();
-        self.state = State::ClientVersion { trid };
-        Ok(Step::Send(Outgoing::new(
-            commands::cvr(trid, &self.options.account),
-            "CVR",
-        )))
+        self.wait_for(stage, trid);
+        Step::Send(Outgoing::new(command(trid, &self.options.account), name))
     }
 
     fn no_dialect(
@@ -320,20 +301,9 @@ impl Login {
         })
     }
 
-    fn client_version(&mut self, command: &Command<'_>, trid: u32) -> Result<Step, LoginError> {
-        expect_trid(command, trid)?;
-        if !self.lockstep {
-            self.state = State::Account {
-                trid: trid.wrapping_add(1),
-            };
-            return Ok(Step::Wait);
-        }
-        let trid = self.trid();
-        self.state = State::Account { trid };
-        Ok(Step::Send(Outgoing::new(
-            commands::usr(trid, &self.options.account),
-            "USR",
-        )))
+    fn client_version(&mut self, command: &Command<'_>) -> Result<Step, LoginError> {
+        expect_trid(command, self.awaited)?;
+        Ok(self.go_on(LoginStage::Account, "USR", commands::usr))
     }
 
     /// `USR <trid> TWN S <policy>`.
@@ -352,20 +322,20 @@ impl Login {
                 command: "USR",
                 what: "no policy",
             })?;
-        self.state = State::Ticket;
+        self.stage = LoginStage::Ticket;
         Ok(Step::NeedTicket(policy.to_owned()))
     }
 
     /// `USR <trid> OK …`; how many words follow differs between dialects and servers.
-    fn signed_in(&mut self, command: &Command<'_>, trid: u32) -> Result<Step, LoginError> {
-        expect_trid(command, trid)?;
+    fn signed_in(&mut self, command: &Command<'_>) -> Result<Step, LoginError> {
+        expect_trid(command, self.awaited)?;
         if command.arg(1).as_deref() != Some("OK") {
             return Err(LoginError::Malformed {
                 command: "USR",
                 what: "neither OK nor an error",
             });
         }
-        self.state = State::Profile;
+        self.stage = LoginStage::Profile;
         Ok(Step::Wait)
     }
 
@@ -383,30 +353,20 @@ impl Login {
                 what: "no address",
             });
         };
-        let referrals = self.visited.len();
-        if referrals > MAX_REFERRALS {
-            return Err(LoginError::TooManyReferrals {
-                limit: MAX_REFERRALS,
-            });
+        if self.visited.len() > MAX_REFERRALS {
+            return Err(LoginError::TooManyReferrals);
         }
+        let here = self.visited.last();
         if to == "0" {
             // Stay here and begin again; it counts as a referral, so that it has an end.
-            if let Some(at) = self.at.clone() {
-                self.visited.push(at);
-            }
+            self.visited.extend(here.cloned());
             return Ok(Step::Send(self.begin()));
         }
-        let current_port = self
-            .at
-            .as_ref()
-            .map_or(crate::address::MSNP_PORT, |at| at.port);
-        let to = Address::parse(&to, current_port).map_err(|why| LoginError::BadReferral {
-            why: why.to_string(),
-        })?;
+        let to = Address::parse(&to, here.map_or(MSNP_PORT, |at| at.port))?;
         if self.visited.contains(&to) {
             return Err(LoginError::ReferralLoop { to });
         }
-        self.state = State::Idle;
+        self.stage = LoginStage::Version;
         Ok(Step::Refer(to))
     }
 
@@ -434,7 +394,7 @@ impl Login {
             });
         }
         // Where one such request is refused, the next one may still work.
-        if self.state == State::Profile
+        if self.stage == LoginStage::Profile
             && command.trid() == self.requested
             && let Some(out) = self.request_profile()
         {
@@ -445,21 +405,21 @@ impl Login {
         }
         Err(LoginError::Refused {
             code,
-            stage: self.stage(),
+            stage: self.stage,
         })
     }
 
     const fn may_reject_pipelining(&self) -> bool {
         let early = matches!(
-            self.state,
-            State::Version { .. } | State::ClientVersion { .. } | State::Account { .. }
+            self.stage,
+            LoginStage::Version | LoginStage::ClientVersion | LoginStage::Account
         );
-        early && !self.lockstep
+        early && !self.options.lockstep
     }
 
     fn retry_in_lockstep(&mut self) -> Step {
-        self.lockstep = true;
-        self.state = State::Idle;
+        self.options.lockstep = true;
+        self.stage = LoginStage::Version;
         Step::Reconnect(Retry::Lockstep)
     }
 }

@@ -20,18 +20,9 @@ pub const MAX_TICKET: usize = 4096;
 /// has no `DALogin`.
 #[must_use]
 pub fn login_url(passport_urls: &str) -> Option<String> {
-    let value = pairs(passport_urls)
-        .find(|(key, _)| key.eq_ignore_ascii_case("DALogin"))?
-        .1;
-    if value.is_empty() {
-        return None;
-    }
-    let has_scheme = value.contains("://");
-    Some(if has_scheme {
-        value.to_owned()
-    } else {
-        format!("https://{value}")
-    })
+    let page = value_of(passport_urls, "DALogin").filter(|page| !page.is_empty())?;
+    let scheme = if page.contains("://") { "" } else { "https://" };
+    Some(format!("{scheme}{page}"))
 }
 
 /// How account and password are written into the `Authorization` header.
@@ -152,38 +143,32 @@ pub struct Refusal {
 /// Reads a `WWW-Authenticate` header.
 #[must_use]
 pub fn refusal(value: &str) -> Refusal {
-    let text = pairs(value)
-        .find(|(key, _)| key.eq_ignore_ascii_case("cbtxt"))
-        .map(|(_, text)| percent_decode(text))
-        .map(|text| {
-            text.chars()
-                .filter(|c| !c.is_control())
-                .take(2000)
-                .collect::<String>()
-        })
-        .filter(|text| !text.trim().is_empty());
-    let explains = |key: &str| {
-        ["srealm", "ts", "cbtxt"]
-            .iter()
-            .any(|known| key.eq_ignore_ascii_case(known))
-    };
+    let text = value_of(value, "cbtxt").map(|text| {
+        let text = percent_decode(text);
+        let printable = text.chars().filter(|c| !c.is_control());
+        printable.take(2000).collect::<String>()
+    });
+    let explanations = ["srealm", "ts", "cbtxt"];
     Refusal {
         status: status(value),
-        text,
-        is_explicit: pairs(value).any(|(key, _)| explains(key)),
+        text: text.filter(|text| !text.trim().is_empty()),
+        is_explicit: explanations
+            .iter()
+            .any(|key| value_of(value, key).is_some()),
     }
 }
 
+/// The status word in lower case, at most 40 characters.
 fn status(value: &str) -> Option<String> {
-    pairs(value)
-        .find(|(key, _)| key.eq_ignore_ascii_case("da-status"))
-        .map(|(_, status)| {
-            status
-                .chars()
-                .take(40)
-                .collect::<String>()
-                .to_ascii_lowercase()
-        })
+    let status = value_of(value, "da-status")?;
+    Some(status.to_ascii_lowercase().chars().take(40).collect())
+}
+
+/// The value of a key, compared without case; the first of several counts.
+fn value_of<'a>(header: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut pairs = pairs(header);
+    let (_, value) = pairs.find(|(key, _)| key.eq_ignore_ascii_case(wanted))?;
+    Some(value)
 }
 
 /// The `key=value` pieces between commas, the scheme's word taken off. Values in quotes that hold
@@ -222,14 +207,10 @@ pub fn credentials(value: &str) -> Option<Credentials> {
         return None;
     }
     // Some clients write the scheme's word twice, as a wiki showed it for years.
-    let find = |wanted: &str| {
-        pairs(rest)
-            .find(|(key, _)| key.eq_ignore_ascii_case(wanted))
-            .map(|(_, value)| percent_decode(value).into_owned())
-    };
+    let decoded = |key| value_of(rest, key).map(|value| percent_decode(value).into_owned());
     Some(Credentials {
-        account: find("sign-in")?,
-        password: SecretString::from(find("pwd")?),
+        account: decoded("sign-in")?,
+        password: SecretString::from(decoded("pwd")?),
     })
 }
 

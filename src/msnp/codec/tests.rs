@@ -161,7 +161,7 @@ fn any_command() -> impl Strategy<Value = (String, Vec<u8>)> {
         "a payload command needs its payload",
         |(name, args)| {
             let bytes: [u8; 3] = name.as_bytes().try_into().ok()?;
-            (carries(Side::Server, bytes) == Carries::Nothing)
+            (carries(Side::Server, &bytes) == Carries::Nothing)
                 .then(|| (format!("{name} {}", args.join(" ")), Vec::new()))
         },
     );

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::super::ErrorReply;
-use crate::address::Address;
+use super::MAX_REFERRALS;
+use crate::address::{Address, BadAddress};
+use crate::msnp::ErrorReply;
 
 /// What the login was waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,17 +87,11 @@ pub enum LoginError {
         to: Address,
     },
     /// One referral after another.
-    #[error("more than {limit} referrals")]
-    TooManyReferrals {
-        /// How many are followed.
-        limit: usize,
-    },
+    #[error("more than {MAX_REFERRALS} referrals")]
+    TooManyReferrals,
     /// A referral to no address.
-    #[error("the server refers to an invalid address: {why}")]
-    BadReferral {
-        /// Why not.
-        why: String,
-    },
+    #[error("the server refers to an invalid address: {0}")]
+    BadReferral(#[from] BadAddress),
     /// `OUT`.
     #[error("the server ended the session (OUT{})", reason.as_deref().map(|r| format!(" {r}")).unwrap_or_default())]
     SignedOut {

@@ -159,7 +159,7 @@ fn a_referral_to_0_begins_again_on_the_same_connection() {
 fn referrals_come_to_an_end() {
     let mut round = login(false, &[]);
     round.connected(&at("a"));
-    round.state = State::Account { trid: 3 };
+    round.wait_for(LoginStage::Account, 3);
     assert!(matches!(
         say(&mut round, "XFR 3 NS a:1863"),
         Err(LoginError::ReferralLoop { .. })
@@ -168,7 +168,7 @@ fn referrals_come_to_an_end() {
     let mut chain = login(false, &[]);
     for hop in 0..=MAX_REFERRALS {
         chain.connected(&at(&format!("ns{hop}")));
-        chain.state = State::Account { trid: 3 };
+        chain.wait_for(LoginStage::Account, 3);
         let step = say(&mut chain, &format!("XFR 3 NS ns{}", hop + 1));
         assert_eq!(
             matches!(step, Ok(Step::Refer(_))),
@@ -180,12 +180,12 @@ fn referrals_come_to_an_end() {
     let mut stay = login(false, &[]);
     stay.connected(&at("ns"));
     let error = loop {
-        stay.state = State::Account { trid: 3 };
+        stay.wait_for(LoginStage::Account, 3);
         if let Err(error) = say(&mut stay, "XFR 3 NS 0") {
             break error;
         }
     };
-    assert!(matches!(error, LoginError::TooManyReferrals { .. }));
+    assert!(matches!(error, LoginError::TooManyReferrals));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_referral_to_nowhere_is_an_error() {
     ] {
         let mut login = login(false, &[]);
         login.connected(&at("ns"));
-        login.state = State::Account { trid: 3 };
+        login.wait_for(LoginStage::Account, 3);
         assert!(say(&mut login, form).is_err(), "{form}");
     }
 }
@@ -295,15 +295,15 @@ fn credentials_refused_are_not_tried_again() {
 
 #[test]
 fn an_answer_to_something_else_is_refused() {
-    for (state, line) in [
-        (State::Version { trid: 1 }, "VER 9 MSNP9"),
-        (State::ClientVersion { trid: 2 }, "CVR x"),
-        (State::Account { trid: 3 }, "USR 9 TWN S x"),
-        (State::Account { trid: 3 }, "XFR 9 NS a"),
-        (State::SignIn { trid: 4 }, "USR 9 OK a"),
+    for ((stage, trid), line) in [
+        ((LoginStage::Version, 1), "VER 9 MSNP9"),
+        ((LoginStage::ClientVersion, 2), "CVR x"),
+        ((LoginStage::Account, 3), "USR 9 TWN S x"),
+        ((LoginStage::Account, 3), "XFR 9 NS a"),
+        ((LoginStage::SignIn, 4), "USR 9 OK a"),
     ] {
         let mut login = login(false, &[]);
-        login.state = state;
+        login.wait_for(stage, trid);
         assert!(
             matches!(say(&mut login, line), Err(LoginError::WrongTrid { .. })),
             "{line}"
@@ -320,7 +320,7 @@ fn another_scheme_or_no_policy_is_an_error() {
         "USR 3",
     ] {
         let mut login = login(false, &[]);
-        login.state = State::Account { trid: 3 };
+        login.wait_for(LoginStage::Account, 3);
         assert!(say(&mut login, line).is_err(), "{line}");
     }
 }

@@ -47,10 +47,10 @@ pub(super) fn ended(error: &LoginError, at: &Address, waiting: LoginStage) -> Fa
             (Stage::Profile, ErrorCode::SignedInElsewhere)
         }
         LoginError::SignedOut { .. } => (stage_of(waiting), ErrorCode::SignedOut),
-        LoginError::ReferralLoop { .. } | LoginError::TooManyReferrals { .. } => {
+        LoginError::ReferralLoop { .. } | LoginError::TooManyReferrals => {
             (Stage::Negotiate, ErrorCode::ReferralLoop)
         }
-        LoginError::BadReferral { .. } => (Stage::Negotiate, ErrorCode::BadReferral),
+        LoginError::BadReferral(_) => (Stage::Negotiate, ErrorCode::BadReferral),
         LoginError::OtherScheme { .. } => (Stage::Negotiate, ErrorCode::OtherScheme),
         _ => (stage_of(waiting), ErrorCode::Malformed),
     };
