@@ -66,12 +66,12 @@ impl Address {
         }
         let port = match port {
             None => default_port,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits
-                .parse()
-                .ok()
+            Some(digits) => Some(digits)
+                // Rust reads `+1`, too.
+                .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|digits| digits.parse().ok())
                 .filter(|port| *port != 0)
                 .ok_or_else(|| BadAddress::BadPort(shown()))?,
-            Some(_) => return Err(BadAddress::BadPort(shown())),
         };
         Ok(Self {
             host: host.to_owned(),

@@ -20,10 +20,8 @@ pub struct Url {
 
 /// Why a text is not such a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is not an http:// or https:// URL")]
-pub struct BadUrl {
-    text: String,
-}
+#[error("'{0}' is not an http:// or https:// URL")]
+pub struct BadUrl(String);
 
 impl Url {
     /// Whether both lead to the same server.
@@ -106,20 +104,14 @@ impl FromStr for Url {
 
 /// The path with `.` and `..` carried out (RFC 3986 §5.2.4).
 fn without_dots(path: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
-    for (at, segment) in segments.iter().enumerate() {
-        let is_last = at + 1 == segments.len();
-        match *segment {
+    let mut kept = Vec::new();
+    let is_folder = path.ends_with("/.") || path.ends_with("/..");
+    let last = is_folder.then_some("");
+    for segment in path.split('/').skip(1).chain(last) {
+        match segment {
             "." => {}
             ".." => drop(kept.pop()),
-            other => {
-                kept.push(other);
-                continue;
-            }
-        }
-        if is_last {
-            kept.push("");
+            other => kept.push(other),
         }
     }
     format!("/{}", kept.join("/"))
@@ -134,9 +126,7 @@ fn path_of(uri: &Uri) -> Option<String> {
 }
 
 fn bad(text: &str) -> BadUrl {
-    BadUrl {
-        text: text.chars().filter(|c| !c.is_control()).take(100).collect(),
-    }
+    BadUrl(text.chars().filter(|c| !c.is_control()).take(100).collect())
 }
 
 #[cfg(test)]
