@@ -66,9 +66,7 @@ mod tests {
         ("run_log", &["address", "conntype", "failure", "msnp"]),
         (
             "transport",
-            &[
-                "address", "conntype", "failure", "msnp", "run_log", "secret",
-            ],
+            &["address", "conntype", "failure", "run_log", "secret"],
         ),
         (
             "probe",

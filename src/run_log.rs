@@ -1,6 +1,7 @@
 //! What happened during a run, in order: kept outside the work, so that a deadline or a signal
 //! that ends the work cannot take it away.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,6 +60,19 @@ impl Purpose {
     }
 }
 
+/// The two ends of a connection, and what lies between them.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// The local end.
+    pub local: SocketAddr,
+    /// The end that packets go to: the server's, or the first proxy's or gateway's.
+    pub peer: SocketAddr,
+    /// The kind of path.
+    pub path: PathKind,
+    /// The proxy, where there is one.
+    pub proxy: Option<Proxy>,
+}
+
 /// One event.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -76,16 +90,7 @@ pub enum Event {
     /// The step that began with the entry of this index has ended.
     Ended(usize),
     /// The connection that carries the login, or the one below it, is established.
-    Connected {
-        /// The local end.
-        local: SocketAddr,
-        /// The remote end: the server's, or the first proxy's or gateway's.
-        peer: SocketAddr,
-        /// The kind of path.
-        path: PathKind,
-        /// The proxy, where there is one.
-        proxy: Option<Proxy>,
-    },
+    Connected(Ends),
     /// The HTTP gateway in use, by its address or, behind a proxy, its name.
     Gateway(Address),
     /// The gateway is told the host alone: the port of this server is not sent.
@@ -221,33 +226,28 @@ impl RunLog {
     /// What is being waited for right now, and the stage it belongs to.
     fn waiting_for(&self) -> (Stage, String) {
         let entries = self.lock();
-        let mut open: Vec<usize> = Vec::new();
+        let mut open = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
-            match entry.event {
-                Event::Began { .. } => open.push(index),
-                Event::Ended(began) => open.retain(|index| *index != began),
-                _ => {}
-            }
-        }
-        let steps = || {
-            let open = open.iter().rev();
-            open.filter_map(|index| match &entries[*index].event {
+            match &entry.event {
                 Event::Began {
                     purpose,
                     step,
                     what,
-                } => Some((*purpose, *step, what)),
-                _ => None,
-            })
-        };
+                } => drop(open.insert(index, (*purpose, *step, what))),
+                Event::Ended(began) => drop(open.remove(began)),
+                _ => {}
+            }
+        }
         // Where both servers are waited for, the notification server is named.
         let is_passport = |purpose| matches!(purpose, Purpose::Nexus | Purpose::Login);
-        let waiting = steps()
+        let mut latest_first = open.values().rev();
+        let waiting = latest_first
+            .clone()
             .find(|(purpose, ..)| !is_passport(*purpose))
-            .or_else(|| steps().next());
+            .or_else(|| latest_first.next());
         waiting.map_or_else(
             || (Stage::Connect, "the first connection".to_owned()),
-            |(purpose, step, what)| (purpose.stage(step), what.clone()),
+            |(purpose, step, what)| (purpose.stage(*step), (*what).clone()),
         )
     }
 

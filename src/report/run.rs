@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Context, ServerReport, Timing};
 use crate::conntype::Warning;
-use crate::run_log::{Entry, Event, RunLog};
+use crate::run_log::{Ends, Entry, Event, RunLog};
 
 /// What the report needs to know of a run besides the verdict: server, path and dialect of its
 /// first login, the timings of all of them, and every host that got the credentials.
@@ -54,12 +54,12 @@ fn login(entries: &[Entry]) -> Context {
                     referrals: Vec::new(),
                 });
             }
-            Event::Connected {
+            Event::Connected(Ends {
                 local,
                 peer,
                 path,
                 proxy,
-            } => {
+            }) => {
                 if let Some(server) = &mut context.server {
                     // The remote end is the server's only where nothing is in between.
                     server.address = path.is_end_to_end().then_some(*peer);

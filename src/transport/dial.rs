@@ -13,7 +13,7 @@ use super::{Bind, Family, Route};
 use crate::address::Address;
 use crate::conntype::{PathKind, Proxy};
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::run_log::{Event, Purpose, RunLog};
+use crate::run_log::{Ends, Event, Purpose, RunLog};
 
 /// How long one address may keep the next one waiting (RFC 8305 §8 recommends 250 ms).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -21,20 +21,10 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// How many addresses of one name are tried.
 const MAX_ADDRESSES: usize = 16;
 
-/// The two ends of a connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Ends {
-    pub(crate) local: SocketAddr,
-    /// The end our packets go to: the server's, or the proxy's.
-    pub(crate) peer: SocketAddr,
-    pub(crate) proxy: Option<Proxy>,
-}
-
 /// An established connection.
 pub(crate) struct Established {
     pub(crate) stream: TcpStream,
     pub(crate) ends: Ends,
-    pub(crate) path: PathKind,
 }
 
 /// Opens connections along a route.
@@ -71,20 +61,16 @@ impl Dialer<'_> {
             .and_then(|()| Ok((stream.local_addr()?, stream.peer_addr()?)));
         let (local, peer) =
             ends.map_err(|error| failed(&error, &to.to_string(), purpose.stage(Stage::Connect)))?;
-        if purpose == Purpose::Notification {
-            let proxy = proxy.clone();
-            self.log.note(Event::Connected {
-                local,
-                peer,
-                path,
-                proxy,
-            });
-        }
-        Ok(Established {
-            stream,
-            ends: Ends { local, peer, proxy },
+        let ends = Ends {
+            local,
+            peer,
             path,
-        })
+            proxy,
+        };
+        if purpose == Purpose::Notification {
+            self.log.note(Event::Connected(ends.clone()));
+        }
+        Ok(Established { stream, ends })
     }
 
     /// The addresses of a name, of the family that is wanted, the families taking turns.
@@ -93,16 +79,15 @@ impl Dialer<'_> {
         to: &Address,
         purpose: Purpose,
     ) -> Result<Vec<SocketAddr>, Failure> {
-        let found: Vec<SocketAddr> = match to.ip() {
+        let mut usable = match to.ip() {
             Some(ip) => vec![SocketAddr::new(ip, to.port)],
             None => self.look_up(to, purpose).await?,
         };
         let bind = self.route.bind.ip;
-        let usable = |address: &&SocketAddr| {
+        usable.retain(|address| {
             let ip = address.ip();
             self.route.family.has(ip) && bind.is_none_or(|bind| bind.is_ipv4() == ip.is_ipv4())
-        };
-        let usable: Vec<_> = found.iter().filter(usable).copied().collect();
+        });
         if usable.is_empty() {
             return Err(self.no_usable_address(to, bind, purpose));
         }
@@ -303,23 +288,16 @@ fn failed(error: &io::Error, to: &str, stage: Stage) -> Failure {
 
 /// The system's order, but so that the two families take turns (RFC 8305 §4).
 fn take_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let Some(first) = addresses.first() else {
-        return Vec::new();
-    };
-    let (mine, other): (Vec<SocketAddr>, Vec<SocketAddr>) = addresses
+    let begins_with_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) = addresses
         .iter()
-        .partition(|a| a.is_ipv4() == first.is_ipv4());
-    let (mut mine, mut other) = (mine.into_iter(), other.into_iter());
-    let mut turns = Vec::with_capacity(addresses.len());
-    loop {
-        let before = turns.len();
-        turns.extend(mine.next());
-        turns.extend(other.next());
-        if turns.len() == before || turns.len() >= MAX_ADDRESSES {
-            turns.truncate(MAX_ADDRESSES);
-            return turns;
-        }
-    }
+        .partition(|address| address.is_ipv4() == begins_with_v4);
+    (0..first.len().max(second.len()))
+        .flat_map(|turn| [first.get(turn), second.get(turn)])
+        .flatten()
+        .copied()
+        .take(MAX_ADDRESSES)
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,27 +1,41 @@
 //! hyper's connection tasks, and what their errors mean.
 
 use std::error::Error as _;
-use std::future::Future;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 /// How much is read at a time, in bytes. A response's head has to fit; in small pieces a peer that
 /// never stops sending does not keep the thread to itself.
-pub(super) const READ: usize = 8 * 1024;
+const READ: usize = 8 * 1024;
 
 /// The task that moves a connection's bytes; it ends with this.
 pub(super) struct Driver(JoinHandle<hyper::Result<()>>);
 
-impl Driver {
-    pub(super) fn spawn(work: impl Future<Output = hyper::Result<()>> + Send + 'static) -> Self {
-        Self(tokio::spawn(async move {
-            let ended = work.await;
-            if let Err(error) = &ended {
-                tracing::debug!(%error, "HTTP connection ended");
-            }
-            ended
-        }))
-    }
+/// Begins HTTP/1.1 on an established stream, which may leave it for a tunnel.
+pub(super) async fn handshake<T>(stream: T) -> hyper::Result<(SendRequest<Full<Bytes>>, Driver)>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = Builder::new()
+        // Servers of that age compare header names byte by byte.
+        .title_case_headers(true)
+        .read_buf_exact_size(Some(READ))
+        .handshake(TokioIo::new(stream))
+        .await?;
+    let work = connection.with_upgrades();
+    let driver = Driver(tokio::spawn(async move {
+        let ended = work.await;
+        if let Err(error) = &ended {
+            tracing::debug!(%error, "HTTP connection ended");
+        }
+        ended
+    }));
+    Ok((sender, driver))
 }
 
 impl Drop for Driver {

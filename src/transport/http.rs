@@ -5,23 +5,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::client::conn::http1::SendRequest;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::connect::connect;
-use super::dial::{Dialer, Ends, Established};
-use super::driver::{Driver, READ, cause, is_closed, is_not_http};
+use super::dial::{Dialer, Established};
+use super::driver::{Driver, cause, handshake, is_closed, is_not_http};
 use super::error::describe;
+use super::proxy::connect;
 use super::{Url, tls};
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::run_log::Purpose;
-
-/// The longest head of a response, in bytes.
-const MAX_HEAD: usize = 32 * 1024;
+use crate::run_log::{Ends, Purpose};
 
 /// The longest body that is read, in bytes: error pages are, so that the connection stays
 /// usable.
@@ -80,7 +76,7 @@ impl Connection {
         url: &Url,
         purpose: Purpose,
     ) -> Result<Self, Failure> {
-        let Established { stream, ends, .. } = connect(dialer, &url.address, purpose).await?;
+        let Established { stream, ends } = connect(dialer, &url.address, purpose).await?;
         if !url.https {
             return Self::over(stream, ends, url, purpose).await;
         }
@@ -104,18 +100,12 @@ impl Connection {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let started = Builder::new()
-            // Servers of that age compare header names byte by byte.
-            .title_case_headers(true)
-            .max_header_size(MAX_HEAD)
-            .read_buf_exact_size(Some(READ))
-            .handshake(TokioIo::new(stream))
-            .await;
-        let (sender, connection) =
+        let started = handshake(stream).await;
+        let (sender, driver) =
             started.map_err(|error| failed(&error, url, purpose.stage(Stage::Request)))?;
         Ok(Self {
             sender,
-            driver: Some(Driver::spawn(connection)),
+            driver: Some(driver),
             origin: url.clone(),
             ends,
             purpose,

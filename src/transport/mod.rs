@@ -3,14 +3,13 @@
 //! ```text
 //!   url  route (proxies)  error  driver      values, and what several files need
 //!     └─────────┬───────────┘      │
-//!             dial ──► proxy ──────┤         names, addresses, a proxy's handshake
-//!               └──► connect       │
+//!             dial                 │         names, addresses
+//!               └──► proxy ◄───────┤         the way to a server, with a proxy's handshake
 //!                      └─► http ◄──┘ ◄ tls   requests over connections of our own
 //! ```
 //! It knows nothing of MSNP: what a connection is for is only passed on to the
 //! [`RunLog`](crate::run_log::RunLog).
 
-mod connect;
 mod dial;
 mod driver;
 mod error;
@@ -26,9 +25,8 @@ pub use route::{Bind, Family, Route};
 pub use tls::{BadPem, read_certificates};
 pub use url::{BadUrl, Url};
 
-pub(crate) use connect::connect;
-pub(crate) use dial::{Dialer, Ends, Established};
+pub(crate) use dial::{Dialer, Established};
 pub(crate) use error::describe;
 pub(crate) use http::{Connection, Request, Response};
-pub(crate) use proxy::{authorization, reach, requires_password, wrong_password};
+pub(crate) use proxy::{authorization, connect, reach, requires_password, wrong_password};
 pub(crate) use tls::Connector;

@@ -1,10 +1,10 @@
 //! Which proxy a connection goes through, and how one is written.
 
 use hyper_util::client::proxy::matcher::Matcher;
+use percent_encoding::percent_decode_str;
 
 use crate::address::Address;
 use crate::conntype::PathKind;
-use crate::msnp::percent_decode;
 use crate::secret::SecretString;
 
 /// How to speak to a proxy.
@@ -114,7 +114,8 @@ impl ProxySettings {
 
 fn read_credentials(text: &str) -> Result<(String, SecretString), BadProxy> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    let (user, password) = (percent_decode(user), percent_decode(password));
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+    let (user, password) = (decoded(user), decoded(password));
     // 255 bytes is what SOCKS5 can carry (RFC 1929).
     let fits = |text: &str| {
         text.len() <= 255 && !text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0))

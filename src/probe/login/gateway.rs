@@ -13,10 +13,10 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use crate::address::{Address, MSNP_PORT};
 use crate::conntype::PathKind;
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::run_log::{Event, Purpose};
+use crate::run_log::{Ends, Event, Purpose};
 use crate::transport::{
-    Connection, Connector, Dialer, Ends, Established, ProxyScheme, ProxySettings, Request,
-    Response, Url, authorization, reach, requires_password, wrong_password,
+    Connection, Connector, Dialer, Established, ProxyScheme, ProxySettings, Request, Response, Url,
+    authorization, reach, requires_password, wrong_password,
 };
 
 /// What a gateway answers with.
@@ -43,7 +43,6 @@ pub(super) struct Gateway<'a> {
     line: Option<Line<'a>>,
     under_way: Option<UnderWay<'a>>,
     inbox: Bytes,
-    closed: bool,
     pause: Duration,
 }
 
@@ -55,16 +54,14 @@ struct Line<'a> {
     dialer: Dialer<'a>,
     connector: Connector,
     url: Url,
+    /// The HTTP proxy that gets unencrypted requests whole, in place of a tunnel. Chosen once, for
+    /// the address that was asked for: a tunnel to the host that `GW-IP` names must not carry the
+    /// proxy's password.
+    proxy: Option<&'a ProxySettings>,
     target: Address,
     connection: Option<Connection>,
     session: Option<String>,
     closed: bool,
-}
-
-/// What is asked of the gateway.
-enum Ask {
-    Send(Bytes),
-    Poll,
 }
 
 impl<'a> Gateway<'a> {
@@ -77,9 +74,11 @@ impl<'a> Gateway<'a> {
         if target.port != MSNP_PORT {
             dialer.log.note(Event::PortNotSent(target.clone()));
         }
+        let proxy = dialer.route.proxies.toward(&url.address);
         let mut line = Line {
             connector: Connector::new(&dialer.route.extra_roots)?,
             dialer,
+            proxy: proxy.filter(|proxy| proxy.scheme == ProxyScheme::Http && !url.https),
             url: url.clone(),
             target: target.clone(),
             connection: None,
@@ -91,24 +90,20 @@ impl<'a> Gateway<'a> {
             line: Some(line),
             under_way: None,
             inbox: Bytes::new(),
-            closed: false,
             pause: FIRST_POLL,
         })
     }
 
     /// The ends of the HTTP connection, where there is one.
     pub(super) fn ends(&self) -> Option<Ends> {
-        self.line
-            .as_ref()?
-            .connection
-            .as_ref()
-            .map(|connection| connection.ends().clone())
+        let connection = self.line.as_ref()?.connection.as_ref();
+        connection.map(ends_of)
     }
 
     /// Sends commands, after what is under way.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.finish().await?;
-        self.begin(Ask::Send(Bytes::copy_from_slice(bytes)));
+        self.begin(Bytes::copy_from_slice(bytes));
         self.pause = FIRST_POLL;
         self.finish().await
     }
@@ -117,12 +112,12 @@ impl<'a> Gateway<'a> {
     pub(super) async fn read(&mut self) -> Result<Bytes, Failure> {
         while self.inbox.is_empty() {
             if self.under_way.is_none() {
-                if self.closed {
+                if self.line.as_ref().is_some_and(|line| line.closed) {
                     return Ok(Bytes::new());
                 }
                 // Outside the request, so that a write need not wait for it.
                 tokio::time::sleep(self.pause).await;
-                self.begin(Ask::Poll);
+                self.begin(Bytes::new());
                 self.pause = (self.pause * 2).min(POLL);
             }
             self.finish().await?;
@@ -131,12 +126,13 @@ impl<'a> Gateway<'a> {
         Ok(std::mem::take(&mut self.inbox))
     }
 
-    fn begin(&mut self, ask: Ask) {
+    /// Begins a request with these commands; without commands it is a poll.
+    fn begin(&mut self, commands: Bytes) {
         let Some(mut line) = self.line.take() else {
             return;
         };
         self.under_way = Some(Box::pin(async move {
-            let answer = line.ask(ask).await;
+            let answer = line.ask(commands).await;
             (line, answer)
         }));
     }
@@ -148,7 +144,6 @@ impl<'a> Gateway<'a> {
         };
         let (line, answer) = under_way.await;
         self.under_way = None;
-        self.closed = line.closed;
         self.line = Some(line);
         let answer = answer?;
         self.inbox = match self.inbox.is_empty() {
@@ -160,39 +155,35 @@ impl<'a> Gateway<'a> {
 }
 
 impl Line<'_> {
-    /// One request and its answer.
-    async fn ask(&mut self, ask: Ask) -> Result<Bytes, Failure> {
+    /// One request and its answer; without commands it is a poll.
+    async fn ask(&mut self, commands: Bytes) -> Result<Bytes, Failure> {
         if self.closed {
             return Err(self.failed(ErrorCode::GatewayClosed, "has ended the session"));
         }
-        let query = match (&self.session, &ask) {
-            (None, _) => format!("Action=open&Server=NS&IP={}", self.target.host),
-            (Some(id), Ask::Send(_)) => format!("SessionID={id}"),
-            (Some(id), Ask::Poll) => format!("Action=poll&Lifespan={LIFESPAN}&SessionID={id}"),
+        let query = match &self.session {
+            None => format!("Action=open&Server=NS&IP={}", self.target.host),
+            Some(id) if commands.is_empty() => {
+                format!("Action=poll&Lifespan={LIFESPAN}&SessionID={id}")
+            }
+            Some(id) => format!("SessionID={id}"),
         };
-        let body = match ask {
-            Ask::Send(body) => body,
-            Ask::Poll => Bytes::new(),
-        };
-        self.reach().await?;
-        // Later requests are part of a step of the session.
-        let _step = self.session.is_none().then(|| {
-            let what = format!("the gateway {}", self.url.address);
-            let log = self.dialer.log;
-            log.begin(Purpose::Gateway, Stage::Request, what)
-        });
         let url = Url {
             path: format!("{}?{query}", self.url.path),
             ..self.url.clone()
         };
         let request = Request {
             headers: self.headers(),
-            body: Some(body),
-            absolute: self.http_proxy().is_some(),
+            body: Some(commands),
+            absolute: self.proxy.is_some(),
         };
-        let Some(connection) = &mut self.connection else {
-            return Err(self.failed(ErrorCode::GatewayClosed, "cannot be reached"));
-        };
+        let log = self.dialer.log;
+        let is_first = self.session.is_none();
+        let connection = self.reach().await?;
+        // Later requests are part of a step of the session.
+        let _step = is_first.then(|| {
+            let what = format!("the gateway {}", url.address);
+            log.begin(Purpose::Gateway, Stage::Request, what)
+        });
         let response = connection.ask(&url, request).await;
         let response = response.map_err(|unanswered| unanswered.failure)?;
         self.note_session(&response).await?;
@@ -201,16 +192,15 @@ impl Line<'_> {
 
     /// Takes over what the answer says about the session.
     async fn note_session(&mut self, response: &Response) -> Result<(), Failure> {
-        if let Some(plan) = self.http_proxy()
+        if let Some(proxy) = self.proxy
             && requires_password(response.status)
         {
-            return Err(wrong_password(plan, Stage::Proxy));
+            return Err(wrong_password(proxy, Stage::Proxy));
         }
         if response.status != 200 {
-            let proxy = match self.http_proxy() {
-                Some(plan) => format!("(or the proxy {} before it) ", plan.address),
-                None => String::new(),
-            };
+            let proxy = self.proxy.map_or_else(String::new, |proxy| {
+                format!("(or the proxy {} before it) ", proxy.address)
+            });
             if response.status == 503 {
                 let what = format!("{proxy}is busy or full (HTTP 503)");
                 return Err(self.failed(ErrorCode::ServerBusy, &what));
@@ -218,11 +208,8 @@ impl Line<'_> {
             let what = format!("{proxy}answers HTTP {}", response.status);
             return Err(self.failed(ErrorCode::GatewayRefused, &what));
         }
-        let header = response
-            .headers
-            .get(SESSION)
-            .and_then(|value| value.to_str().ok());
-        let Some(header) = header else {
+        let header = response.headers.get(SESSION);
+        let Some(header) = header.and_then(|value| value.to_str().ok()) else {
             return Err(self.failed(ErrorCode::NotAGateway, "answers without X-MSN-Messenger"));
         };
         let state = SessionHeader::parse(header);
@@ -246,15 +233,13 @@ impl Line<'_> {
         let Ok(address) = Address::parse(host, self.url.address.port) else {
             return;
         };
-        let own = self
-            .connection
-            .as_ref()
-            .map(|connection| connection.ends().peer.ip());
+        let connection = self.connection.as_ref();
+        let own = connection.map(|connection| connection.ends().peer.ip());
         let is_here = address.host.eq_ignore_ascii_case(&self.url.address.host)
             || address.host.eq_ignore_ascii_case(&self.target.host)
             || (address.ip().is_some() && address.ip() == own);
         // A proxy reaches every host over the same connection.
-        if is_here || self.http_proxy().is_some() {
+        if is_here || self.proxy.is_some() {
             return;
         }
         let url = Url {
@@ -265,72 +250,69 @@ impl Line<'_> {
         match tokio::time::timeout(MOVE, open).await {
             Ok(Ok(connection)) => {
                 self.url = url;
-                self.adopt(connection);
+                self.note_connection(&connection);
+                self.connection = Some(connection);
             }
             _ => tracing::info!(to = %url.address, "GW-IP cannot be reached; staying"),
         }
     }
 
-    /// Makes sure that there is a connection.
-    async fn reach(&mut self) -> Result<(), Failure> {
-        if self
-            .connection
-            .as_ref()
-            .is_some_and(|kept| kept.leads_to(&self.url))
-        {
-            return Ok(());
-        }
-        let connection = match self.http_proxy() {
-            Some(settings) => {
-                let Established { stream, ends, .. } =
-                    reach(&self.dialer, settings, Purpose::Gateway).await?;
-                Connection::over(stream, ends, &self.url, Purpose::Gateway).await?
-            }
-            None => {
-                Connection::open(&self.dialer, &self.connector, &self.url, Purpose::Gateway).await?
+    /// The connection there is, or a new one.
+    async fn reach(&mut self) -> Result<&mut Connection, Failure> {
+        let connection = match (self.connection.take(), self.proxy) {
+            (Some(kept), _) if kept.leads_to(&self.url) => kept,
+            (_, proxy) => {
+                let Self { dialer, url, .. } = self;
+                let connection = match proxy {
+                    Some(settings) => {
+                        let Established { stream, ends } =
+                            reach(dialer, settings, Purpose::Gateway).await?;
+                        Connection::over(stream, ends, url, Purpose::Gateway).await?
+                    }
+                    None => {
+                        Connection::open(dialer, &self.connector, url, Purpose::Gateway).await?
+                    }
+                };
+                self.note_connection(&connection);
+                connection
             }
         };
-        self.adopt(connection);
-        Ok(())
+        Ok(self.connection.insert(connection))
     }
 
-    /// Takes an established connection, and notes where it leads.
-    fn adopt(&mut self, connection: Connection) {
+    /// Notes where a connection leads.
+    fn note_connection(&self, connection: &Connection) {
+        let ends = ends_of(connection);
         let log = self.dialer.log;
-        let Ends { local, peer, proxy } = connection.ends().clone();
-        log.note(Event::Gateway(match proxy {
+        log.note(Event::Gateway(match ends.proxy {
             Some(_) => self.url.address.clone(),
-            None => peer.into(),
+            None => ends.peer.into(),
         }));
-        log.note(Event::Connected {
-            local,
-            peer,
-            path: PathKind::HttpGateway,
-            proxy,
-        });
-        self.connection = Some(connection);
-    }
-
-    /// The HTTP proxy that gets an unencrypted request whole, in place of a tunnel.
-    fn http_proxy(&self) -> Option<&ProxySettings> {
-        let settings = self.dialer.route.proxies.toward(&self.url.address)?;
-        (settings.scheme == ProxyScheme::Http && !self.url.https).then_some(settings)
+        log.note(Event::Connected(ends));
     }
 
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = vec![(CONTENT_TYPE, MSN)];
-        if let Some(plan) = self.http_proxy() {
+        if let Some(proxy) = self.proxy {
             headers.push((
                 HeaderName::from_static("proxy-connection"),
                 HeaderValue::from_static("Keep-Alive"),
             ));
-            headers.extend(authorization(plan).map(|value| (PROXY_AUTHORIZATION, value)));
+            headers.extend(authorization(proxy).map(|value| (PROXY_AUTHORIZATION, value)));
         }
         headers
     }
 
     fn failed(&self, code: ErrorCode, what: &str) -> Failure {
         Failure::new(Stage::Gateway, code, format!("{} {what}", self.url.address))
+    }
+}
+
+/// The ends of the HTTP connection, as those of a gateway's session.
+fn ends_of(connection: &Connection) -> Ends {
+    Ends {
+        path: PathKind::HttpGateway,
+        ..connection.ends().clone()
     }
 }
 
@@ -370,7 +352,68 @@ impl<'a> SessionHeader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
+    use crate::run_log::RunLog;
+    use crate::transport::{Proxies, Route};
+
+    /// The head of the next request, once `answer` is sent.
+    async fn answered(stream: &mut TcpStream, answer: &str) -> String {
+        let mut head = String::new();
+        while !head.contains("\r\n\r\n") {
+            let mut piece = [0; 1024];
+            let read = stream.read(&mut piece).await.unwrap();
+            assert!(read > 0, "{head}");
+            head.push_str(&String::from_utf8_lossy(&piece[..read]));
+        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        head
+    }
+
+    #[tokio::test]
+    async fn the_host_in_gw_ip_never_gets_the_proxys_password() {
+        let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let through = format!("http://user:gateway-test-secret@{}", proxy.local_addr().unwrap());
+        let environment = |name: &str| match name {
+            "HTTPS_PROXY" => Some(through.clone()),
+            "NO_PROXY" => Some("127.0.0.1".to_owned()),
+            _ => None,
+        };
+        let route = Route {
+            proxies: Proxies::from_environment(environment).unwrap(),
+            ..Route::default()
+        };
+        let url = format!("http://{}/gateway", gateway.local_addr().unwrap());
+        let session = |header: &str| {
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-MSN-Messenger: {header}\r\n\r\n")
+        };
+        let client = async {
+            let log = RunLog::new(None);
+            let (route, log) = (&route, &log);
+            let target = Address::parse("ns.example", MSNP_PORT).unwrap();
+            let url = url.parse().unwrap();
+            let connected = Gateway::connect(Dialer { route, log }, &url, &target).await;
+            let mut gateway = connected.unwrap();
+            gateway.write(b"VER 1 MSNP9\r\n").await.unwrap();
+            gateway.write(b"OUT\r\n").await.unwrap();
+        };
+        let servers = async {
+            let (mut direct, _) = gateway.accept().await.unwrap();
+            answered(&mut direct, &session("SessionID=1; GW-IP=127.0.0.2")).await;
+            let (mut tunnel, _) = proxy.accept().await.unwrap();
+            let to_proxy = answered(&mut tunnel, "HTTP/1.1 200 OK\r\n\r\n").await;
+            let beyond = answered(&mut tunnel, &session("SessionID=1; Session=close")).await;
+            (to_proxy, beyond)
+        };
+        let ((), (to_proxy, beyond)) = tokio::join!(client, servers);
+        assert!(to_proxy.starts_with("CONNECT 127.0.0.2:"), "{to_proxy}");
+        assert!(to_proxy.contains("Proxy-Authorization"), "{to_proxy}");
+        assert!(beyond.starts_with("POST /gateway?"), "{beyond}");
+        assert!(!beyond.contains("Proxy-"), "{beyond}");
+    }
 
     #[test]
     fn the_session_header_is_read() {

@@ -26,6 +26,7 @@ use tweener::Tweener;
 
 use crate::failure::Failure;
 use crate::run_log::{Event, RunLog};
+use crate::transport::Url;
 
 /// How long a failure of the Passport servers waits for one of the notification server, which
 /// says more: on the same network both occur together.
@@ -68,17 +69,14 @@ async fn attempt<'a>(
     log: &'a RunLog,
     until: Instant,
 ) -> Result<Observed<'a>, Failure> {
-    let mut tweener = Tweener::new(plan, log);
+    let mut tweener = Tweener::new(plan, log)?;
     let mut session = Session::new(plan, log, until);
-    let mut policy = prepare(&mut session, &mut tweener).await?;
+    let (mut policy, login) = prepare(&mut session, &mut tweener).await?;
     loop {
         let ticket = tokio::select! {
-            ticket = tweener.ticket(&policy) => ticket?,
+            ticket = tweener.ticket(&login, &policy) => ticket?,
             // Nothing is expected here; a server that hangs up is noticed.
-            reached = session.advance() => match reached? {
-                Reached::Policy(other) => { policy = other; continue }
-                Reached::Profile(_) => return Err(session.profile_too_early()),
-            },
+            another = session.policy() => { policy = another?; continue }
         };
         match session.sign_in(&ticket).await? {
             Reached::Profile(profile) => return session.observation(profile).await,
@@ -87,9 +85,12 @@ async fn attempt<'a>(
     }
 }
 
-/// Gets the policy, and whatever leads to the ticket. Neither needs the other yet, so both are
-/// prepared at the same time.
-async fn prepare(session: &mut Session<'_>, tweener: &mut Tweener<'_>) -> Result<String, Failure> {
+/// Gets the policy, and the login page with a connection to it. Neither needs the other yet, so both
+/// are prepared at the same time.
+async fn prepare(
+    session: &mut Session<'_>,
+    tweener: &mut Tweener<'_>,
+) -> Result<(String, Url), Failure> {
     let mut ready = pin!(tweener.prepare());
     let policy = {
         let mut policy = pin!(session.policy());
@@ -99,7 +100,7 @@ async fn prepare(session: &mut Session<'_>, tweener: &mut Tweener<'_>) -> Result
             biased;
             policy = &mut policy => policy?,
             done = &mut ready => return match done {
-                Ok(()) => policy.await,
+                Ok(login) => policy.await.map(|policy| (policy, login)),
                 // Where both servers fail, the notification server is the one to name.
                 Err(failure) => match timeout(NOTIFICATION_GRACE, policy).await {
                     Ok(Err(first)) => Err(first),
@@ -110,11 +111,11 @@ async fn prepare(session: &mut Session<'_>, tweener: &mut Tweener<'_>) -> Result
     };
     tokio::select! {
         biased;
-        done = &mut ready => done.map(|()| policy),
+        done = &mut ready => done.map(|login| (policy, login)),
         // Nothing is expected here; a server that hangs up is noticed.
-        reached = session.advance() => match reached? {
-            Reached::Policy(another) => ready.await.map(|()| another),
-            Reached::Profile(_) => Err(session.profile_too_early()),
-        },
+        another = session.policy() => {
+            let another = another?;
+            ready.await.map(|login| (another, login))
+        }
     }
 }

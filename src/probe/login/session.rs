@@ -10,12 +10,12 @@ use super::Plan;
 use super::error::{ended, garbled, stage_of};
 use super::gateway::Gateway;
 use crate::address::Address;
-use crate::conntype::{Observation, PathKind};
+use crate::conntype::Observation;
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::msnp::{Decoder, Dialect, Login, LoginStage, Options, Outgoing, Profile, Side, Step};
-use crate::run_log::{Event, Purpose, RunLog};
+use crate::msnp::{Decoder, Login, LoginStage, Options, Outgoing, Profile, Side, Step};
+use crate::run_log::{Ends, Event, Purpose, RunLog};
 use crate::secret::{self, ExposeSecret, SecretString};
-use crate::transport::{Dialer, Ends, Established, connect, describe};
+use crate::transport::{Dialer, Established, connect, describe};
 
 /// How long a server that has accepted the ticket may keep the profile back before it is asked
 /// another way. Every server that sends one unasked does so at once; a slow line needs some of it.
@@ -75,11 +75,11 @@ impl Wire<'_> {
         }
     }
 
-    /// The ends of the connection, as they are now, and the kind of path.
-    fn ends(&self) -> Option<(Ends, PathKind)> {
+    /// The ends of the connection, as they are now.
+    fn ends(&self) -> Option<Ends> {
         match self {
-            Self::Tcp(wire) => Some((wire.ends.clone(), wire.path)),
-            Self::Gateway(gateway) => Some((gateway.ends()?, PathKind::HttpGateway)),
+            Self::Tcp(wire) => Some(wire.ends.clone()),
+            Self::Gateway(gateway) => gateway.ends(),
         }
     }
 }
@@ -101,7 +101,6 @@ pub(super) struct Session<'a> {
     decoder: Decoder,
     at: Address,
     wire: Option<Wire<'a>>,
-    dialect: Option<Dialect>,
 }
 
 impl<'a> Session<'a> {
@@ -115,18 +114,9 @@ impl<'a> Session<'a> {
             decoder: Decoder::new(Side::Server),
             at: plan.server.clone(),
             wire: None,
-            dialect: None,
             plan,
             log,
             until,
-        }
-    }
-
-    /// Connects and negotiates until the server requires a ticket.
-    pub(super) async fn policy(&mut self) -> Result<String, Failure> {
-        match self.advance().await? {
-            Reached::Policy(policy) => Ok(policy),
-            Reached::Profile(_) => Err(self.profile_too_early()),
         }
     }
 
@@ -143,7 +133,7 @@ impl<'a> Session<'a> {
         drop(step);
         if self.login.stage() != LoginStage::Profile {
             // Referred after the ticket: all begins again.
-            return self.advance().await;
+            return self.policy().await.map(Reached::Policy);
         }
         // From here on the server may send unlisted commands with payloads.
         self.decoder.resynchronise();
@@ -152,10 +142,11 @@ impl<'a> Session<'a> {
         loop {
             let patience = PROFILE_TIMEOUT.min(self.until.duration_since(Instant::now()) / 3);
             match timeout(patience, self.profile()).await {
-                Ok(Ok(Some(reached))) => return Ok(reached),
-                // Referred elsewhere: all begins again.
-                Ok(Ok(None)) => return self.advance().await,
-                Ok(Err(failure)) => return Err(failure),
+                Ok(done) => match done? {
+                    Some(reached) => return Ok(reached),
+                    // Referred elsewhere: all begins again.
+                    None => return self.policy().await.map(Reached::Policy),
+                },
                 Err(_) => match self.login.request_profile() {
                     Some(out) => self.send(&out).await?,
                     None => {
@@ -184,8 +175,9 @@ impl<'a> Session<'a> {
         Ok(None)
     }
 
-    /// Goes on until there is something to act on. Safe to drop while it waits for the server.
-    pub(super) async fn advance(&mut self) -> Result<Reached, Failure> {
+    /// Connects where there is no connection, and negotiates until the server requires a ticket for
+    /// a policy. Safe to drop while it waits for the server.
+    pub(super) async fn policy(&mut self) -> Result<String, Failure> {
         loop {
             if self.wire.is_none() {
                 self.connect().await?;
@@ -194,8 +186,10 @@ impl<'a> Session<'a> {
             let _step = (self.login.stage() != LoginStage::Ticket)
                 .then(|| self.begin(Stage::Negotiate, "an answer from"));
             while self.wire.is_some() {
-                if let Some(reached) = self.read().await? {
-                    return Ok(reached);
+                match self.read().await? {
+                    Some(Reached::Policy(policy)) => return Ok(policy),
+                    // The login accepts a profile only after the ticket.
+                    Some(Reached::Profile(_)) | None => {}
                 }
             }
         }
@@ -234,6 +228,7 @@ impl<'a> Session<'a> {
     /// Handles one command that is there, or reads more bytes. `None` where there is nothing to
     /// act on yet.
     async fn read(&mut self) -> Result<Option<Reached>, Failure> {
+        let dialect = self.login.dialect();
         let step = match self.decoder.decode() {
             Ok(Some(command)) => {
                 tracing::trace!(?command, "from the server");
@@ -242,11 +237,12 @@ impl<'a> Session<'a> {
             Ok(None) => return self.fill().await,
             Err(error) => return Err(garbled(&error, &self.at, self.login.stage())),
         };
-        if self.dialect != self.login.dialect() {
-            self.dialect = self.login.dialect();
-            if let Some(dialect) = self.dialect {
-                self.log.note(Event::Agreed(dialect));
-            }
+        if let Some(agreed) = self
+            .login
+            .dialect()
+            .filter(|agreed| dialect != Some(*agreed))
+        {
+            self.log.note(Event::Agreed(agreed));
         }
         let step = step.map_err(|error| ended(&error, &self.at, self.login.stage()))?;
         self.act(step).await
@@ -307,7 +303,7 @@ impl<'a> Session<'a> {
 
     /// Observes the very socket that carried the login, and signs out.
     pub(super) async fn observation(mut self, profile: Profile) -> Result<Observed<'a>, Failure> {
-        let Some((ends, path)) = self.wire.as_ref().and_then(Wire::ends) else {
+        let Some(ends) = self.wire.as_ref().and_then(Wire::ends) else {
             return Err(self.disconnected());
         };
         // The login is complete whether the server reads this or not. The kernel takes so few
@@ -321,7 +317,7 @@ impl<'a> Session<'a> {
         let (ip, port) = (profile.client_ip.as_deref(), profile.client_port.as_deref());
         let observation = Observation {
             order: self.plan.order,
-            path,
+            path: ends.path,
             proxy: ends.proxy,
             peer: Some(ends.peer),
             ..Observation::new(ends.local, ip, port)
@@ -330,15 +326,6 @@ impl<'a> Session<'a> {
             observation,
             _wire: self.wire,
         })
-    }
-
-    /// The failure of a server that sends the profile before it has the ticket.
-    pub(super) fn profile_too_early(&self) -> Failure {
-        Failure::new(
-            stage_of(self.login.stage()),
-            ErrorCode::OutOfOrder,
-            format!("{} sent a profile before the ticket", self.at),
-        )
     }
 
     /// The login state machine asks for a connection that is gone: a bug.

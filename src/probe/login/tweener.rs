@@ -1,7 +1,8 @@
 //! Passport 1.4 ("Tweener") over HTTPS: the nexus, the login page, the ticket.
 
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use hyper::header::{HeaderName as Name, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+};
 
 use super::{Passport, Plan};
 use crate::failure::{ErrorCode, Failure, Stage};
@@ -19,53 +20,49 @@ const MAX_TEXT: usize = 200;
 /// Shorter parts of a ticket (`t=…&p=…`) are its keys.
 const TICKET_PART: usize = 8;
 
-const PASSPORT_URLS: Name = HeaderName::from_static("passporturls");
-const AUTHENTICATION_INFO: Name = HeaderName::from_static("authentication-info");
+const PASSPORT_URLS: HeaderName = HeaderName::from_static("passporturls");
+const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
 
 /// Gets a ticket, and whatever can be had of it beforehand.
 pub(super) struct Tweener<'a> {
     plan: &'a Plan,
     log: &'a RunLog,
-    connector: Option<Connector>,
+    connector: Connector,
     /// The connection that was used last, or was opened ahead.
     kept: Option<Connection>,
-    /// The login page, once it is known.
-    login: Option<Url>,
     /// The nexus' header, where a nexus was asked.
     passport_urls: Option<SecretString>,
 }
 
 impl<'a> Tweener<'a> {
-    pub(super) const fn new(plan: &'a Plan, log: &'a RunLog) -> Self {
-        Self {
+    pub(super) fn new(plan: &'a Plan, log: &'a RunLog) -> Result<Self, Failure> {
+        Ok(Self {
             plan,
             log,
-            connector: None,
+            connector: Connector::new(&plan.route.extra_roots)?,
             kept: None,
-            login: None,
             passport_urls: None,
-        }
+        })
     }
 
-    /// Does all that needs no policy yet: asks the nexus, connects to the login server.
-    pub(super) async fn prepare(&mut self) -> Result<(), Failure> {
+    /// Does all that needs no policy yet: asks the nexus, connects to the login page.
+    pub(super) async fn prepare(&mut self) -> Result<Url, Failure> {
         let login = match &self.plan.passport {
             Passport::Login(url) => url.clone(),
-            Passport::Nexus(nexus) => self.ask_nexus(nexus.clone()).await?,
+            Passport::Nexus(nexus) => self.ask_nexus(nexus).await?,
         };
         self.allow(&login, Purpose::Login)?;
         self.reach(&login, Purpose::Login).await?;
-        self.login = Some(login);
-        Ok(())
+        Ok(login)
     }
 
     /// The ticket for a policy.
-    pub(super) async fn ticket(&mut self, policy: &str) -> Result<SecretString, Failure> {
-        let Some(login) = self.login.clone() else {
-            self.prepare().await?;
-            return Box::pin(self.ticket(policy)).await;
-        };
-        let (failure, is_final) = match self.sign_in(&login, policy, SignIn::Encoded).await? {
+    pub(super) async fn ticket(
+        &mut self,
+        login: &Url,
+        policy: &str,
+    ) -> Result<SecretString, Failure> {
+        let (failure, is_final) = match self.sign_in(login, policy, SignIn::Encoded).await? {
             Answer::Ticket(ticket) => return Ok(ticket),
             Answer::Refused { failure, is_final } => (failure, is_final),
         };
@@ -76,35 +73,33 @@ impl<'a> Tweener<'a> {
         if is_final || self.plan.decodes_sign_in || passport::decodes(policy, urls) {
             return Err(failure);
         }
-        match self.sign_in(&login, policy, SignIn::AsTyped).await? {
+        match self.sign_in(login, policy, SignIn::AsTyped).await? {
             Answer::Ticket(ticket) => Ok(ticket),
             Answer::Refused { failure, .. } => Err(failure),
         }
     }
 
-    async fn ask_nexus(&mut self, mut nexus: Url) -> Result<Url, Failure> {
-        for _ in 0..=MAX_REDIRECTS {
-            self.allow(&nexus, Purpose::Nexus)?;
-            let response = self.get(&nexus, None, Purpose::Nexus).await?;
-            // The header counts, whatever the status.
-            if let Some(urls) = text_of(&response.headers, &PASSPORT_URLS) {
-                return login_page(self.passport_urls.insert(urls), &nexus);
-            }
-            match redirect(&nexus, &response, Stage::Nexus)? {
-                Some(next) => nexus = next,
-                None => {
-                    return Err(Failure::new(
-                        Stage::Nexus,
-                        ErrorCode::NexusWithoutHeader,
-                        format!(
-                            "{nexus} answers HTTP {} without PassportURLs",
-                            response.status
-                        ),
-                    ));
-                }
-            }
-        }
-        Err(too_many_redirects(&nexus, Stage::Nexus))
+    async fn ask_nexus(&mut self, nexus: &Url) -> Result<Url, Failure> {
+        // The header counts, whatever the status.
+        let urls = |response: &Response| text_of(&response.headers, &PASSPORT_URLS);
+        let (nexus, response, urls) = self.follow(nexus, None, Purpose::Nexus, urls).await?;
+        let Some(urls) = urls else {
+            let status = response.status;
+            return Err(Failure::new(
+                Stage::Nexus,
+                ErrorCode::NexusWithoutHeader,
+                format!("{nexus} answers HTTP {status} without PassportURLs"),
+            ));
+        };
+        let login = passport::login_url(urls.expose_secret()).and_then(|url| url.parse().ok());
+        self.passport_urls = Some(urls);
+        login.ok_or_else(|| {
+            Failure::new(
+                Stage::Nexus,
+                ErrorCode::NexusWithoutLogin,
+                format!("{nexus} names no login page (DALogin) that is a URL"),
+            )
+        })
     }
 
     /// One login, redirects and all. The header goes along to each address the server names:
@@ -115,10 +110,10 @@ impl<'a> Tweener<'a> {
         policy: &str,
         sign_in: SignIn,
     ) -> Result<Answer, Failure> {
-        let plan = self.plan;
-        let mut login = login.clone();
-        let header =
-            passport::authorization(plan.account.as_str(), &plan.password, policy, sign_in);
+        let Plan {
+            account, password, ..
+        } = self.plan;
+        let header = passport::authorization(account.as_str(), password, policy, sign_in);
         let mut header = HeaderValue::from_str(header.expose_secret()).map_err(|_| {
             Failure::new(
                 Stage::Login,
@@ -127,35 +122,57 @@ impl<'a> Tweener<'a> {
             )
         })?;
         header.set_sensitive(true);
-        for text in [
-            plan.password.expose_secret(),
-            &sign_in.write(plan.password.expose_secret()),
-        ] {
-            secret::remember(text);
+        secret::remember(password.expose_secret());
+        secret::remember(&sign_in.write(password.expose_secret()));
+        let found = |response: &Response| match info_of(response) {
+            Some(AuthenticationInfo::Ticket(ticket)) => Some(ticket),
+            _ => None,
+        };
+        let (login, response, ticket) = self
+            .follow(login, Some(&header), Purpose::Login, found)
+            .await?;
+        let Some(ticket) = ticket else {
+            return judge(&login, &response);
+        };
+        secret::remember(ticket.expose_secret());
+        // Its parts are as good as the whole.
+        for part in ticket.expose_secret().split(['&', '=']) {
+            if part.len() >= TICKET_PART {
+                secret::remember(part);
+            }
         }
+        Ok(Answer::Ticket(ticket))
+    }
+
+    /// Requests a page, and those it redirects to, until what is wanted is `found`, or there is no
+    /// redirect: the last page, its response, and what was found.
+    async fn follow<T>(
+        &mut self,
+        page: &Url,
+        authorization: Option<&HeaderValue>,
+        purpose: Purpose,
+        found: impl Fn(&Response) -> Option<T>,
+    ) -> Result<(Url, Response, Option<T>), Failure> {
+        let stage = purpose.stage(Stage::Request);
+        let mut page = page.clone();
         for _ in 0..=MAX_REDIRECTS {
-            self.allow(&login, Purpose::Login)?;
-            let extra = Some((AUTHORIZATION, header.clone()));
-            self.note_credentials(&login);
-            let response = self.get(&login, extra, Purpose::Login).await?;
-            let info = text_of(&response.headers, &AUTHENTICATION_INFO)
-                .map(|value| passport::authentication_info(value.expose_secret()));
-            if let Some(AuthenticationInfo::Ticket(ticket)) = info {
-                secret::remember(ticket.expose_secret());
-                // Its parts are as good as the whole.
-                for part in ticket.expose_secret().split(['&', '=']) {
-                    if part.len() >= TICKET_PART {
-                        secret::remember(part);
-                    }
-                }
-                return Ok(Answer::Ticket(ticket));
+            self.allow(&page, purpose)?;
+            if authorization.is_some() {
+                self.note_credentials(&page);
             }
-            match redirect(&login, &response, Stage::Login)? {
-                Some(next) => login = next,
-                None => return judge(&login, &response, info),
+            let response = self.get(&page, authorization, purpose).await?;
+            let found = found(&response);
+            let next = match found {
+                Some(_) => None,
+                None => redirect(&page, &response, stage)?,
+            };
+            match next {
+                Some(next) => page = next,
+                None => return Ok((page, response, found)),
             }
         }
-        Err(too_many_redirects(&login, Stage::Login))
+        let message = format!("{} redirects more than {MAX_REDIRECTS} times", page.address);
+        Err(Failure::new(stage, ErrorCode::TooManyRedirects, message))
     }
 
     /// The credentials are about to be sent.
@@ -166,38 +183,32 @@ impl<'a> Tweener<'a> {
         self.log.note(Event::CredentialsSent { to, named });
     }
 
-    /// One GET, over the kept connection where it leads there.
+    /// One GET, over the kept connection where it leads there; once more on a new one where the
+    /// server closed the kept one just as it was used.
     async fn get(
         &mut self,
         url: &Url,
-        extra: Option<(HeaderName, HeaderValue)>,
+        authorization: Option<&HeaderValue>,
         purpose: Purpose,
     ) -> Result<Response, Failure> {
-        let reused = self.kept.as_ref().is_some_and(|kept| kept.leads_to(url));
-        let ask = Request {
-            headers: extra.into_iter().collect(),
-            ..Request::default()
-        };
         let log = self.log;
         let what = match purpose {
             Purpose::Nexus => format!("the nexus {}", url.address),
             _ => format!("the ticket from {}", url.address),
         };
-        let connection = self.reach(url, purpose).await?;
-        let step = log.begin(purpose, Stage::Request, what.clone());
-        let first = connection.ask(url, ask.clone()).await;
-        drop(step);
-        match first {
-            Ok(response) => Ok(response),
-            // The server closed the idle connection just as it was used.
-            Err(unanswered) if reused && unanswered.stale => {
-                self.kept = None;
-                let connection = self.reach(url, purpose).await?;
-                let _step = log.begin(purpose, Stage::Request, what);
-                let again = connection.ask(url, ask).await;
-                again.map_err(|unanswered| unanswered.failure)
+        let header = authorization.map(|value| (AUTHORIZATION, value.clone()));
+        let ask = Request {
+            headers: header.into_iter().collect(),
+            ..Request::default()
+        };
+        loop {
+            let reused = self.kept.as_ref().is_some_and(|kept| kept.leads_to(url));
+            let connection = self.reach(url, purpose).await?;
+            let _step = log.begin(purpose, Stage::Request, what.clone());
+            match connection.ask(url, ask.clone()).await {
+                Err(unanswered) if reused && unanswered.stale => self.kept = None,
+                done => return done.map_err(|unanswered| unanswered.failure),
             }
-            Err(unanswered) => Err(unanswered.failure),
         }
     }
 
@@ -207,12 +218,8 @@ impl<'a> Tweener<'a> {
         let kept = match self.kept.take() {
             Some(kept) if kept.leads_to(url) => kept,
             _ => {
-                let connector = match &self.connector {
-                    Some(connector) => connector,
-                    None => self.connector.insert(Connector::new(&route.extra_roots)?),
-                };
                 let log = self.log;
-                Connection::open(&Dialer { route, log }, connector, url, purpose).await?
+                Connection::open(&Dialer { route, log }, &self.connector, url, purpose).await?
             }
         };
         Ok(self.kept.insert(kept))
@@ -246,11 +253,7 @@ enum Answer {
 }
 
 /// A response that is neither a ticket nor a redirect.
-fn judge(
-    login: &Url,
-    response: &Response,
-    info: Option<AuthenticationInfo>,
-) -> Result<Answer, Failure> {
+fn judge(login: &Url, response: &Response) -> Result<Answer, Failure> {
     let at = &login.address;
     let refusal = text_of(&response.headers, &WWW_AUTHENTICATE)
         .map(|value| passport::refusal(value.expose_secret()))
@@ -261,7 +264,7 @@ fn judge(
             .is_some_and(|status| status.starts_with("failed"))
     };
     let failed = says_failed(&refusal.status)
-        || matches!(&info, Some(AuthenticationInfo::Other(status)) if says_failed(status));
+        || matches!(&info_of(response), Some(AuthenticationInfo::Other(status)) if says_failed(status));
     if response.status == 401 || failed {
         let text = refusal
             .text
@@ -317,28 +320,14 @@ fn redirect(from: &Url, response: &Response, stage: Stage) -> Result<Option<Url>
     })
 }
 
-fn too_many_redirects(at: &Url, stage: Stage) -> Failure {
-    Failure::new(
-        stage,
-        ErrorCode::TooManyRedirects,
-        format!("{} redirects more than {MAX_REDIRECTS} times", at.address),
-    )
-}
-
-fn login_page(urls: &SecretString, nexus: &Url) -> Result<Url, Failure> {
-    passport::login_url(urls.expose_secret())
-        .and_then(|url| url.parse().ok())
-        .ok_or_else(|| {
-            Failure::new(
-                Stage::Nexus,
-                ErrorCode::NexusWithoutLogin,
-                format!("{nexus} names no login page (DALogin) that is a URL"),
-            )
-        })
+/// What the response's `Authentication-Info` says, where it has one.
+fn info_of(response: &Response) -> Option<AuthenticationInfo> {
+    let value = text_of(&response.headers, &AUTHENTICATION_INFO)?;
+    Some(passport::authentication_info(value.expose_secret()))
 }
 
 /// A header's text, bytes that are no UTF-8 replaced; secret, because some of them are.
-fn text_of(headers: &HeaderMap, name: &Name) -> Option<SecretString> {
+fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<SecretString> {
     let value = headers.get(name)?;
     Some(SecretString::from(
         String::from_utf8_lossy(value.as_bytes()).into_owned(),

@@ -1,41 +1,37 @@
-//! The handshake with a proxy; maintained crates speak the protocols.
+//! The way to a server: directly, or through a proxy. Maintained crates speak the protocols.
 
 mod socks;
 mod tunnel;
 
-use std::net::SocketAddr;
-
 pub(crate) use tunnel::{authorization, requires_password};
 
-use super::ProxyScheme;
-use super::ProxySettings;
 use super::dial::{Dialer, Established};
+use super::{ProxyScheme, ProxySettings};
 use crate::address::Address;
 use crate::conntype::Proxy;
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::run_log::Purpose;
+use crate::secret::{self, ExposeSecret};
 
-/// Connects to `to` through the proxy.
-pub(super) async fn connect(
+/// Connects to `to`, through the proxy where there is one.
+pub(crate) async fn connect(
     dialer: &Dialer<'_>,
-    settings: &ProxySettings,
     to: &Address,
     purpose: Purpose,
 ) -> Result<Established, Failure> {
+    let Some(settings) = dialer.route.proxies.toward(to) else {
+        return dialer.direct(to, purpose).await;
+    };
     let v4_only = match (settings.scheme, to.ip()) {
         (ProxyScheme::Socks5, None) => false,
         (ProxyScheme::Socks4, None) => true,
         _ => return connect_to(dialer, settings, to, to, purpose).await,
     };
     let (first, other) = dialer.resolve_beyond(to, purpose, v4_only).await?;
-    let target = |at: SocketAddr| Address {
-        host: at.ip().to_string(),
-        port: at.port(),
-    };
-    let done = connect_to(dialer, settings, to, &target(first), purpose).await;
+    let done = connect_to(dialer, settings, to, &first.into(), purpose).await;
     match (done, other) {
         (Err(failure), Some(other)) if failure.code == ErrorCode::ProxyRefused => {
-            let done = connect_to(dialer, settings, to, &target(other), purpose).await;
+            let done = connect_to(dialer, settings, to, &other.into(), purpose).await;
             done.map_err(|_| failure)
         }
         (done, _) => done,
@@ -50,24 +46,19 @@ async fn connect_to(
     target: &Address,
     purpose: Purpose,
 ) -> Result<Established, Failure> {
-    let Established { stream, ends, path } = reach(dialer, settings, purpose).await?;
+    let Established { stream, ends } = reach(dialer, settings, purpose).await?;
     let what = format!("the proxy {} to connect to {to}", settings.address);
     let _step = dialer.log.begin(purpose, Stage::Proxy, what);
     let stage = purpose.stage(Stage::Proxy);
-    let (stream, bound) = match settings.scheme {
+    let (bound, stream) = match settings.scheme {
         ProxyScheme::Http => (
-            tunnel::connect(stream, settings, target, stage).await?,
             None,
+            tunnel::connect(stream, settings, target, stage).await?,
         ),
-        ProxyScheme::Socks5 | ProxyScheme::Socks5h => {
-            socks::connect_v5(stream, settings, target, stage).await?
-        }
-        ProxyScheme::Socks4 | ProxyScheme::Socks4a => {
-            socks::connect_v4(stream, settings, target, stage).await?
-        }
+        _ => socks::connect(stream, settings, target, stage).await?,
     };
     let proxy = ends.proxy.map(|proxy| Proxy { bound, ..proxy });
-    dialer.established(stream, path, proxy, to, purpose)
+    dialer.established(stream, ends.path, proxy, to, purpose)
 }
 
 /// Connects to the proxy itself.
@@ -76,6 +67,9 @@ pub(crate) async fn reach(
     settings: &ProxySettings,
     purpose: Purpose,
 ) -> Result<Established, Failure> {
+    if let Some((_, password)) = &settings.credentials {
+        secret::remember(password.expose_secret());
+    }
     let at = &settings.address;
     let addresses = dialer.resolve(at, purpose).await?;
     let stream = dialer.race(at, &addresses, purpose, Stage::Proxy).await?;

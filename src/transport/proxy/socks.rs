@@ -14,49 +14,42 @@ use crate::secret::ExposeSecret;
 use crate::transport::error::describe;
 use crate::transport::{ProxyScheme, ProxySettings};
 
-/// The stream beyond the proxy, and the proxy's own end toward the server where it named one.
-type Tunnel = (TcpStream, Option<SocketAddr>);
-
-pub(super) async fn connect_v5(
+/// Asks the proxy for a connection to `to`: the proxy's own end toward it, where it named one, and
+/// the stream.
+pub(super) async fn connect(
     stream: TcpStream,
     settings: &ProxySettings,
     to: &Address,
     stage: Stage,
-) -> Result<Tunnel, Failure> {
-    let target = target(to);
-    let done = match &settings.credentials {
-        Some((user, password)) => {
-            let password = password.expose_secret();
-            Socks5Stream::connect_with_password_and_socket(stream, target, user, password).await
-        }
-        None => Socks5Stream::connect_with_socket(stream, target).await,
-    };
-    let done = done.map_err(|error| failed(&error, settings, to, stage))?;
-    let bound = meaningful(&done.target_addr());
-    Ok((done.into_inner(), bound))
-}
-
-pub(super) async fn connect_v4(
-    stream: TcpStream,
-    settings: &ProxySettings,
-    to: &Address,
-    stage: Stage,
-) -> Result<Tunnel, Failure> {
-    let target = target(to);
-    let done = match &settings.credentials {
-        Some((user, _)) => Socks4Stream::connect_with_userid_and_socket(stream, target, user).await,
-        None => Socks4Stream::connect_with_socket(stream, target).await,
-    };
-    let done = done.map_err(|error| failed(&error, settings, to, stage))?;
-    let bound = meaningful(&done.target_addr());
-    Ok((done.into_inner(), bound))
-}
-
-fn target(to: &Address) -> TargetAddr<'static> {
-    match to.ip() {
+) -> Result<(Option<SocketAddr>, TcpStream), Failure> {
+    let target = match to.ip() {
         Some(ip) => TargetAddr::Ip((ip, to.port).into()),
-        None => TargetAddr::Domain(to.host.clone().into(), to.port),
-    }
+        None => TargetAddr::Domain(to.host.as_str().into(), to.port),
+    };
+    let credentials = settings.credentials.as_ref();
+    let done = match settings.scheme {
+        ProxyScheme::Socks4 | ProxyScheme::Socks4a => {
+            let done = match credentials {
+                Some((user, _)) => {
+                    Socks4Stream::connect_with_userid_and_socket(stream, target, user).await
+                }
+                None => Socks4Stream::connect_with_socket(stream, target).await,
+            };
+            done.map(|done| (meaningful(&done.target_addr()), done.into_inner()))
+        }
+        _ => {
+            let done = match credentials {
+                Some((user, password)) => {
+                    let password = password.expose_secret();
+                    Socks5Stream::connect_with_password_and_socket(stream, target, user, password)
+                        .await
+                }
+                None => Socks5Stream::connect_with_socket(stream, target).await,
+            };
+            done.map(|done| (meaningful(&done.target_addr()), done.into_inner()))
+        }
+    };
+    done.map_err(|error| failed(&error, settings, to, stage))
 }
 
 /// BND.ADDR and BND.PORT, unless they are the zeros that many proxies send.

@@ -1,9 +1,7 @@
 //! An HTTP CONNECT tunnel (RFC 9110 §9.3.6).
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::client::conn::http1;
+use http_body_util::Full;
 use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
@@ -14,10 +12,7 @@ use crate::address::Address;
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::secret::{self, ExposeSecret, Zeroizing};
 use crate::transport::ProxySettings;
-use crate::transport::driver::{Driver, READ, cause, is_not_http};
-
-/// The longest head of a response, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
+use crate::transport::driver::{cause, handshake, is_not_http};
 
 pub(super) async fn connect(
     stream: TcpStream,
@@ -38,14 +33,7 @@ pub(super) async fn connect(
             format!("the proxy {at} closed the connection without an answer to CONNECT"),
         ),
     };
-    let (mut sender, connection) = http1::Builder::new()
-        .title_case_headers(true)
-        .max_header_size(MAX_HEAD)
-        .read_buf_exact_size(Some(READ))
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| failed(&error))?;
-    let driver = Driver::spawn(connection.with_upgrades());
+    let (mut sender, driver) = handshake(stream).await.map_err(|error| failed(&error))?;
     let mut request = Request::builder()
         .method(Method::CONNECT)
         .uri(to.to_string())
@@ -53,7 +41,7 @@ pub(super) async fn connect(
     if let Some(value) = authorization(settings) {
         request = request.header(PROXY_AUTHORIZATION, value);
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| {
+    let request = request.body(Full::default()).map_err(|error| {
         Failure::new(
             stage,
             ErrorCode::ProxyTarget,
@@ -102,10 +90,8 @@ pub(crate) fn authorization(settings: &ProxySettings) -> Option<HeaderValue> {
     // Joined at once: a string that grows leaves copies behind.
     let pair = Zeroizing::new([user, ":", password.expose_secret()].concat());
     let encoded = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
+    secret::remember(&encoded);
     let text = Zeroizing::new(["Basic ", &encoded].concat());
-    for form in [&encoded, password.expose_secret()] {
-        secret::remember(form);
-    }
     // Base64 consists of visible ASCII, so this cannot fail.
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
