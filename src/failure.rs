@@ -194,8 +194,6 @@ error_codes! {
         "The other end does not speak MSNP."
     Malformed "malformed" NoProfile [Negotiate Login SignIn Profile]
         "A reply of the notification server is invalid."
-    OutOfOrder "out-of-order" NoProfile [Negotiate Login SignIn Profile]
-        "The notification server sent a profile before it had the ticket."
     NoDialect "no-dialect" NoProfile [Negotiate]
         "The notification server speaks none of the dialects offered."
     OtherScheme "other-scheme" NoProfile [Negotiate]

@@ -115,7 +115,7 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
             "check --nexus-url, or name the login page with --login-url"
         }
         ErrorCode::NexusWithoutLogin => "name the login page with --login-url",
-        ErrorCode::BadPolicy | ErrorCode::OutOfOrder => "try another server",
+        ErrorCode::BadPolicy => "try another server",
         ErrorCode::WrongPassword => "check the account's spelling and its password",
         ErrorCode::LoginFailed | ErrorCode::LoginWithoutTicket => {
             "check --login-url or --nexus-url; if they are right, try again later"
