@@ -171,7 +171,7 @@ impl RunLog {
     /// Begins a step; `what` names what is waited for, with its address.
     pub fn begin(&self, purpose: Purpose, step: Stage, what: impl Into<String>) -> Step<'_> {
         let what = what.into();
-        tracing::debug!(stage = step.to_string(), "{what}");
+        tracing::info!(stage = step.to_string(), "waiting for {what}");
         let mut entries = self.lock();
         entries.push(Entry {
             at: Instant::now(),

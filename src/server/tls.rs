@@ -105,7 +105,9 @@ fn acceptor((chain, key): Identity) -> Result<TlsAcceptor, ServerError> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => unusable("the key belongs to another one"),
+            rustls::Error::InconsistentKeys(_) => {
+                unusable("the key belongs to another certificate")
+            }
             other => unusable(other),
         })?;
     Ok(TlsAcceptor::from(Arc::new(config)))

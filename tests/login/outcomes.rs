@@ -4,6 +4,18 @@ use std::time::{Duration, Instant};
 
 use support::{Run, Serve, closed_port, file, text, tool};
 
+/// The document of a login whose local port reads differently with its bytes exchanged: one port in
+/// 256 does not.
+fn with_two_readings(log_in: impl Fn() -> Run) -> serde_json::Value {
+    loop {
+        let json = log_in().json();
+        let port = json["local"]["port"].as_u64().unwrap();
+        if port / 256 != port % 256 {
+            return json;
+        }
+    }
+}
+
 #[test]
 fn a_login_to_our_own_server_is_direct() {
     let served = Serve::start(&[]);
@@ -17,15 +29,15 @@ fn a_login_to_our_own_server_is_direct() {
         );
         assert!(run.stderr.contains("127.0.0.1"), "a report: {}", run.stderr);
     }
-    let run = Run::of(served.tool().args(["--port-order", "plain", "--json"]));
-    assert_eq!(run.json()["label"], "Port-Restrict-NAT");
+    let json =
+        with_two_readings(|| Run::of(served.tool().args(["--port-order", "plain", "--json"])));
+    assert_eq!(json["label"], "Port-Restrict-NAT", "{json:#}");
 }
 
 #[test]
 fn a_server_with_plain_port_order_is_recognized() {
     let served = Serve::start(&["--port-order", "plain"]);
-    let run = Run::of(served.tool().arg("--json"));
-    let json = run.json();
+    let json = with_two_readings(|| Run::of(served.tool().arg("--json")));
     assert_eq!(json["label"], "Direct-Connect", "{json:#}");
     assert_eq!(json["observed"]["client_port"]["order"], "plain");
     assert_eq!(json["observed"]["client_ip"]["ip"], "127.0.0.1");

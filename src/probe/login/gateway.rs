@@ -376,7 +376,10 @@ mod tests {
     async fn the_host_in_gw_ip_never_gets_the_proxys_password() {
         let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let through = format!("http://user:gateway-test-secret@{}", proxy.local_addr().unwrap());
+        let through = format!(
+            "http://user:gateway-test-secret@{}",
+            proxy.local_addr().unwrap()
+        );
         let environment = |name: &str| match name {
             "HTTPS_PROXY" => Some(through.clone()),
             "NO_PROXY" => Some("127.0.0.1".to_owned()),

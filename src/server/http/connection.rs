@@ -71,13 +71,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let is_blank = |byte: &&u8| matches!(**byte, b'\r' | b'\n');
             self.consume(self.buffer.iter().take_while(is_blank).count());
             // The end may begin up to two bytes before the new input.
-            if let Some(end) = message::head_end(&self.buffer, searched.saturating_sub(2)) {
-                break end;
+            match message::head_end(&self.buffer, searched.saturating_sub(2)) {
+                Some(end) if end <= MAX_HEAD => break end,
+                None if self.buffer.len() < MAX_HEAD => {}
+                _ => return Err(NoRequest::Rejected(HEAD_TOO_LARGE)),
             }
             searched = self.buffer.len();
-            if searched >= MAX_HEAD {
-                return Err(NoRequest::Rejected(HEAD_TOO_LARGE));
-            }
             self.fill().await?;
         };
         let parsed = message::parse(&self.buffer[..end]);

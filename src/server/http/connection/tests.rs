@@ -32,12 +32,18 @@ async fn requests_may_arrive_in_pieces_and_back_to_back() {
 }
 
 #[tokio::test]
-async fn a_head_without_end_is_rejected() {
-    let (mut client, mut server) = pair();
-    client.write_all(&[b'a'; MAX_HEAD]).await.unwrap();
-    assert!(
-        matches!(server.receive().await, Err(NoRequest::Rejected(status)) if status.starts_with("431"))
-    );
+async fn a_head_that_is_too_long_is_rejected_with_and_without_its_end() {
+    let field = "X: y\r\n".repeat(MAX_HEAD / 6);
+    for head in [
+        "a".repeat(MAX_HEAD),
+        format!("GET / HTTP/1.1\r\n{field}\r\n"),
+    ] {
+        let (mut client, mut server) = pair();
+        client.write_all(head.as_bytes()).await.unwrap();
+        assert!(
+            matches!(server.receive().await, Err(NoRequest::Rejected(status)) if status.starts_with("431"))
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
