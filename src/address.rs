@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use crate::secret::excerpt;
+
 /// The port of notification and dispatch servers.
 pub const MSNP_PORT: u16 = 1863;
 
@@ -41,12 +43,7 @@ impl Address {
     /// [`BadAddress`] where it is none of these.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, BadAddress> {
         let text = text.trim();
-        let shown = || {
-            text.chars()
-                .filter(|c| !c.is_control())
-                .take(80)
-                .collect::<String>()
-        };
+        let shown = || excerpt(text, 80).replace(char::is_control, "");
         // A common mistake: naming its "port" would confuse.
         if text.contains("://") {
             return Err(BadAddress::Scheme(shown()));

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::secret::redact;
 
 /// The stages of a run, in the order of a plain login. Stages of the two servers overlap in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -265,11 +266,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure. Control characters in the message, which a hostile server may have put there,
-    /// become blanks.
+    /// A failure. Secrets in the message, which a hostile server may repeat, are hidden; control
+    /// characters become blanks.
     pub fn new(stage: Stage, code: ErrorCode, message: impl Into<String>) -> Self {
         debug_assert!(code.stages().contains(&stage), "{code} in {stage}");
-        let message: String = message.into();
+        let message = message.into();
+        let message = redact(&message);
         Self {
             stage,
             code,

@@ -56,13 +56,13 @@ mod tests {
 
     /// Each room, and the rooms it may import from.
     const ROOMS: [(&str, &[&str]); 13] = [
-        ("address", &[]),
+        ("address", &["secret"]),
         ("networks", &[]),
         ("secret", &[]),
         ("conntype", &["address"]),
         ("msnp", &["address", "secret"]),
         ("exit", &["conntype"]),
-        ("failure", &["exit"]),
+        ("failure", &["exit", "secret"]),
         ("run_log", &["address", "conntype", "failure", "msnp"]),
         (
             "transport",

@@ -22,7 +22,7 @@ pub type Progress = Box<dyn Fn(&str, Duration) + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
-    /// The notification or dispatch server.
+    /// The notification or dispatch server; its session may run over the gateway's connection.
     Notification,
     /// The Passport nexus.
     Nexus,
@@ -53,8 +53,6 @@ impl Purpose {
             (_, Stage::Proxy) => Stage::Proxy,
             (Self::Nexus, _) => Stage::Nexus,
             (Self::Login, _) => Stage::Login,
-            // The notification server's steps take place behind the gateway.
-            (Self::Gateway, Stage::Negotiate | Stage::SignIn | Stage::Profile) => step,
             (Self::Gateway, _) => Stage::Gateway,
         }
     }
@@ -128,12 +126,12 @@ pub struct RunLog {
 
 /// A step that is under way; it ends when this is dropped.
 #[must_use]
-pub struct Step<'a> {
+pub struct OpenStep<'a> {
     log: &'a RunLog,
     index: usize,
 }
 
-impl Drop for Step<'_> {
+impl Drop for OpenStep<'_> {
     fn drop(&mut self) {
         self.log.note(Event::Ended(self.index));
     }
@@ -169,7 +167,7 @@ impl RunLog {
     }
 
     /// Begins a step; `what` names what is waited for, with its address.
-    pub fn begin(&self, purpose: Purpose, step: Stage, what: impl Into<String>) -> Step<'_> {
+    pub fn begin(&self, purpose: Purpose, step: Stage, what: impl Into<String>) -> OpenStep<'_> {
         let what = what.into();
         tracing::info!(stage = step.to_string(), "waiting for {what}");
         let mut entries = self.lock();
@@ -181,13 +179,13 @@ impl RunLog {
                 what,
             },
         });
-        Step {
+        OpenStep {
             log: self,
             index: entries.len() - 1,
         }
     }
 
-    /// Whether anybody is told what is being waited for.
+    /// Whether progress is reported.
     #[must_use]
     pub const fn has_progress(&self) -> bool {
         self.progress.is_some()
@@ -245,10 +243,15 @@ impl RunLog {
             .clone()
             .find(|(purpose, ..)| !is_passport(*purpose))
             .or_else(|| latest_first.next());
-        waiting.map_or_else(
-            || (Stage::Connect, "the first connection".to_owned()),
-            |(purpose, step, what)| (purpose.stage(*step), (*what).clone()),
-        )
+        if let Some((purpose, step, what)) = waiting {
+            return (purpose.stage(*step), (*what).clone());
+        }
+        let server = entries.iter().rev().find_map(|entry| match &entry.event {
+            Event::LoginBegan(server) => Some(server.to_string()),
+            _ => None,
+        });
+        let server = server.unwrap_or_else(|| "the server".to_owned());
+        (Stage::Connect, format!("the login at {server}"))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {

@@ -57,6 +57,13 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     shown
 }
 
+/// The first `most` characters of a text from the network. Secrets are hidden before it is cut,
+/// which could leave a part of one.
+#[must_use]
+pub fn excerpt(text: &str, most: usize) -> String {
+    redact(text).chars().take(most).collect()
+}
+
 fn hide(text: &str, secret: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;

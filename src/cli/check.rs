@@ -1,5 +1,6 @@
 //! The main job: one login, one verdict, and further observations where they were asked for.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use tokio::time::Instant;
@@ -27,16 +28,31 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
 fn log_in(args: CheckArgs, output: &Output, runtime: &mut Runtime) -> Result<Exit, CommandError> {
     let settings = settings::settings(args, runtime)?;
     let log = RunLog::new(output.progress());
-    let work = report(&settings, &log, output);
+    let observations = RefCell::default();
+    let work = report(&settings, &log, &observations, output);
     // What is waited for is known only while the work is there to wait for it.
-    let interrupted =
-        |class| Report::of_failure(&log.interrupted(class), output.context(context(&log)));
+    let interrupted = |signal| {
+        let failure = log.interrupted(signal);
+        let mut observations = observations.take();
+        observations.extend(ObservationReport::failed(&failure, &last_login(&log)));
+        let context = Context {
+            observations,
+            ..output.context(context(&log))
+        };
+        Report::of_failure(&failure, context)
+    };
     let report = runtime.run(work, interrupted);
     Ok(output.finish(&report))
 }
 
-/// Carries the settings out and reports the result.
-pub(super) async fn report(settings: &Settings, log: &RunLog, output: &Output) -> Report {
+/// Carries the settings out and reports the result. Each login is added to `observations` as it
+/// ends.
+pub(super) async fn report(
+    settings: &Settings,
+    log: &RunLog,
+    observations: &RefCell<Vec<ObservationReport>>,
+    output: &Output,
+) -> Report {
     let plan = &settings.plan;
     let until = Instant::now() + plan.timeout;
     let first = match observe(plan, log, until).await {
@@ -48,7 +64,7 @@ pub(super) async fn report(settings: &Settings, log: &RunLog, output: &Output) -
         until,
         first: &first.observation,
         verdict: classify(&first.observation),
-        observations: Vec::new(),
+        observations,
     };
     run.note(&plan.server, run.first, &run.verdict.clone());
     if let Some((server, passport)) = &settings.second {
@@ -66,7 +82,7 @@ pub(super) async fn report(settings: &Settings, log: &RunLog, output: &Output) -
         run.observe(plan).await;
     }
     let context = Context {
-        observations: run.observations,
+        observations: observations.take(),
         ..output.context(context(log))
     };
     Report::of_verdict(&run.verdict, &first.observation, context)
@@ -97,7 +113,7 @@ struct Run<'a> {
     until: Instant,
     first: &'a Observation,
     verdict: Verdict,
-    observations: Vec<ObservationReport>,
+    observations: &'a RefCell<Vec<ObservationReport>>,
 }
 
 impl Run<'_> {
@@ -108,7 +124,7 @@ impl Run<'_> {
             Ok(further) => further.observation,
             Err(failure) => {
                 let failed = ObservationReport::failed(&failure, &last_login(self.log));
-                self.observations.extend(failed);
+                self.observations.borrow_mut().extend(failed);
                 self.missing(Missing::LoginFailed);
                 return None;
             }
@@ -130,6 +146,6 @@ impl Run<'_> {
 
     fn note(&mut self, server: &Address, seen: &Observation, verdict: &Verdict) {
         let observation = ObservationReport::of(server, seen, verdict);
-        self.observations.push(observation);
+        self.observations.borrow_mut().push(observation);
     }
 }

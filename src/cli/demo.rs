@@ -2,6 +2,7 @@
 
 mod relay;
 
+use std::cell::RefCell;
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -185,7 +186,7 @@ async fn show(path: &Path, output: &Output) -> Result<Report, CommandError> {
         repeat: 1,
     };
     let log = RunLog::new(output.progress());
-    let mut report = check::report(&settings, &log, output).await;
+    let mut report = check::report(&settings, &log, &RefCell::default(), output).await;
     // No other session exists on a server that has just started.
     report
         .warnings

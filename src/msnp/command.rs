@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::secret::excerpt;
+
 /// A command as it was received, borrowed from the decoder's buffer.
 ///
 /// The line is text by convention only: display names may carry any bytes, so parameters are
@@ -140,7 +142,7 @@ impl FromStr for Dialect {
         Self::ALL
             .into_iter()
             .find(|dialect| dialect.0.to_string() == number)
-            .ok_or_else(|| UnknownDialect(word.chars().take(20).collect()))
+            .ok_or_else(|| UnknownDialect(excerpt(word, 20)))
     }
 }
 

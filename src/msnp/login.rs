@@ -10,7 +10,7 @@
 
 use super::{Command, Dialect, ErrorReply, Profile, challenge};
 use crate::address::{Address, MSNP_PORT};
-use crate::secret::SecretString;
+use crate::secret::{SecretString, excerpt};
 
 mod account;
 mod commands;
@@ -161,9 +161,7 @@ impl Login {
             }
             ("CHL", LoginStage::Profile) => Ok(self.challenge(command)),
             ("OUT", _) => Err(LoginError::SignedOut {
-                reason: command
-                    .arg(0)
-                    .map(|reason| reason.chars().take(8).collect()),
+                reason: command.arg(0).map(|reason| excerpt(&reason, 8)),
             }),
             // Whatever else a server sends: presence, contacts, mail, configuration.
             _ => Ok(Step::Wait),
@@ -297,7 +295,7 @@ impl Login {
                 .map(Dialect::to_string)
                 .collect::<Vec<_>>()
                 .join(" "),
-            answered: command.arg(1).map(|word| word.chars().take(20).collect()),
+            answered: command.arg(1).map(|word| excerpt(&word, 20)),
         })
     }
 
@@ -312,7 +310,7 @@ impl Login {
         let scheme = command.arg(1).unwrap_or_default();
         if scheme != "TWN" {
             return Err(LoginError::OtherScheme {
-                scheme: scheme.chars().take(8).collect(),
+                scheme: excerpt(&scheme, 8),
             });
         }
         let policy = command
@@ -431,7 +429,7 @@ fn expect_trid(command: &Command<'_>, expected: u32) -> Result<(), LoginError> {
     Err(LoginError::WrongTrid {
         command: command.name().to_owned(),
         expected,
-        got: command.arg(0).map(|word| word.chars().take(12).collect()),
+        got: command.arg(0).map(|word| excerpt(&word, 12)),
     })
 }
 

@@ -8,9 +8,6 @@ use crate::secret::SecretString;
 /// The content type that tells the profile from every other message.
 const CONTENT_TYPE: &[u8] = b"text/x-msmsgsprofile";
 
-/// The longest value kept of a field, in bytes; the longest address has 45.
-const MAX_VALUE: usize = 128;
-
 /// The two fields of the initial profile that say what the server sees.
 ///
 /// The profile holds single sign-on secrets too. `MSPAuth` is kept so that it can be hidden where
@@ -54,23 +51,21 @@ impl Profile {
             let Some((name, value)) = field(&line) else {
                 continue;
             };
-            let start = || {
-                let start = &value[..value.len().min(MAX_VALUE)];
-                String::from_utf8_lossy(start).into_owned()
-            };
+            let text = || String::from_utf8_lossy(value).into_owned();
             match name.to_ascii_lowercase().as_slice() {
                 b"content-type" => {
                     is_profile.get_or_insert_with(|| is_profile_type(value));
                 }
                 b"mspauth" => {
-                    let text = || SecretString::from(String::from_utf8_lossy(value).into_owned());
-                    profile.sso.get_or_insert_with(text);
+                    profile
+                        .sso
+                        .get_or_insert_with(|| SecretString::from(text()));
                 }
                 b"clientip" => {
-                    profile.client_ip.get_or_insert_with(start);
+                    profile.client_ip.get_or_insert_with(text);
                 }
                 b"clientport" => {
-                    profile.client_port.get_or_insert_with(start);
+                    profile.client_port.get_or_insert_with(text);
                 }
                 _ => {}
             }

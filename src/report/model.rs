@@ -285,7 +285,7 @@ impl From<&Failure> for ErrorReport {
         Self {
             stage: failure.stage,
             code: failure.code,
-            message: build::hidden(&failure.message),
+            message: build::redacted(&failure.message),
             remedy: remedy(failure.code, failure.stage).to_owned(),
         }
     }

@@ -169,7 +169,10 @@ impl Proxies {
             .all("http://proxy.invalid")
             .no(except.as_str())
             .build();
-        let target = format!("https://{to}").parse().ok()?;
+        // An address that cannot be matched is no exception.
+        let Ok(target) = format!("https://{to}").parse() else {
+            return Some(proxy);
+        };
         matcher.intercept(&target).map(|_| proxy)
     }
 }

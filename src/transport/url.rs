@@ -6,6 +6,7 @@ use std::str::FromStr;
 use hyper::Uri;
 
 use crate::address::Address;
+use crate::secret::excerpt;
 
 /// An `http://` or `https://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +127,7 @@ fn path_of(uri: &Uri) -> Option<String> {
 }
 
 fn bad(text: &str) -> BadUrl {
-    BadUrl(text.chars().filter(|c| !c.is_control()).take(100).collect())
+    BadUrl(excerpt(text, 100).replace(char::is_control, ""))
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! More than one observation: a second server, `--repeat`, and what they settle.
 
 use std::io::{Read, Write};
+use std::process::Stdio;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use support::{
     Run, Scripted, Serve, closed_port, codes, honest, observations, profile_message, trid,
@@ -182,4 +185,34 @@ fn an_unlisted_constant_is_detected() {
         observations(&honest)[0]["local"],
         observations(&honest)[1]["local"]
     );
+}
+
+#[test]
+fn an_interrupt_of_a_second_login_keeps_the_first_observation() {
+    let served = Serve::start(&[]);
+    let (arrived, arrival) = std::sync::mpsc::channel();
+    let silent = Scripted::start(move |stream, _| {
+        let _ = arrived.send(());
+        wait_for_close(stream);
+    });
+    let second = silent.address.to_string();
+    let child = served
+        .tool()
+        .args(["--json", "-q", "--second-server", &second])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    arrival.recv().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let seen = observations(&json);
+    assert_eq!(seen.len(), 2, "{json:#}");
+    assert_eq!(seen[0]["label"], "Direct-Connect");
+    assert_eq!(seen[1]["server"], second);
+    assert_eq!(seen[1]["error"]["code"], "interrupted");
+    let message = json["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&second), "{message}");
 }

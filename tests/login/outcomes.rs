@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::{Run, Serve, closed_port, file, text, tool};
 
 /// The document of a login whose local port reads differently with its bytes exchanged: one port in
 /// 256 does not.
-fn with_two_readings(log_in: impl Fn() -> Run) -> serde_json::Value {
+fn with_two_readings(log_in: impl Fn() -> Run) -> Value {
     loop {
         let json = log_in().json();
         let port = json["local"]["port"].as_u64().unwrap();
@@ -44,7 +45,7 @@ fn a_server_with_plain_port_order_is_recognized() {
     assert_eq!(json["comparison"]["port"], "same");
     assert_eq!(json["dialect"], "MSNP9");
     assert_eq!(json["schema_version"], 1);
-    assert_eq!(json["error"], serde_json::Value::Null);
+    assert_eq!(json["error"], Value::Null);
     assert!(
         json["timings_ms"]
             .as_array()
@@ -211,4 +212,32 @@ fn an_unknown_host_name_is_3() {
         (run.json()["error"]["stage"].as_str(), run.code),
         (Some("resolve"), 3)
     );
+}
+
+#[test]
+fn the_steps_of_one_connection_do_not_overlap() {
+    let served = Serve::start(&[]);
+    let gateway = served.gateway_url();
+    for (server, words) in [
+        (served.at("dispatch"), &[][..]),
+        (served.at("notification"), &["--http-gateway", &gateway]),
+    ] {
+        let mut command = served.tool_for(server);
+        let json = Run::of(command.arg("--json").args(words)).json();
+        let mut steps: Vec<_> = json["timings_ms"].as_array().unwrap().iter().collect();
+        assert!(steps.len() > 5, "{json:#}");
+        let number = |step: &Value, key: &str| step[key].as_f64().unwrap();
+        steps.sort_by(|a, b| number(a, "start").total_cmp(&number(b, "start")));
+        for connection in ["notification", "nexus", "login", "gateway"] {
+            let own = steps
+                .iter()
+                .filter(|step| step["connection"] == *connection);
+            let mut end = 0.0;
+            for step in own {
+                // Figures are rounded to 0.01 ms.
+                assert!(number(step, "start") > end - 0.02, "{json:#}");
+                end = number(step, "start") + number(step, "took");
+            }
+        }
+    }
 }

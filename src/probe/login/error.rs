@@ -1,4 +1,4 @@
-//! What the end of a login comes to as a failure.
+//! Maps errors of the login to failures.
 
 use crate::address::Address;
 use crate::failure::{ErrorCode, Failure, Stage};

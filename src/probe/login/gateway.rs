@@ -180,11 +180,12 @@ impl Line<'_> {
         let is_first = self.session.is_none();
         let connection = self.reach().await?;
         // Later requests are part of a step of the session.
-        let _step = is_first.then(|| {
+        let step = is_first.then(|| {
             let what = format!("the gateway {}", url.address);
             log.begin(Purpose::Gateway, Stage::Request, what)
         });
         let response = connection.ask(&url, request).await;
+        drop(step);
         let response = response.map_err(|unanswered| unanswered.failure)?;
         self.note_session(&response).await?;
         Ok(response.body)

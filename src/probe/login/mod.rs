@@ -69,7 +69,7 @@ async fn attempt<'a>(
     log: &'a RunLog,
     until: Instant,
 ) -> Result<Observed<'a>, Failure> {
-    let mut tweener = Tweener::new(plan, log)?;
+    let mut tweener = Tweener::new(plan, log);
     let mut session = Session::new(plan, log, until);
     let (mut policy, login) = prepare(&mut session, &mut tweener).await?;
     loop {

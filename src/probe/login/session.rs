@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::conntype::Observation;
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::msnp::{Decoder, Login, LoginStage, Options, Outgoing, Profile, Side, Step};
-use crate::run_log::{Ends, Event, Purpose, RunLog};
+use crate::run_log::{Ends, Event, OpenStep, Purpose, RunLog};
 use crate::secret::{self, ExposeSecret, SecretString};
 use crate::transport::{Dialer, Established, connect, describe};
 
@@ -138,14 +138,17 @@ impl<'a> Session<'a> {
         // From here on the server may send unlisted commands with payloads.
         self.decoder.resynchronise();
         self.log.note(Event::SignedIn);
-        let _step = self.begin(Stage::Profile, "the profile from");
+        let step = self.begin(Stage::Profile, "the profile from");
         loop {
             let patience = PROFILE_TIMEOUT.min(self.until.duration_since(Instant::now()) / 3);
             match timeout(patience, self.profile()).await {
                 Ok(done) => match done? {
                     Some(reached) => return Ok(reached),
                     // Referred elsewhere: all begins again.
-                    None => return self.policy().await.map(Reached::Policy),
+                    None => {
+                        drop(step);
+                        return self.policy().await.map(Reached::Policy);
+                    }
                 },
                 Err(_) => match self.login.request_profile() {
                     Some(out) => self.send(&out).await?,
@@ -195,17 +198,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Begins a step of this connection.
-    fn begin(&self, stage: Stage, what: &str) -> crate::run_log::Step<'a> {
+    /// Begins a step of the session, whatever carries it.
+    fn begin(&self, stage: Stage, what: &str) -> OpenStep<'a> {
         let what = format!("{what} {}", self.at);
-        self.log.begin(self.purpose(), stage, what)
-    }
-
-    const fn purpose(&self) -> Purpose {
-        match self.plan.gateway {
-            Some(_) => Purpose::Gateway,
-            None => Purpose::Notification,
-        }
+        self.log.begin(Purpose::Notification, stage, what)
     }
 
     async fn connect(&mut self) -> Result<(), Failure> {
@@ -301,7 +297,7 @@ impl<'a> Session<'a> {
         wire.write(out.bytes()).await
     }
 
-    /// Observes the very socket that carried the login, and signs out.
+    /// Observes the socket that carried the login, and signs out.
     pub(super) async fn observation(mut self, profile: Profile) -> Result<Observed<'a>, Failure> {
         let Some(ends) = self.wire.as_ref().and_then(Wire::ends) else {
             return Err(self.disconnected());
@@ -310,6 +306,7 @@ impl<'a> Session<'a> {
         // bytes at once; a gateway has to be asked, but not for longer than there is time: the
         // observation would be lost.
         let latest = (Instant::now() + SIGN_OUT_TIMEOUT).min(self.until - DEADLINE_MARGIN);
+        let _step = self.begin(Stage::Profile, "the end of the session at");
         let _ = timeout_at(latest, self.send(&Login::sign_out())).await;
         if let Some(sso) = &profile.sso {
             secret::remember(sso.expose_secret());

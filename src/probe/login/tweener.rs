@@ -23,11 +23,12 @@ const TICKET_PART: usize = 8;
 const PASSPORT_URLS: HeaderName = HeaderName::from_static("passporturls");
 const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
 
-/// Gets a ticket, and whatever can be had of it beforehand.
+/// Gets a ticket, and prepares it before the policy is known.
 pub(super) struct Tweener<'a> {
     plan: &'a Plan,
     log: &'a RunLog,
-    connector: Connector,
+    /// Made for the first page.
+    connector: Option<Connector>,
     /// The connection that was used last, or was opened ahead.
     kept: Option<Connection>,
     /// The nexus' header, where a nexus was asked.
@@ -35,14 +36,14 @@ pub(super) struct Tweener<'a> {
 }
 
 impl<'a> Tweener<'a> {
-    pub(super) fn new(plan: &'a Plan, log: &'a RunLog) -> Result<Self, Failure> {
-        Ok(Self {
+    pub(super) const fn new(plan: &'a Plan, log: &'a RunLog) -> Self {
+        Self {
             plan,
             log,
-            connector: Connector::new(&plan.route.extra_roots)?,
+            connector: None,
             kept: None,
             passport_urls: None,
-        })
+        }
     }
 
     /// Does all that needs no policy yet: asks the nexus, connects to the login page.
@@ -102,7 +103,7 @@ impl<'a> Tweener<'a> {
         })
     }
 
-    /// One login, redirects and all. The header goes along to each address the server names:
+    /// Logs in and follows redirects. The header goes along to each address the server names:
     /// that is how Passport redirects work ([MS-PASS] 3.1.5.4).
     async fn sign_in(
         &mut self,
@@ -219,7 +220,11 @@ impl<'a> Tweener<'a> {
             Some(kept) if kept.leads_to(url) => kept,
             _ => {
                 let log = self.log;
-                Connection::open(&Dialer { route, log }, &self.connector, url, purpose).await?
+                let connector = match &self.connector {
+                    Some(connector) => connector,
+                    None => self.connector.insert(Connector::new(&route.extra_roots)?),
+                };
+                Connection::open(&Dialer { route, log }, connector, url, purpose).await?
             }
         };
         Ok(self.kept.insert(kept))
@@ -268,11 +273,7 @@ fn judge(login: &Url, response: &Response) -> Result<Answer, Failure> {
     if response.status == 401 || failed {
         let text = refusal
             .text
-            .map(|text| {
-                // Hidden before it is cut, which could leave half of a secret.
-                let text: String = secret::redact(&text).chars().take(MAX_TEXT).collect();
-                format!(": {text}")
-            })
+            .map(|text| format!(": {}", secret::excerpt(&text, MAX_TEXT)))
             .unwrap_or_default();
         let failure = Failure::new(
             Stage::Login,

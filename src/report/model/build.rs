@@ -15,7 +15,7 @@ use crate::conntype::{
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::report::{hints, words};
-use crate::secret::redact;
+use crate::secret::{excerpt, redact};
 
 impl Report {
     /// The report of a run with a verdict.
@@ -54,13 +54,14 @@ impl Report {
             .warnings
             .iter_mut()
             .filter_map(|warning| match warning {
-                Warning::CredentialsElsewhere(to) => Some(to),
+                Warning::CredentialsElsewhere(to) | Warning::PortNotSent(to) => Some(to),
                 _ => None,
             });
         let named = referrals
             .chain(elsewhere)
+            .chain(&mut context.gateway)
             .chain(&mut context.credentials_to);
-        named.for_each(|address| address.host = hidden(&address.host));
+        named.for_each(|address| address.host = redacted(&address.host));
         let verdict = outcome.ok();
         let label = verdict.map_or(Label::UnknownConnect, |verdict| verdict.label);
         let (reason, error) = match outcome {
@@ -132,11 +133,11 @@ impl Observed {
         };
         Self {
             client_ip: ObservedIp {
-                raw: seen.client_ip.raw.as_deref().map(hidden),
+                raw: seen.client_ip.raw.as_deref().map(raw),
                 ip: found.client_ip,
             },
             client_port: ObservedPort {
-                raw: seen.client_port.raw.as_deref().map(hidden),
+                raw: seen.client_port.raw.as_deref().map(raw),
                 number: seen.client_port.value,
                 order: found
                     .order_matched
@@ -173,7 +174,7 @@ impl ObservationReport {
             observed: None,
             label: None,
             error: Some(Failure {
-                message: hidden(&failure.message),
+                message: redacted(&failure.message),
                 ..*failure
             }),
         })
@@ -270,7 +271,12 @@ const fn code_of(reason: &Reason) -> ErrorCode {
     }
 }
 
+/// The text of a field; the longest address has 45 characters.
+fn raw(text: &str) -> String {
+    excerpt(text, 128)
+}
+
 /// A text from the network, with secrets hidden that a server has repeated.
-pub(super) fn hidden(text: &str) -> String {
+pub(super) fn redacted(text: &str) -> String {
     redact(text).into_owned()
 }
