@@ -144,7 +144,7 @@ impl Run<'_> {
         self.verdict.warn(Warning::ObservationMissing(why));
     }
 
-    fn note(&mut self, server: &Address, seen: &Observation, verdict: &Verdict) {
+    fn note(&self, server: &Address, seen: &Observation, verdict: &Verdict) {
         let observation = ObservationReport::of(server, seen, verdict);
         self.observations.borrow_mut().push(observation);
     }
