@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_addresses_are_rejected() {
         for bad in [
             "",
             ":1863",
@@ -192,7 +192,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_read_prints_as_what_reads_the_same(text in ".{0,40}") {
+        fn parsing_and_printing_round_trip(text in ".{0,40}") {
             if let Ok(address) = Address::parse(&text, MSNP_PORT) {
                 proptest::prop_assert_eq!(Address::parse(&address.to_string(), 1), Ok(address));
             }

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_holds() {
+    fn exit_codes_of_verdicts() {
         use Label::{DirectConnect, SymmetricNat, UnknownConnect};
         let code = |label, failed, expected: &[Label]| Exit::of(label, failed, expected).code();
         assert_eq!(code(DirectConnect, None, &[]), 0);

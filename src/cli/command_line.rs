@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_declarations_hold_together() {
+    fn the_declarations_are_consistent() {
         command().debug_assert();
     }
 

@@ -55,7 +55,7 @@ impl Runtime {
             tokio::select! {
                 biased;
                 done = &mut work => done,
-                class = next(signals) => interrupted(class),
+                signal = next(signals) => interrupted(signal),
             }
         })
     }
@@ -66,7 +66,7 @@ impl Runtime {
         work: impl Future<Output = T>,
     ) -> Result<T, CommandError> {
         let work = async { Ok(work.await) };
-        self.run(work, |class| Err(CommandError::Interrupted(class)))
+        self.run(work, |signal| Err(CommandError::Interrupted(signal)))
     }
 
     /// Runs blocking `work` to its end, or until a signal. Work that ends right after the signal, as
@@ -81,9 +81,9 @@ impl Runtime {
             tokio::select! {
                 biased;
                 done = &mut work => Ok(done.context("the task was lost")?),
-                class = next(signals) => {
+                signal = next(signals) => {
                     let _ = tokio::time::timeout(GRACE, work).await;
-                    Err(CommandError::Interrupted(class))
+                    Err(CommandError::Interrupted(signal))
                 }
             }
         })

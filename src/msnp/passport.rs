@@ -35,7 +35,7 @@ pub enum SignIn {
 }
 
 impl SignIn {
-    /// Both forms, in the order in which they are tried.
+    /// Both forms, in the order in which they are tried. Only tests and fuzz targets use it.
     pub const ALL: [Self; 2] = [Self::Encoded, Self::AsTyped];
 
     /// The text in this form.
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ticket_is_none() {
+    fn invalid_tickets_are_rejected() {
         for bad in [
             "from-PP=''",
             "from-PP='a b'",

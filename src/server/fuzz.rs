@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::sync::watch;
 
 use super::config::Config;
-use super::http::{self, Site};
+use super::http::{self, HttpService};
 use super::session::SessionDriver;
 use super::state::{ConnectionInfo, RequestContext, ServerState};
 use super::ticket::{ShortKey, TicketKey};
@@ -71,9 +71,9 @@ impl Harness {
 
     /// Runs one HTTP connection to the gateway or to the Passport pages: the responses.
     pub async fn http(&self, gateway: bool, input: &[u8]) -> Vec<u8> {
-        let site = match gateway {
-            true => Site::Gateway(Arc::default()),
-            false => Site::Passport,
+        let service = match gateway {
+            true => HttpService::Gateway(Arc::default()),
+            false => HttpService::Passport,
         };
         let info = Arc::clone(&self.0);
         let (mut near, far) = duplex(PIPE);
@@ -85,6 +85,6 @@ impl Harness {
             let _ = near.read_to_end(&mut responses).await;
             responses
         };
-        tokio::join!(client, http::serve(far, site, info, closing)).0
+        tokio::join!(client, http::serve(far, service, info, closing)).0
     }
 }

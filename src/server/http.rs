@@ -14,4 +14,4 @@ mod service;
 pub(super) mod site;
 
 pub(super) use gateway::{Gateway, PAGE as GATEWAY_PAGE, SWEEP_INTERVAL};
-pub(super) use service::{Site, serve};
+pub(super) use service::{HttpService, serve};

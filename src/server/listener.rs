@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::http::{self, Gateway, SWEEP_INTERVAL, Site};
+use super::http::{self, Gateway, HttpService, SWEEP_INTERVAL};
 use super::limits::LimitReached;
 use super::linger::linger;
 use super::session::Role;
@@ -211,7 +211,13 @@ async fn serve(
     match service {
         Service::Session(role) => tcp::serve(stream, role, info, closing).await,
         Service::Gateway(gateway) => {
-            Box::pin(http::serve(stream, Site::Gateway(gateway), info, closing)).await;
+            Box::pin(http::serve(
+                stream,
+                HttpService::Gateway(gateway),
+                info,
+                closing,
+            ))
+            .await;
         }
         Service::Passport(acceptor) => {
             Box::pin(async move {
@@ -222,7 +228,9 @@ async fn serve(
                     accepted = handshake => accepted,
                 };
                 match accepted {
-                    Ok(Some(stream)) => http::serve(stream, Site::Passport, info, closing).await,
+                    Ok(Some(stream)) => {
+                        http::serve(stream, HttpService::Passport, info, closing).await
+                    }
                     Ok(None) => Stats::count(&info.state.stats.protocol_errors),
                     Err(_) => Stats::count(&info.state.stats.timeouts),
                 }

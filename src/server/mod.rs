@@ -63,7 +63,7 @@ pub(crate) use limits::MAX_CLOSING_REFUSED;
 pub(crate) use stats::SUMMARY_TARGET;
 
 use http::passport::{LOGIN, NEXUS};
-use http::site::site;
+use http::site::own_authority;
 use listener::Service;
 use session::Role;
 use state::ServerState;
@@ -139,11 +139,11 @@ impl Server {
         }
         let page = |path: &str| {
             let local = reachable(*passport.first()?);
-            let site = site(passport_host, None, local, 443);
+            let site = own_authority(passport_host, None, local, 443);
             Some(format!("https://{site}{path}"))
         };
         let gateway_url = gateway.first().map(|first| {
-            let site = site(None, None, reachable(*first), 80);
+            let site = own_authority(None, None, reachable(*first), 80);
             format!("http://{site}{}", http::GATEWAY_PAGE)
         });
         let addresses = Addresses {

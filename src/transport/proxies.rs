@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_which_and_which_not() {
+    fn no_proxy_is_honoured() {
         let environment = |name: &str| match name {
             "all_proxy" => Some("socks5://a".to_owned()),
             "NO_PROXY" => Some("example.com,10.0.0.0/8".to_owned()),

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_web_address_is_refused() {
+    fn invalid_urls_are_rejected() {
         for bad in [
             "",
             "nexus.example",

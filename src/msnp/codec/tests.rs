@@ -28,7 +28,7 @@ fn names(bytes: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn lines_end_in_lf_or_crlf_and_empty_ones_are_nothing() {
+fn empty_lines_are_skipped() {
     assert_eq!(
         names(b"VER 1 MSNP9\r\n\r\nOUT\n\nQNG 60\r\n"),
         ["VER 1 MSNP9", "OUT ", "QNG 60"]
@@ -144,7 +144,7 @@ fn a_skipped_line_is_skipped_whole_however_it_comes() {
 }
 
 #[test]
-fn midway_means_that_something_began() {
+fn is_midway_inside_a_command() {
     let mut decoder = Decoder::new(Side::Server);
     assert!(!decoder.is_midway());
     decoder.feed(b"OUT\r\nMSG a b 5\r\nab");

@@ -108,7 +108,7 @@ fn the_profile_may_come_before_the_ok() {
 }
 
 #[test]
-fn a_profile_before_the_ticket_is_none_of_ours() {
+fn a_profile_before_the_ticket_is_ignored() {
     let mut login = login(false, &[]);
     login.connected(&at("ns"));
     assert!(matches!(

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::message::{BAD_REQUEST, Method, Request, Response};
-use super::site::site;
+use super::site::own_authority;
 use crate::conntype::normalise;
 use crate::msnp::percent_decode;
 use crate::server::limits::Permit;
@@ -236,7 +236,7 @@ impl GatewaySession {
             "SessionID={}.{}; GW-IP={}{}",
             self.id,
             self.nonce,
-            site(None, request.host.as_deref(), info.local, 80),
+            own_authority(None, request.host.as_deref(), info.local, 80),
             last_words.map_or("", |_| "; Session=close")
         );
         let response = Response::new("200 OK")

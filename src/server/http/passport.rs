@@ -5,7 +5,7 @@
 use tracing::{debug, info};
 
 use super::message::{Method, Request, Response};
-use super::site::site;
+use super::site::own_authority;
 use crate::msnp::passport::{NexusForm, credentials, failure_header, success_header};
 use crate::secret::ExposeSecret;
 use crate::server::accounts::well_formed;
@@ -39,7 +39,7 @@ pub(super) fn answer(request: &Request, context: &RequestContext<'_>) -> Respons
 
 fn nexus(form: NexusForm, request: &Request, context: &RequestContext<'_>) -> Response {
     let configured = context.state.config.passport_host.as_ref();
-    let site = site(configured, request.host.as_deref(), context.local, 443);
+    let site = own_authority(configured, request.host.as_deref(), context.local, 443);
     let path = match form {
         NexusForm::Classic => LOGIN,
         NexusForm::Escargot => "/login",

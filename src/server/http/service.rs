@@ -15,7 +15,7 @@ use crate::server::stats::Stats;
 use crate::server::sync::stopped;
 
 /// What a connection is for.
-pub(crate) enum Site {
+pub(crate) enum HttpService {
     Passport,
     Gateway(Arc<Gateway>),
 }
@@ -23,7 +23,7 @@ pub(crate) enum Site {
 /// Answers requests until the client or the server ends the connection.
 pub(crate) async fn serve<S>(
     stream: S,
-    site: Site,
+    service: HttpService,
     info: Arc<ConnectionInfo>,
     mut closing: watch::Receiver<bool>,
 ) where
@@ -38,9 +38,9 @@ pub(crate) async fn serve<S>(
             received = connection.receive() => received,
         };
         let response = match &received {
-            Ok(request) => match &site {
-                Site::Passport => passport::answer(request, &info.context()),
-                Site::Gateway(gateway) => gateway.answer(request, &info, &mut closing).await,
+            Ok(request) => match &service {
+                HttpService::Passport => passport::answer(request, &info.context()),
+                HttpService::Gateway(gateway) => gateway.answer(request, &info, &mut closing).await,
             },
             Err(NoRequest::Rejected(status)) => {
                 debug!(peer = %info.peer, status, "invalid request");

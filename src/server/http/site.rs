@@ -7,7 +7,7 @@ use crate::conntype::normalise;
 
 /// `host` or `host:port`: the configured name, else the `host` the client used, else the address it
 /// connected to. The default port of the scheme is omitted.
-pub(crate) fn site(
+pub(crate) fn own_authority(
     configured: Option<&Address>,
     host: Option<&str>,
     local: SocketAddr,
@@ -46,9 +46,9 @@ mod tests {
             (None, None, "192.0.2.1:8443"),
         ];
         for (configured, host, want) in cases {
-            assert_eq!(site(configured, host, local, 443), want);
+            assert_eq!(own_authority(configured, host, local, 443), want);
         }
         let v6 = "[::1]:443".parse().unwrap();
-        assert_eq!(site(None, None, v6, 443), "[::1]");
+        assert_eq!(own_authority(None, None, v6, 443), "[::1]");
     }
 }

@@ -37,7 +37,7 @@ impl Role {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum LoginState {
     /// Expects `VER`.
     Version,
     /// Expects `CVR` or `USR … I`.
@@ -53,7 +53,7 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) role: Role,
-    stage: Stage,
+    state: LoginState,
     dialect: Dialect,
     /// Random, for the policy string, the challenge and `MSPAuth`.
     nonce: u128,
@@ -63,7 +63,7 @@ impl Session {
     pub(super) const fn new(role: Role, nonce: u128) -> Self {
         Self {
             role,
-            stage: Stage::Version,
+            state: LoginState::Version,
             dialect: Dialect::MSNP8,
             nonce,
         }
@@ -71,16 +71,18 @@ impl Session {
 
     /// The account that the client claims to have, signed in or not.
     pub(super) fn account(&self) -> Option<&str> {
-        match &self.stage {
-            Stage::Ticket(account) | Stage::SignedIn(account, _) => Some(account.as_str()),
-            Stage::Version | Stage::Account | Stage::Referred => None,
+        match &self.state {
+            LoginState::Ticket(account) | LoginState::SignedIn(account, _) => {
+                Some(account.as_str())
+            }
+            LoginState::Version | LoginState::Account | LoginState::Referred => None,
         }
     }
 
     /// The state after the login, once it is complete.
     pub(super) const fn contacts(&mut self) -> Option<&mut Contacts> {
-        match &mut self.stage {
-            Stage::SignedIn(_, contacts) => Some(contacts),
+        match &mut self.state {
+            LoginState::SignedIn(_, contacts) => Some(contacts),
             _ => None,
         }
     }
@@ -92,29 +94,29 @@ impl Session {
         context: &RequestContext<'_>,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        let trid = match (command.name(), command.trid(), &self.stage) {
+        let trid = match (command.name(), command.trid(), &self.state) {
             ("OUT", ..) => return Outcome::End(EndReason::LoggedOut),
             ("PNG", ..) if matches!(self.role, Role::Gateway) => {
                 return Outcome::End(EndReason::GatewayPing);
             }
-            ("PNG", _, Stage::SignedIn(_, contacts)) => {
+            ("PNG", _, LoginState::SignedIn(_, contacts)) => {
                 contacts.ping(out);
                 return Outcome::Continue;
             }
             // A command of MSNP7 and earlier; Microsoft's servers closed the connection.
             ("INF", ..) => return Outcome::End(EndReason::ProtocolError),
             (_, Some(trid), _) => trid,
-            (name, None, Stage::SignedIn(..)) if name != "VER" => return Outcome::Continue,
+            (name, None, LoginState::SignedIn(..)) if name != "VER" => return Outcome::Continue,
             _ => return Outcome::End(EndReason::ProtocolError),
         };
         let reply = &mut Reply { trid, out };
-        match (&mut self.stage, command.name()) {
-            (Stage::Version, "VER") => self.negotiate_version(command, reply),
-            (Stage::Account | Stage::Ticket(_), "CVR") => client_version(command, reply),
-            (Stage::Account, "USR") => self.begin_login(command, context, reply),
-            (Stage::Ticket(_), "USR") => self.finish_login(command, context, reply),
-            (Stage::SignedIn(..), "USR") => reply.error(207),
-            (Stage::SignedIn(account, contacts), name) if name != "VER" => {
+        match (&mut self.state, command.name()) {
+            (LoginState::Version, "VER") => self.negotiate_version(command, reply),
+            (LoginState::Account | LoginState::Ticket(_), "CVR") => client_version(command, reply),
+            (LoginState::Account, "USR") => self.begin_login(command, context, reply),
+            (LoginState::Ticket(_), "USR") => self.finish_login(command, context, reply),
+            (LoginState::SignedIn(..), "USR") => reply.error(207),
+            (LoginState::SignedIn(account, contacts), name) if name != "VER" => {
                 contacts.receive(command, account.as_str(), self.nonce, reply)
             }
             _ => reply.fatal(715, EndReason::ProtocolError),
@@ -135,7 +137,7 @@ impl Session {
             return Outcome::End(EndReason::ProtocolError);
         };
         self.dialect = dialect;
-        self.stage = Stage::Account;
+        self.state = LoginState::Account;
         reply.line("VER", &[dialect.to_string().as_bytes(), b"CVR0"]);
         Outcome::Continue
     }
@@ -156,10 +158,10 @@ impl Session {
             let to = context.state.referral_from(context.local);
             let from = context.local.to_string();
             reply.line("XFR", &[b"NS", to.as_bytes(), b"0", from.as_bytes()]);
-            self.stage = Stage::Referred;
+            self.state = LoginState::Referred;
             return Outcome::Referred;
         }
-        self.stage = Stage::Ticket(account);
+        self.state = LoginState::Ticket(account);
         // The keys of Microsoft's servers in their order: one client reads them by position.
         let _ = write!(
             reply.out,
@@ -180,7 +182,7 @@ impl Session {
         context: &RequestContext<'_>,
         reply: &mut Reply<'_>,
     ) -> Outcome {
-        let Stage::Ticket(account) = &self.stage else {
+        let LoginState::Ticket(account) = &self.state else {
             return reply.fatal(715, EndReason::ProtocolError);
         };
         let state = context.state;
@@ -208,7 +210,7 @@ impl Session {
             reply.out.extend_from_slice(b"SBS 0 null\r\n");
         }
         self.write_profile(name, context, reply);
-        self.stage = Stage::SignedIn(account, Contacts::new(self.dialect));
+        self.state = LoginState::SignedIn(account, Contacts::new(self.dialect));
         Outcome::SignedIn
     }
 

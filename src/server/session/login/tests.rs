@@ -10,7 +10,7 @@ pub(in crate::server::session) const USER: &str = "user@example.com";
 pub(in crate::server::session) const NONCE: u128 = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
 
 fn is_signed_in(session: &Session) -> bool {
-    matches!(session.stage, Stage::SignedIn(..))
+    matches!(session.state, LoginState::SignedIn(..))
 }
 
 fn session() -> Session {
