@@ -63,7 +63,7 @@ macro_rules! error_codes {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The exit code it comes to.
+            /// Its exit code.
             #[must_use]
             pub const fn exit(self) -> Exit {
                 match self {
@@ -106,13 +106,13 @@ error_codes! {
     NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway]
         "This host does not permit the connection."
     ConnectionFailed "connection-failed" Unreachable [Connect Proxy Nexus Login Gateway]
-        "The connection failed for another reason of the system's."
+        "The connection failed with another system error."
     BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway]
         "The local address or port cannot be used."
     LocalPortInUse "local-port-in-use" Unreachable [Connect Proxy Gateway]
         "The local port has a connection to this very address already."
     NoLoopback "no-loopback" Unreachable [Connect]
-        "The loopback addresses that the demo needs are missing."
+        "The loopback addresses are missing."
     ProxyRefused "proxy-refused" Unreachable [Proxy Nexus Login Gateway]
         "The proxy does not connect to the server."
     ProxyPassword "proxy-password" Unreachable [Proxy Nexus Login Gateway]
@@ -166,7 +166,7 @@ error_codes! {
     BadRedirect "bad-redirect" NoProfile [Nexus Login]
         "A redirect leads to something that is no http:// or https:// URL."
     TooManyRedirects "too-many-redirects" NoProfile [Nexus Login]
-        "One redirect follows another."
+        "More redirects than are followed."
     NexusWithoutHeader "nexus-without-header" NoProfile [Nexus]
         "The nexus answers without PassportURLs."
     NexusWithoutLogin "nexus-without-login" NoProfile [Nexus]
@@ -182,7 +182,7 @@ error_codes! {
     ServerBusy "server-busy" NoProfile [Gateway Negotiate Login SignIn Profile]
         "The server is full, or limits this client."
     NotAGateway "no-gateway" NoProfile [Gateway]
-        "The other end is no HTTP gateway for MSNP."
+        "The other end is not an HTTP gateway for MSNP."
     GatewayRefused "gateway-refused" NoProfile [Gateway]
         "The HTTP gateway answers with an HTTP error."
     GatewayClosed "gateway-closed" NoProfile [Gateway]
@@ -236,13 +236,13 @@ error_codes! {
     Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile]
         "SIGTERM ended the run."
     CannotListen "cannot-listen" Unexpected [Serve]
-        "'serve' cannot listen at an address."
+        "The embedded server cannot listen at an address."
     NoRandomness "no-randomness" Unexpected [Serve]
-        "The system has no random numbers for the keys of 'serve'."
+        "The system has no random numbers for the keys of the embedded server."
     TooFewOpenFiles "too-few-open-files" Unexpected [Serve]
-        "The limit of open files is too low for 'serve'."
+        "The limit of open files is too low for the embedded server."
     System "system" Unexpected [Serve]
-        "The operating system refuses something that 'serve' needs."
+        "The operating system refuses something that the embedded server needs."
     Bug "bug" Bug [Bug Gateway Negotiate Nexus Login SignIn Profile]
         "A bug in this program."
 }

@@ -1,4 +1,4 @@
-//! The password's sources; the command line itself is none.
+//! The password's sources: never the command line.
 
 use std::env::VarError;
 use std::fs::File;

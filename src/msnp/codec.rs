@@ -70,7 +70,7 @@ pub enum CodecError {
         /// The command.
         command: String,
     },
-    /// What should be a command is none.
+    /// The input is not MSNP.
     #[error("the other end speaks {0}")]
     NotMsnp(LooksLike),
 }
@@ -266,7 +266,7 @@ enum Carries {
     WhenNumeric,
 }
 
-/// The payload commands of MSNP8 to MSNP13 and what of the later ones can be met (hypothetic.org,
+/// The payload commands of MSNP8 to MSNP13 and those of later versions that occur (hypothetic.org,
 /// general/commands; the tables of servers seen agree).
 fn carries(side: Side, line: &[u8]) -> Carries {
     let Some(name) = line.first_chunk::<3>() else {

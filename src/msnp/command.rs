@@ -96,7 +96,7 @@ impl fmt::Debug for Command<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dialect(u8);
 
-/// A word that is none of these dialects.
+/// An unsupported dialect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid dialect '{0}' (expected MSNP8, MSNP9, MSNP10, MSNP11 or MSNP12)")]
 pub struct UnknownDialect(String);

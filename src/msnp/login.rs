@@ -250,7 +250,7 @@ impl Login {
     fn version(&mut self, command: &Command<'_>) -> Result<Step, LoginError> {
         expect_trid(command, self.awaited)?;
         let offered = self.offered();
-        // A server that insists on one of MSNP10 to 12 may have it: the profile is the same.
+        // A server that insists on one of MSNP10 to 12 is accepted: the profile is the same.
         let spoken = |dialect: &Dialect| offered.contains(dialect) || *dialect >= Dialect::MSNP10;
         self.dialect = command
             .args()
@@ -356,7 +356,7 @@ impl Login {
         }
         let here = self.visited.last();
         if to == "0" {
-            // Stay here and begin again; it counts as a referral, so that it has an end.
+            // Stay here and begin again; it counts as a referral, so that the limit applies.
             self.visited.extend(here.cloned());
             return Ok(Step::Send(self.begin()));
         }

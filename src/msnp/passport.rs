@@ -172,7 +172,7 @@ fn value_of<'a>(header: &'a str, wanted: &str) -> Option<&'a str> {
 }
 
 /// The `key=value` pieces between commas, the scheme's word taken off. Values in quotes that hold
-/// commas come apart here; the ticket, the only one, is read by itself.
+/// commas are split here; `ticket` reads its own.
 fn pairs(value: &str) -> impl Iterator<Item = (&str, &str)> {
     without_scheme(value).split(',').filter_map(|piece| {
         let (key, value) = piece.split_once('=')?;

@@ -105,12 +105,11 @@ fn is_profile_type(value: &[u8]) -> bool {
 
 /// Finds the last profile in a saved payload or in a transcript that contains one.
 ///
-/// Only the header fields of a message count: those that follow a `MSG` command, or the first ones
-/// that there are where no command stands before them. A message's body is ignored.
+/// Uses the header fields after the last `MSG` command that a profile follows; without one, the first
+/// header block. Ignores the bodies of messages.
 ///
-/// Lines of a transcript may have something before them, a direction or a time: whatever stands
-/// before the command or before `Content-Type:` is taken off the other lines too, byte for byte
-/// where it repeats and by its length where it does not.
+/// Removes line prefixes such as a time or a direction. The prefix is what precedes the command or
+/// `Content-Type:`. From a line with another prefix, the same number of bytes is removed.
 #[must_use]
 pub fn find_profile(saved: &[u8]) -> Option<Profile> {
     // Some editors begin a file with a byte order mark.

@@ -106,7 +106,7 @@ impl fmt::Display for Hint {
             }
             Self::BeyondThisHost => {
                 "ask a server on the internet: this login went to this computer itself, and the \
-                 label covers no more"
+                 label describes only that"
             }
             Self::BeyondThisNetwork(local) => {
                 return write!(
@@ -119,7 +119,7 @@ impl fmt::Display for Hint {
                 return write!(
                     f,
                     "ask a server on the internet: {seen} is not an internet address either, so \
-                     what is beyond it did not show"
+                     the rest of the path is unknown"
                 );
             }
             Self::PublicAddress(local) => {

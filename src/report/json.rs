@@ -14,7 +14,7 @@ use crate::failure::Failure;
 /// only.
 #[must_use]
 pub fn render(report: &impl Serialize) -> String {
-    // No value can fail. If one does, that is a bug, and there is a document nevertheless.
+    // No value can fail. If one does, that is a bug, and a document of a bug is printed.
     let text = serde_json::to_string_pretty(report)
         .or_else(|_| serde_json::to_string_pretty(&Report::of_bug()))
         .unwrap_or_default();

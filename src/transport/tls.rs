@@ -252,7 +252,7 @@ pub(super) fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// The failure that a TLS error comes to.
+/// Converts a TLS error.
 pub(super) fn failed(error: &rustls::Error, to: &Address, stage: Stage) -> Failure {
     use rustls::{AlertDescription as Alert, Error, PeerIncompatible as Peer};
     let (code, why) = match error {
