@@ -75,7 +75,17 @@ impl Report {
 
     /// What the server counted, against what was done to it.
     pub(super) fn summary(&mut self, name: &str, wanted: &Tally, ended: &Ended) {
-        self.check(ended.is_success && ended.tally == *wanted, || {
+        // A client that leaves while the accept queue is full may never be accepted, and is then not
+        // counted. Of few connections all must be, and everything else is exact.
+        let connections = ended.tally.connections;
+        let is_counted = connections <= wanted.connections
+            && connections * 1000 >= wanted.connections * 999
+            && ended.tally
+                == Tally {
+                    connections,
+                    ..*wanted
+                };
+        self.check(ended.is_success && is_counted, || {
             format!(
                 "{name}: the summary should count {wanted:?}, and is: {}",
                 ended.log.trim_end()
