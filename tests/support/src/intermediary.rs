@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use crate::answer::{Answer, Step};
@@ -154,6 +155,6 @@ pub fn relay(client: &TcpStream, server: TcpStream) -> io::Result<()> {
     let _ = io::copy(&mut from, &mut back);
     let _ = back.flush();
     let _ = back.shutdown(Shutdown::Both);
-    let _ = upward.join();
+    upward.join().unwrap_or_else(|panic| resume_unwind(panic));
     Ok(())
 }

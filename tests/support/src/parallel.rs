@@ -1,6 +1,18 @@
-//! Cases side by side.
+//! Cases side by side, and the ends of threads.
 
+use std::panic::resume_unwind;
 use std::sync::Mutex;
+use std::thread::{JoinHandle, panicking};
+
+/// Waits for a thread, for a `drop`: its panic goes on here, unless this thread panics already,
+/// where a second panic would abort the process. `None` after a panic.
+pub(crate) fn joined<T>(thread: JoinHandle<T>) -> Option<T> {
+    match thread.join() {
+        Ok(result) => Some(result),
+        Err(_) if panicking() => None,
+        Err(panic) => resume_unwind(panic),
+    }
+}
 
 /// Runs the cases on so many threads; their results, in no particular order. A case that panics
 /// fails the test.
@@ -25,7 +37,7 @@ pub fn side_by_side<C: Send, R: Send>(
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let results = workers.into_iter().map(|worker| worker.join());
         results
-            .flat_map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .flat_map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
             .collect()
     })
 }

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::answer::POLICY;
+use crate::parallel::joined;
 
 /// How long a script waits for a client that sends nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -116,7 +117,7 @@ impl Drop for Scripted {
             return;
         };
         let mut panic = None;
-        for session in thread.join().unwrap_or_default() {
+        for session in joined(thread).unwrap_or_default() {
             // The tool has ended by now; another server of the same test may still be connected.
             if let Some(stream) = session.stream.upgrade() {
                 let _ = stream.shutdown(Shutdown::Both);

@@ -1,6 +1,7 @@
 //! Honest clients that keep logging in, on a thread of their own.
 
 use std::net::Ipv4Addr;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -77,7 +78,8 @@ impl Steady {
     /// Starts no more and waits for those that have begun.
     pub(super) fn stop(self) -> Outcome<Figures> {
         let _ = self.stop.send(true);
-        self.thread.join().map_err(|_| "the honest panicked")?
+        let figures = self.thread.join();
+        figures.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::ops::AddAssign;
+use std::panic::resume_unwind;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,7 +130,7 @@ pub(super) fn cpu(pid: u32) -> Outcome<Duration> {
 /// Measures a process now and then, for the most it ever has.
 pub(super) struct Watch {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Vitals>>,
+    thread: JoinHandle<Vitals>,
 }
 
 impl Watch {
@@ -153,17 +154,15 @@ impl Watch {
         };
         Ok(Self {
             stop,
-            thread: Some(std::thread::Builder::new().spawn(measure)?),
+            thread: std::thread::Builder::new().spawn(measure)?,
         })
     }
 
     /// The most there was.
-    pub(super) fn stop(mut self) -> Vitals {
+    pub(super) fn stop(self) -> Vitals {
         self.stop.store(true, Ordering::Relaxed);
-        let thread = self.thread.take();
-        thread.map_or_else(Vitals::default, |thread| {
-            thread.thread().unpark();
-            thread.join().unwrap_or_default()
-        })
+        self.thread.thread().unpark();
+        let most = self.thread.join();
+        most.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }

@@ -17,6 +17,7 @@ use nix::sys::time::TimeSpec;
 use tun_rs::{DeviceBuilder, SyncDevice};
 
 use super::{Error, Host, link};
+use crate::parallel::joined;
 
 /// How a line treats packets, the same in both directions.
 #[derive(Debug, Clone, Copy)]
@@ -115,8 +116,8 @@ impl Drop for Line {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It ends within one packet; that it panicked was printed already.
-            let _ = thread.join();
+            // It ends within one packet.
+            joined(thread);
         }
     }
 }

@@ -5,14 +5,17 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Error, Host};
+use crate::parallel::joined;
 
-/// A listening service; its connections, threads and listener end on drop.
+/// A listening service; its connections, threads and listener end on drop, which fails the test
+/// if a handler has panicked.
 #[derive(Debug)]
 pub struct Service {
     addr: SocketAddr,
@@ -66,7 +69,7 @@ impl Drop for Service {
         drop(self.stop.take());
         self.streams.close_all();
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            joined(thread);
         }
     }
 }
@@ -155,6 +158,7 @@ where
     F: Fn(&Connection<'_>) + Send + Sync + 'static,
 {
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    let mut panic = None;
     loop {
         let mut fds = [
             PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
@@ -168,13 +172,18 @@ where
             continue;
         };
         let (streams, handler) = (Arc::clone(streams), Arc::clone(handler));
-        threads.retain(|thread| !thread.is_finished());
+        for thread in threads.extract_if(.., |thread| thread.is_finished()) {
+            panic = thread.join().err().or(panic);
+        }
         threads.push(thread::spawn(move || {
             handle(&stream, peer, &streams, &*handler);
         }));
     }
     for thread in threads {
-        let _ = thread.join();
+        panic = thread.join().err().or(panic);
+    }
+    if let Some(panic) = panic {
+        resume_unwind(panic);
     }
 }
 
