@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use support::{Run, Scripted, Serve, TOOL, print_past_the_harness, tool};
+use support::{Run, Scripted, Serve, TOOL, skipped, tool};
 
 #[test]
 #[cfg(target_os = "linux")]
@@ -14,10 +14,7 @@ fn a_demo_without_loopback_is_an_error_of_the_environment() {
         .status()
         .is_ok_and(|status| status.success());
     if !can {
-        print_past_the_harness(
-            "skipped: a demo without loopback: unshare -rn is not allowed here\n",
-        );
-        return;
+        return skipped("a demo without loopback: unshare -rn is not allowed here");
     }
     for (words, has_document) in [
         (&["demo"][..], false),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use support::{Run, Scripted, Serve, file, print_past_the_harness, text};
+use support::{Run, Scripted, Serve, file, skipped, text};
 use tempfile::TempDir;
 
 /// An authority, and a certificate of it with the key.
@@ -298,7 +298,7 @@ impl Drop for OldServer {
     }
 }
 
-/// Whether openssl can be asked for this; says what is skipped where it cannot.
+/// Whether openssl does this.
 fn openssl(dir: &TempDir, words: &str) -> bool {
     std::process::Command::new("openssl")
         .args(words.split_whitespace())
@@ -311,10 +311,7 @@ fn openssl(dir: &TempDir, words: &str) -> bool {
 fn old_keys_ciphers_and_versions_have_errors_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     if !openssl(&dir, "version") {
-        print_past_the_harness(
-            "skipped: servers with old keys, ciphers and versions: there is no openssl here\n",
-        );
-        return;
+        return skipped("servers with old keys, ciphers and versions: there is no openssl here");
     }
     let _names = file(&dir, "names", "subjectAltName=IP:127.0.0.1\n");
     let new = "req -newkey rsa:2048 -nodes -subj /CN=x";

@@ -51,7 +51,7 @@ pub use scripted::{Scripted, honest, profile_message, trid, wait_for_close};
 pub use serve::Serve;
 pub use tool::{
     Run, TOOL, closed_port, codes, copy, file, has_ipv6, observations, print_past_the_harness,
-    text, tool, tool_by,
+    skipped, text, tool, tool_by,
 };
 
 /// What a fallible part of the harness returns.

@@ -158,13 +158,26 @@ pub fn closed_port() -> SocketAddr {
         .expect("a free port")
 }
 
-/// Whether this machine has IPv6; prints what is skipped where it has not.
+/// Whether this machine has IPv6; prints what is skipped where it has not. Only prints, with
+/// `NO_SKIP` as well: the machine of a gate may have no IPv6, and no package adds it.
 pub fn has_ipv6(what: &str) -> bool {
     let has = TcpListener::bind("[::1]:0").is_ok();
     if !has {
-        print_past_the_harness(&format!("skipped: {what}: this machine has no IPv6\n"));
+        print_skipped(&format!("{what}: this machine has no IPv6"));
     }
     has
+}
+
+/// Prints why a test is skipped; fails it where the variable `NO_SKIP` is set.
+#[track_caller]
+pub fn skipped(reason: &str) {
+    let may_skip = std::env::var_os("NO_SKIP").is_none();
+    assert!(may_skip, "NO_SKIP is set, and this is skipped: {reason}");
+    print_skipped(reason);
+}
+
+fn print_skipped(reason: &str) {
+    print_past_the_harness(&format!("skipped: {reason}\n"));
 }
 
 /// Prints straight to stdout, so that a test that succeeds shows it too.
