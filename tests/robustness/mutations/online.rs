@@ -98,6 +98,7 @@ fn the_library_withstands_changed_logins() {
     let recorded = record();
     run("over sockets", AT_ONCE, &changes(&recorded), |change| {
         let change = *change;
+        let before = PANICS.get();
         let servers = FakeServers::start(Route::over(None), move |step, answer| {
             change.apply(step, answer)
         });
@@ -109,9 +110,9 @@ fn the_library_withstands_changed_logins() {
                 true => Ok(()),
                 false => Err(format!("{took:?} is too long")),
             })
-            .and_then(|()| match PANICS.get() {
-                0 => Ok(()),
-                _ => Err("something panicked".to_owned()),
+            .and_then(|()| match PANICS.get() == before {
+                true => Ok(()),
+                false => Err("something panicked".to_owned()),
             })
             .map_err(|why| format!("{change}: {why}"))
     });
