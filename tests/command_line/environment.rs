@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use support::{Run, Scripted, Serve, TOOL, skipped, tool};
+use support::{Run, Scripted, Serve, TOOL, skipped, tool, tool_by};
 
 #[test]
 #[cfg(target_os = "linux")]
@@ -21,13 +21,8 @@ fn a_demo_without_loopback_is_an_error_of_the_environment() {
         (&["demo", "--json"], true),
         (&["demo", "--path", "direct", "--json"], true),
     ] {
-        let mut command = std::process::Command::new("unshare");
-        command
-            .arg("-rn")
-            .arg(&*TOOL)
-            .args(words)
-            .env_remove("MSNP9_JSON");
-        let run = Run::of(&mut command);
+        let mut command = tool_by(std::process::Command::new("unshare"));
+        let run = Run::of(command.arg("-rn").arg(&*TOOL).args(words));
         assert_eq!(run.code, 3, "{words:?}: {}", run.stderr);
         assert!(!run.stderr.contains("a bug"), "{words:?}: {}", run.stderr);
         if has_document {

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 use msnp9_conntype::conntype::Label;
-use support::{Run, file, skipped, text, tool};
+use support::{Run, TOOL, file, skipped, text, tool, tool_by};
 
 #[test]
 fn a_file_without_a_profile_is_5_with_a_document() {
@@ -320,15 +320,9 @@ fn a_full_disk_is_an_error_of_the_environment_in_every_command() {
 #[cfg(unix)]
 fn a_closed_stdout_is_an_error_of_the_environment_in_every_command() {
     let shell = |redirection: &str, words: &[&str]| {
-        let mut command = std::process::Command::new("sh");
+        let mut command = tool_by(std::process::Command::new("sh"));
         let line = format!("exec \"$0\" \"$@\" {redirection}");
-        command.args(["-c", &line, env!("CARGO_BIN_EXE_msnp9-conntype")]);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("MSNP9_") {
-                command.env_remove(name);
-            }
-        }
-        Run::of(command.args(words))
+        Run::of(command.args(["-c", &line]).arg(&*TOOL).args(words))
     };
     for words in RESULTS {
         cannot_write(&shell(">&-", words), words);
