@@ -54,7 +54,7 @@ impl Shown {
 }
 
 #[test]
-fn a_certificate_of_ones_own_is_trusted() {
+fn a_ca_file_is_trusted() {
     assert_eq!(
         Shown::new("127.0.0.1", 2020..2100).tried().json()["label"],
         "Direct-Connect"

@@ -184,7 +184,7 @@ fn one_to_one_and_prefix_translation_let_connections_in() -> Result<(), Error> {
 
 #[test]
 #[ignore = "needs root and makes network namespaces: run scripts/nat-lab"]
-fn bulk_gets_through_the_narrow_path() -> Result<(), Error> {
+fn bulk_data_passes_a_small_mtu() -> Result<(), Error> {
     let _alone = alone();
     let net = topology::mtu_576()?;
     let _observer = Observer::start(&net.server, &[net.listen(PORT)])?;

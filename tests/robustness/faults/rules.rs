@@ -35,7 +35,7 @@ pub(super) fn rule(step: Step, fault: Fault) -> Rule {
     if let Some(why) = harmless(step, fault) {
         return Succeeds(why);
     }
-    if let Some(rule) = intermediaryed(step, fault) {
+    if let Some(rule) = intermediary_rule(step, fault) {
         return rule;
     }
     match fault {
@@ -68,7 +68,7 @@ pub(super) fn rule(step: Step, fault: Fault) -> Rule {
 }
 
 /// The rules of those in front of the servers, where they differ.
-fn intermediaryed(step: Step, fault: Fault) -> Option<Rule> {
+fn intermediary_rule(step: Step, fault: Fault) -> Option<Rule> {
     Some(match (step, fault) {
         (Step::GatewayOpen | Step::GatewayProfile, fault) => match fault {
             // The rest of the commands never comes.

@@ -1,6 +1,6 @@
 //! A client of `serve` in this process: lines, login pages, whole logins.
 //!
-//! Whatever is not as it has to be is a panic, that is, a failed test.
+//! Panics on unexpected replies, which fails the test.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

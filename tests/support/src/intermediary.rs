@@ -1,4 +1,4 @@
-//! Proxies and an HTTP gateway in front of the servers, each answer of which can be changeed too.
+//! Proxies and an HTTP gateway in front of the servers, each answer of which can be changed too.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

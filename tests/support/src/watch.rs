@@ -29,8 +29,8 @@ pub fn bounded(tool: &Command, kib: u64) -> Command {
     shell
 }
 
-/// Runs a command to its end, which is here when `at_most` is over. `observe` gets its process id
-/// now and then.
+/// Runs a command until it exits or `at_most` has passed. `observe` gets its process id now and
+/// then.
 pub fn watch(command: &mut Command, at_most: Duration, mut observe: impl FnMut(u32)) -> Watched {
     let started = Instant::now();
     let mut child = command
