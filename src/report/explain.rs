@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::hints::of_label;
+use super::hint::of_label;
 use super::meaning::{Meaning, peers};
 use super::page::{PLAIN, Page};
 use super::text::sentence;

@@ -4,6 +4,7 @@
 
 pub mod demo;
 pub mod explain;
+mod hint;
 mod hints;
 pub mod human;
 pub mod json;

@@ -14,7 +14,7 @@ use crate::conntype::{
 };
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::report::{hints, words};
+use crate::report::{hint, words};
 use crate::secret::{excerpt, redact};
 
 impl Report {
@@ -119,7 +119,7 @@ impl ErrorReport {
             stage: Stage::Verdict,
             code: code_of(&verdict.reason),
             message: words::reason(&verdict.reason),
-            remedy: hints::remedy(&verdict.reason).to_string(),
+            remedy: hint::remedy(&verdict.reason).to_string(),
         })
     }
 }
