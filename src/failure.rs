@@ -113,17 +113,17 @@ error_codes! {
         "The local port has a connection to this very address already."
     NoLoopback "no-loopback" Unreachable [Connect]
         "The loopback addresses are missing."
-    ProxyRefused "proxy-refused" Unreachable [Proxy Nexus Login Gateway]
+    ProxyRefused "proxy-refused" Unreachable [Proxy]
         "The proxy does not connect to the server."
-    ProxyPassword "proxy-password" Unreachable [Proxy Nexus Login Gateway]
+    ProxyPassword "proxy-password" Unreachable [Proxy]
         "The proxy requires a user and a password, or refuses those it got."
-    ProxyTarget "proxy-target" Unreachable [Proxy Nexus Login Gateway]
+    ProxyTarget "proxy-target" Unreachable [Proxy]
         "The proxy protocol cannot carry the server's address."
-    ProxyClosed "proxy-closed" Unreachable [Proxy Nexus Login Gateway]
+    ProxyClosed "proxy-closed" Unreachable [Proxy]
         "The proxy closed the connection during its handshake."
-    ProxyFailed "proxy-failed" Unreachable [Proxy Nexus Login Gateway]
+    ProxyFailed "proxy-failed" Unreachable [Proxy]
         "The connection to the proxy failed during its handshake."
-    NotAProxy "no-proxy" Unreachable [Proxy Nexus Login Gateway]
+    NotAProxy "no-proxy" Unreachable [Proxy]
         "The other end does not speak the proxy protocol."
     NotTls "no-tls" Unreachable [Nexus Login Gateway]
         "The other end does not speak TLS."
