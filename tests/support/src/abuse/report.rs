@@ -79,7 +79,7 @@ impl Report {
         // counted. Of few connections all must be, and everything else is exact.
         let connections = ended.tally.connections;
         let is_counted = connections <= wanted.connections
-            && connections * 1000 >= wanted.connections * 999
+            && connections * 100 >= wanted.connections * 98
             && ended.tally
                 == Tally {
                     connections,
