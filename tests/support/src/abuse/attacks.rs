@@ -40,6 +40,8 @@ pub(super) struct Done {
     pub(super) inside: usize,
     /// What the server must count for it.
     pub(super) tally: Tally,
+    /// How many of its connections their clients left at once.
+    pub(super) left_at_once: u64,
     /// The connections that are still open; they close when this is dropped.
     pub(super) held: Option<Box<dyn Any>>,
 }
@@ -139,6 +141,7 @@ async fn idle(stage: Arc<Stage>) -> Outcome<Done> {
     stage.hold().await;
     let inside = clients.iter().map(Vec::len).sum();
     Ok(Done {
+        left_at_once: 0,
         count: inside,
         inside,
         tally: Tally {
@@ -168,6 +171,7 @@ async fn mute(stage: Arc<Stage>) -> Outcome<Done> {
     stage.hold().await;
     let held: Vec<TcpStream> = held.into_iter().flatten().collect();
     Ok(Done {
+        left_at_once: 0,
         count: held.len(),
         inside: held.len(),
         tally: Tally {
@@ -209,6 +213,7 @@ async fn slow(stage: Arc<Stage>) -> Outcome<Done> {
         return Err(format!("{lost} of {count} slow senders were disconnected").into());
     }
     Ok(Done {
+        left_at_once: 0,
         count,
         inside: count,
         tally: Tally {
@@ -301,6 +306,7 @@ fn guessed(refused: u64, turned_away: u64, connections: u64) -> Outcome<Done> {
         return Err(format!("{refused} guesses were looked at, not {tries}").into());
     }
     Ok(Done {
+        left_at_once: 0,
         count: usize::try_from(refused + turned_away)?,
         inside: 0,
         tally: Tally {

@@ -126,7 +126,7 @@ pub(super) async fn garbage(stage: Arc<Stage>) -> Outcome<Done> {
 
 /// Connects and disconnects: with a close, with a reset, after half a command.
 pub(super) async fn churn(stage: Arc<Stage>) -> Outcome<Done> {
-    rounds(&stage, stage.scale.churn, |stage, n| async move {
+    let churned = rounds(&stage, stage.scale.churn, |stage, n| async move {
         let mut stream = connect_from(stage.address(), stage.notification).await;
         if n % 3 == 1 {
             SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
@@ -134,8 +134,12 @@ pub(super) async fn churn(stage: Arc<Stage>) -> Outcome<Done> {
             stream.write_all(b"VE").await?;
         }
         Ok(false)
+    });
+    let done = churned.await?;
+    Ok(Done {
+        left_at_once: done.tally.connections,
+        ..done
     })
-    .await
 }
 
 /// Shuts its sending side down and waits for the server to close.

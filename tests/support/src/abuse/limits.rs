@@ -160,7 +160,7 @@ async fn in_all(scale: Scale, report: &mut Report) -> Outcome<()> {
         turned_away: refused as u64,
         ..Tally::connections(IN_ALL + 1)
     };
-    report.summary("--max-connections", &wanted, &ended);
+    report.summary("--max-connections", &wanted, 0, &ended);
     Ok(())
 }
 
@@ -214,7 +214,7 @@ async fn per_address(report: &mut Report) -> Outcome<()> {
         turned_away: refused as u64,
         ..Tally::connections(SEVERAL * PER_ADDRESS + 1 + 2 + 1)
     };
-    report.summary("--max-per-address", &wanted, &ended);
+    report.summary("--max-per-address", &wanted, 0, &ended);
     Ok(())
 }
 
@@ -268,7 +268,7 @@ async fn idle(report: &mut Report) -> Outcome<()> {
         timed_out: 1,
         ..Tally::connections(SEVERAL + 2)
     };
-    report.summary("--idle-timeout", &wanted, &ended);
+    report.summary("--idle-timeout", &wanted, 0, &ended);
     Ok(())
 }
 
@@ -304,6 +304,6 @@ async fn open_files(scale: Scale, report: &mut Report) -> Outcome<()> {
         turned_away: refused as u64,
         ..Tally::connections(inside.len())
     };
-    report.summary("ulimit -n", &wanted, &ended);
+    report.summary("ulimit -n", &wanted, 0, &ended);
     Ok(())
 }

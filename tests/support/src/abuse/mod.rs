@@ -116,6 +116,7 @@ async fn abuse(scale: Scale, report: &mut Report) -> Outcome<()> {
     let accounts = file(&dir, "accounts", passport::accounts(scale.idle));
     let server = Serve::start(&["--accounts", text(&accounts)]);
     let mut tally = Tally::default();
+    let mut left_at_once = 0;
 
     // Twice: the buffers and caches that the first ones fill are not a leak.
     let warm_up = calm(&server, scale)?;
@@ -170,6 +171,7 @@ async fn abuse(scale: Scale, report: &mut Report) -> Outcome<()> {
         };
         let after = returned(&server, &most).await?;
         tally += done.tally;
+        left_at_once += done.left_at_once;
         tally += figures.tally();
         report.row(Row {
             name,
@@ -189,7 +191,9 @@ async fn abuse(scale: Scale, report: &mut Report) -> Outcome<()> {
         });
     }
     let ended = server::stop(server)?;
-    report.summary("all abuses", &tally, &ended);
+    // A client that leaves while the accept queue is full may never be accepted, and is then not
+    // counted.
+    report.summary("all abuses", &tally, left_at_once / 50, &ended);
     Ok(())
 }
 

@@ -73,18 +73,17 @@ impl Report {
         });
     }
 
-    /// What the server counted, against what was done to it.
-    pub(super) fn summary(&mut self, name: &str, wanted: &Tally, ended: &Ended) {
-        // A client that leaves while the accept queue is full may never be accepted, and is then not
-        // counted. Of few connections all must be, and everything else is exact.
+    /// What the server counted, against what was done to it. Up to `unaccepted` connections may be
+    /// missing; everything else is exact.
+    pub(super) fn summary(&mut self, name: &str, wanted: &Tally, unaccepted: u64, ended: &Ended) {
         let connections = ended.tally.connections;
-        let is_counted = connections <= wanted.connections
-            && connections * 100 >= wanted.connections * 98
-            && ended.tally
-                == Tally {
-                    connections,
-                    ..*wanted
-                };
+        let exact = Tally {
+            connections,
+            ..*wanted
+        };
+        let missing = wanted.connections.checked_sub(connections);
+        let is_counted =
+            ended.tally == exact && missing.is_some_and(|missing| missing <= unaccepted);
         self.check(ended.is_success && is_counted, || {
             format!(
                 "{name}: the summary should count {wanted:?}, and is: {}",
