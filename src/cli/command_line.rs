@@ -1,10 +1,13 @@
 //! The whole command line: the login, the commands beside it, and the options of the output.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser,
+};
 
 use super::args::CheckArgs;
 use super::classify::ClassifyArgs;
@@ -70,8 +73,8 @@ pub(super) fn parse(
     if let Some((name, inner)) = matches.subcommand() {
         let takes = |id: &str| match (name, id) {
             ("demo", "expect") => inner.contains_id("path"),
-            (_, "expect" | "json" | "quiet" | "verbose") => inner.try_contains_id(id).is_ok(),
-            _ => false,
+            ("serve", "format" | "output") => false,
+            _ => OUTPUT_OPTIONS.contains(&id) && inner.try_contains_id(id).is_ok(),
         };
         let idle = command.get_arguments().find(|arg| {
             let id = arg.get_id().as_str();
@@ -82,6 +85,8 @@ pub(super) fn parse(
             return Err(command.error(ErrorKind::ArgumentConflict, text));
         }
     }
+    let output =
+        Output::of(&matches).map_err(|why| command.error(ErrorKind::ArgumentConflict, why))?;
     let mut args = Args::from_arg_matches(&matches)?;
     args.check.origins = environment::origins(&command, &matches);
     if let (Some(Action::Serve(serve)), Some((name, inner))) =
@@ -90,18 +95,24 @@ pub(super) fn parse(
     {
         serve.origins = environment::origins(declared, inner);
     }
-    Ok((args, Output::of(&matches)))
+    Ok((args, output))
 }
 
 /// The declarations, with the options of the output for each command.
 fn command() -> Command {
-    let [expect, json, quiet, verbose] = output_options();
+    let [expect, format, json, output, quiet, verbose, color] = output_options();
     // A variable may be meant for another run.
     let expect_of_demo = expect.clone().env(None::<&str>).requires("path");
+    let page = format
+        .clone()
+        .value_parser(values::format_of_page())
+        .help("Format of the page");
     Args::command()
-        .args([&expect, &json, &quiet, &verbose])
+        .args([&expect, &format, &json, &output, &quiet, &verbose, &color])
         .mut_subcommand("demo", |command| {
-            command.args([&expect_of_demo, &json, &quiet, &verbose])
+            command
+                .args([&expect_of_demo, &format, &json, &output])
+                .args([&quiet, &verbose, &color])
         })
         .mut_subcommand("serve", |command| {
             command.args([
@@ -111,17 +122,21 @@ fn command() -> Command {
                 verbose.clone().help("Log more: -v debug, -vv trace"),
             ])
         })
-        .mut_subcommand("classify", |command| command.args([&expect, &json, &quiet]))
+        .mut_subcommand("classify", |command| {
+            command.args([&expect, &format, &json, &output, &quiet, &color])
+        })
         .mut_subcommand("explain", |command| {
-            command.arg(
-                json.clone()
-                    .help("Print one JSON document instead of the page"),
-            )
+            command.args([&page, &json, &output, &color])
         })
 }
 
+/// The names of the options of the output.
+const OUTPUT_OPTIONS: [&str; 7] = [
+    "expect", "format", "json", "output", "quiet", "verbose", "color",
+];
+
 /// The options of the output, of which every command has those that have an effect on it.
-fn output_options() -> [Arg; 4] {
+fn output_options() -> [Arg; 7] {
     let flag = |name, variable| {
         let arg = Arg::new(name).long(name).env(variable);
         arg.action(ArgAction::SetTrue)
@@ -136,9 +151,22 @@ fn output_options() -> [Arg; 4] {
             .action(ArgAction::Append)
             .value_parser(values::label())
             .help("Accepted labels; any other label exits with 1"),
+        Arg::new("format")
+            .long("format")
+            .env("MSNP9_FORMAT")
+            .value_name("FORMAT")
+            .value_parser(values::format())
+            .help("Format of the result [default: label]"),
         flag("json", "MSNP9_JSON").help(
-            "Print one JSON document instead of the label; a usage error (exit code 2) prints none",
+            "Print one JSON document, as --format json; a usage error (exit code 2) prints none",
         ),
+        Arg::new("output")
+            .long("output")
+            .short('o')
+            .env("MSNP9_OUTPUT")
+            .value_name("FILE|-")
+            .value_parser(value_parser!(PathBuf))
+            .help("Write the result to a file, complete or not at all; '-' is stdout"),
         flag("quiet", "MSNP9_QUIET")
             .short('q')
             .help("Suppress the report on stderr"),
@@ -147,6 +175,11 @@ fn output_options() -> [Arg; 4] {
             .long("verbose")
             .action(ArgAction::Count)
             .help("Increase verbosity: -v timings and steps, -vv debug, -vvv wire trace"),
+        Arg::new("color")
+            .long("color")
+            .value_name("WHEN")
+            .value_parser(values::color())
+            .help("When to use colours [default: auto, on terminals unless NO_COLOR is set]"),
     ]
 }
 

@@ -90,7 +90,10 @@ fn path() -> OneOf<&'static Path> {
 pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError> {
     let paths = match args.path {
         Some(path) => vec![path],
-        None => PATHS.iter().collect(),
+        None => {
+            output.check_page()?;
+            PATHS.iter().collect()
+        }
     };
     let rows = runtime::with(|runtime| {
         let row = |path: &Path| {

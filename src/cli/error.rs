@@ -20,9 +20,9 @@ pub(super) enum CommandError {
     /// The server cannot start.
     #[error("{message}")]
     Serve { code: ErrorCode, message: String },
-    /// Stdout does not take the result.
-    #[error("cannot write the result to stdout: {0}")]
-    Output(io::Error),
+    /// The file or the stream for the result does not take it.
+    #[error("cannot write the result to {to}: {why}")]
+    Output { to: String, why: io::Error },
     /// What cannot happen has happened: a bug in this program.
     #[error("{0:#}")]
     Bug(#[from] anyhow::Error),

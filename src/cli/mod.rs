@@ -32,6 +32,9 @@ use crate::exit::Exit;
 
 /// Runs the program with these words.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
+    let words: Vec<_> = words.into_iter().collect();
+    // The texts of --help and of a usage error have colours, too.
+    values::early_color(&words).write_global();
     let (args, output) = match command_line::parse(words) {
         Ok(parsed) => parsed,
         Err(error) => return output::of_clap(&error),
@@ -50,6 +53,7 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
     if !matches!(args.command, Some(Action::Serve(_))) {
         output.start_log();
     }
+    output.open()?;
     match args.command {
         None => check::run(args.check, output),
         Some(Action::Demo(demo)) => demo::run(&demo, output),
@@ -61,7 +65,10 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
 
 fn of_server(error: ServeError) -> CommandError {
     match error {
-        ServeError::Output(why) => CommandError::Output(why),
+        ServeError::Output(why) => CommandError::Output {
+            to: "stdout".to_owned(),
+            why,
+        },
         error if error.is_usage() => CommandError::Usage(error.to_string()),
         error => CommandError::Serve {
             code: error.code(),

@@ -1,8 +1,11 @@
-//! Where a result goes: the label or the document to stdout, the report to stderr.
+//! Where a result goes: the label or the document to stdout or a file, the report to stderr.
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use anstream::ColorChoice;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
@@ -10,17 +13,20 @@ use super::error::CommandError;
 use crate::conntype::Label;
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::report::{Context, Report, human, json, print, remedy};
+use crate::report::{self, Context, Format, OutputFile, Report, human, json, print, remedy};
 use crate::run_log::Progress;
 
 /// What messages begin with.
 const NAME: &str = "msnp9-conntype";
 
 /// The options of the output.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Output {
     pub(super) expected: Vec<Label>,
-    pub(super) json: bool,
+    pub(super) format: Format,
+    /// The file for the result; `None` is stdout.
+    path: Option<PathBuf>,
+    file: RefCell<Option<OutputFile>>,
     pub(super) quiet: bool,
     pub(super) verbose: u8,
     pub(super) started_at: SystemTime,
@@ -28,21 +34,49 @@ pub(super) struct Output {
 
 impl Output {
     /// Reads the options of the output, which may stand before a command and after it.
-    pub(super) fn of(matches: &ArgMatches) -> Self {
+    ///
+    /// # Errors
+    /// Two formats at once.
+    pub(super) fn of(matches: &ArgMatches) -> Result<Self, String> {
         let inner = matches.subcommand().map(|(_, inner)| inner);
+        // The command line counts more than the environment.
         let levels = || inner.into_iter().chain([matches]);
+        let from = |id: &'static str| {
+            let given = levels().find(|level| is_given(level, id));
+            given.or_else(|| levels().find(|level| matches!(level.try_contains_id(id), Ok(true))))
+        };
         let flag = |id| levels().any(|level| matches!(level.try_get_one(id), Ok(Some(true))));
-        let expecting = levels().find(|level| is_given(level, "expect"));
-        let expected = expecting.unwrap_or(matches).get_many("expect");
-        Self {
+        let expected = from("expect").and_then(|level| level.get_many("expect"));
+        let path = from("output").and_then(|level| level.get_one::<PathBuf>("output").cloned());
+        Ok(Self {
             expected: expected.into_iter().flatten().copied().collect(),
-            json: flag("json"),
+            format: format(
+                from("format").map(|level| (level, level.get_one("format").copied())),
+                flag("json").then(|| levels().any(|level| is_given(level, "json"))),
+            )?,
+            path: path.filter(|path| path != Path::new("-")),
+            file: RefCell::default(),
             quiet: flag("quiet"),
             verbose: levels()
                 .filter_map(|level| level.try_get_one("verbose").ok().flatten().copied())
                 .fold(0, u8::saturating_add),
             started_at: SystemTime::now(),
-        }
+        })
+    }
+
+    /// Opens the file for the result before the work begins.
+    pub(super) fn open(&self) -> Result<(), CommandError> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let file = OutputFile::open(path).map_err(|why| {
+            CommandError::value(
+                "--output",
+                format!("cannot write {}: {why}", path.display()),
+            )
+        })?;
+        *self.file.borrow_mut() = Some(file);
+        Ok(())
     }
 
     /// Starts the log of the steps. Only this program logs, none of its libraries.
@@ -72,59 +106,79 @@ impl Output {
         })
     }
 
-    /// Prints a page, or with `--json` its document.
+    /// Whether a page can be printed in this format.
+    ///
+    /// # Errors
+    /// A format that describes one login.
+    pub(super) fn check_page(&self) -> Result<(), CommandError> {
+        match self.format {
+            Format::Label | Format::Report | Format::Json => Ok(()),
+            other => Err(CommandError::value(
+                "--format",
+                format!(
+                    "'{}' is for the result of one login; this prints 'report' or 'json'",
+                    other.words().0
+                ),
+            )),
+        }
+    }
+
+    /// Prints a page, or its JSON document.
     pub(super) fn page(
         &self,
         json: impl FnOnce() -> String,
         text: impl FnOnce(usize) -> String,
     ) -> Result<Exit, CommandError> {
-        let page = match self.json {
-            true => json(),
-            false => text(print::width_of(&std::io::stdout())),
+        self.check_page()?;
+        let page = match self.format {
+            Format::Json => json(),
+            _ => text(self.style_of_result().width),
         };
-        print::result(&page).map_err(CommandError::Output)?;
+        self.write(&page)?;
         Ok(Exit::Done)
     }
 
     /// Prints the result and the report.
     pub(super) fn finish(&self, report: &Report) -> Exit {
-        let text = match self.quiet {
+        let text = match self.quiet || self.format == Format::Report {
             true => String::new(),
             false => {
+                let to = std::io::stderr();
                 let style = human::Style {
-                    colour: has_colour(&std::io::stderr()),
+                    colour: has_colour(&to),
                     verbose: self.verbose > 0,
-                    width: print::width_of(&std::io::stderr()),
+                    width: print::width_of(&to),
                     // On one terminal, stdout's label stands right above.
-                    label_shown: !self.json
+                    label_shown: self.format == Format::Label
+                        && self.path.is_none()
                         && std::io::stdout().is_terminal()
-                        && std::io::stderr().is_terminal(),
+                        && to.is_terminal(),
                 };
                 human::render(report, style)
             }
         };
-        end(&self.result(report), &text, report.exit_code)
+        self.end(&self.result(report), &text, report.exit_code)
     }
 
     /// Prints why there is no result of the usual kind.
     pub(super) fn fail(&self, error: &CommandError) -> Exit {
         let message = format!("{NAME}: {error}\n");
         match error {
-            CommandError::Usage(_) => end("", &message, Exit::Usage),
-            CommandError::Output(_) => end("", &message, Exit::Output),
+            CommandError::Usage(_) => end(&message, Exit::Usage),
+            CommandError::Output { .. } => end(&message, Exit::Output),
             CommandError::Interrupted(signal) => {
                 self.finish_failed(*signal, "interrupted before the login")
             }
             CommandError::Loopback(why) => self.finish_failed(ErrorCode::NoLoopback, why),
             CommandError::Serve { code, message } => {
                 let failure = Failure::new(Stage::Serve, *code, message);
-                let document = match self.json {
-                    true => json::of_server(&failure),
-                    false => String::new(),
+                let document = match self.format {
+                    Format::Json => json::of_server(&failure),
+                    _ => String::new(),
                 };
                 let remedy = remedy(*code, Stage::Serve);
                 let message = format!("{NAME}: {message}; {remedy}\n");
-                end(&document, &message, code.exit())
+                self.end(&document, &message, code.exit())
             }
             CommandError::Bug(_) => {
                 print::message(&message);
@@ -139,13 +193,44 @@ impl Output {
             "{NAME}: a bug in this program; {}\n",
             remedy(ErrorCode::Bug, Stage::Bug)
         );
-        end(&self.result(&Report::of_bug()), &message, Exit::Bug)
+        self.end(&self.result(&Report::of_bug()), &message, Exit::Bug)
     }
 
     fn result(&self, report: &Report) -> String {
-        match self.json {
-            true => json::render(report),
-            false => format!("{}\n", report.label),
+        report::render(report, self.format, self.style_of_result())
+    }
+
+    /// How a result looks that is for a person.
+    fn style_of_result(&self) -> human::Style {
+        let to = std::io::stdout();
+        let (colour, width) = match self.path {
+            None => (has_colour(&to), print::width_of(&to)),
+            Some(_) => (ColorChoice::global() == ColorChoice::Always, 80),
+        };
+        human::Style {
+            colour,
+            width,
+            verbose: self.verbose > 0,
+            label_shown: false,
+        }
+    }
+
+    /// Writes a result to the file, or to stdout.
+    fn write(&self, result: &str) -> Result<(), CommandError> {
+        let (to, done) = match (&mut *self.file.borrow_mut(), &self.path) {
+            (Some(file), Some(path)) => (path.display().to_string(), file.write(result)),
+            _ => ("stdout".to_owned(), print::result(result)),
+        };
+        done.map_err(|why| CommandError::Output { to, why })
+    }
+
+    /// The way out of a command with a result: the result first, then the message to stderr.
+    fn end(&self, result: &str, message: &str, exit: Exit) -> Exit {
+        let written = self.write(result);
+        print::message(message);
+        match written {
+            Ok(()) => exit,
+            Err(error) => end(&format!("{NAME}: {error}\n"), Exit::Output),
         }
     }
 
@@ -172,31 +257,48 @@ impl Output {
 pub(super) fn of_clap(error: &clap::Error) -> Exit {
     let text = error.render();
     if error.use_stderr() {
-        return end("", &text.ansi().to_string(), Exit::Usage);
+        return end(&text.ansi().to_string(), Exit::Usage);
     }
     let text = match has_colour(&std::io::stdout()) {
         true => text.ansi().to_string(),
         false => text.to_string(),
     };
-    end(&text, "", Exit::Done)
+    match print::result(&text) {
+        Ok(()) => Exit::Done,
+        Err(why) => {
+            let to = "stdout".to_owned();
+            let error = CommandError::Output { to, why };
+            end(&format!("{NAME}: {error}\n"), Exit::Output)
+        }
+    }
 }
 
 /// Whether a stream may have colours: a terminal may, unless `NO_COLOR` is set.
 fn has_colour(stream: &impl anstream::stream::RawStream) -> bool {
-    anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never
+    anstream::AutoStream::choice(stream) != ColorChoice::Never
 }
 
-/// The one way out: the result to stdout, the message to stderr.
-fn end(result: &str, message: &str, exit: Exit) -> Exit {
-    let printed = print::result(result);
+/// The way out without a result.
+fn end(message: &str, exit: Exit) -> Exit {
     print::message(message);
-    match printed {
-        Ok(()) => exit,
-        Err(error) => {
-            let error = CommandError::Output(error);
-            print::message(&format!("{NAME}: {error}\n"));
-            Exit::Output
-        }
+    exit
+}
+
+/// The format, of `--format` and of `--json`; `json` says whether it is on the command line.
+fn format(
+    format: Option<(&ArgMatches, Option<Format>)>,
+    json: Option<bool>,
+) -> Result<Format, String> {
+    let Some((level, Some(format))) = format else {
+        return Ok(json.map_or_else(Format::default, |_| Format::Json));
+    };
+    match (json, is_given(level, "format")) {
+        (Some(true), true) if format != Format::Json => Err(format!(
+            "--json and --format {} are two formats; give one of them",
+            format.words().0
+        )),
+        (Some(true), false) => Ok(Format::Json),
+        _ => Ok(format),
     }
 }
 

@@ -1,15 +1,17 @@
 //! The values of options, as clap reads them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use anstream::ColorChoice;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
 
 use crate::address::{Address, BadAddress, MSNP_PORT};
 use crate::conntype::{Label, PathKind, PortOrder, can_be_local};
+use crate::report::Format;
 use crate::transport::Bind;
 
 /// One of a list of words, in any case. Help and errors list them.
@@ -27,6 +29,49 @@ pub(super) fn one_of<T>(
 /// A parser for labels.
 pub(super) fn label() -> OneOf<Label> {
     one_of(Label::ALL.map(|label| (label.as_str(), label)))
+}
+
+/// A parser for the format of a result.
+pub(super) fn format() -> OneOf<Format> {
+    one_of(Format::ALL.map(|format| {
+        let (word, help) = format.words();
+        (PossibleValue::new(word).help(help), format)
+    }))
+}
+
+/// A parser for the format of a page that is no result of a login.
+pub(super) fn format_of_page() -> OneOf<Format> {
+    one_of([("report", Format::Report), ("json", Format::Json)])
+}
+
+/// A parser for when to use colours.
+pub(super) fn color() -> OneOf<ColorChoice> {
+    one_of([
+        ("auto", ColorChoice::Auto),
+        ("always", ColorChoice::Always),
+        ("never", ColorChoice::Never),
+    ])
+}
+
+/// The value of `--color` before the command line is read; a wrong one is an error later.
+pub(super) fn early_color(words: &[OsString]) -> ColorChoice {
+    let mut words = words.iter().map(|word| word.to_string_lossy());
+    let mut choice = ColorChoice::Auto;
+    while let Some(word) = words.next() {
+        let value = match word.strip_prefix("--color") {
+            Some("") => words.next(),
+            Some(rest) => rest.strip_prefix('=').map(|value| value.to_owned().into()),
+            None => None,
+        };
+        let choices = color().0;
+        let mut choices = choices.iter();
+        if let Some(value) = value
+            && let Some((_, found)) = choices.find(|(name, _)| name.matches(value.trim(), true))
+        {
+            choice = *found;
+        }
+    }
+    choice
 }
 
 /// A parser for the byte order of `ClientPort`.

@@ -18,6 +18,19 @@ pub fn render(report: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(report)
         .or_else(|_| serde_json::to_string_pretty(&Report::of_bug()))
         .unwrap_or_default();
+    escaped(&text)
+}
+
+/// The same document on one line.
+#[must_use]
+pub fn line(report: &impl Serialize) -> String {
+    let text = serde_json::to_string(report)
+        .or_else(|_| serde_json::to_string(&Report::of_bug()))
+        .unwrap_or_default();
+    escaped(&text)
+}
+
+fn escaped(text: &str) -> String {
     let mut document = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         if c != '\n' && is_hidden(c) {

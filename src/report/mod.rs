@@ -4,6 +4,7 @@
 
 pub mod demo;
 pub mod explain;
+mod format;
 mod hint;
 mod hints;
 pub mod human;
@@ -11,6 +12,7 @@ pub mod json;
 mod meaning;
 mod model;
 pub mod networks;
+mod output_file;
 mod page;
 pub mod print;
 mod remedy;
@@ -18,10 +20,12 @@ mod run;
 pub(crate) mod text;
 mod words;
 
+pub use format::{Format, render};
 pub use model::{
     Context, ErrorReport, Expected, Hop, HopAddress, ObservationReport, Observed, ObservedIp,
     ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role, SCHEMA_VERSION, ServerReport,
     Timing, Tool, Why,
 };
+pub use output_file::OutputFile;
 pub use remedy::remedy;
 pub use run::{context, last_login};

@@ -7,6 +7,7 @@
 )]
 
 mod environment;
+mod output;
 mod scenarios;
 mod terminal;
 mod usage;

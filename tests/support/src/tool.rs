@@ -32,7 +32,7 @@ pub fn tool_by(mut command: Command) -> Command {
             command.env_remove(&name);
         }
     }
-    for name in ["NO_COLOR", "RUST_BACKTRACE", "RUST_LOG"] {
+    for name in ["CLICOLOR_FORCE", "NO_COLOR", "RUST_BACKTRACE", "RUST_LOG"] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
