@@ -54,6 +54,12 @@ impl Exit {
         }
     }
 
+    /// Whether a signal ended the run.
+    #[must_use]
+    pub const fn is_a_signal(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Terminated)
+    }
+
     /// The number.
     #[must_use]
     pub const fn code(self) -> u8 {

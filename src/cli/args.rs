@@ -113,6 +113,18 @@ pub(super) struct CheckArgs {
     #[arg(long, env = "MSNP9_REPEAT", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(super) repeat: u8,
 
+    /// Check again and again, such as every 30s, 5m or 1h
+    ///
+    /// On a terminal a line for each change; elsewhere a JSON document a line for each check, or
+    /// what --format and --output say. A check that fails is tried again later and later, after up to
+    /// eight times the interval. Ctrl-C ends it.
+    #[arg(long, env = "MSNP9_EVERY", value_name = "DURATION", value_parser = values::interval)]
+    pub(super) every: Option<Duration>,
+
+    /// Number of checks with --every
+    #[arg(long, env = "MSNP9_COUNT", value_name = "N", requires = "every", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+
     /// Use IPv4 only
     #[arg(short = '4', long, env = "MSNP9_IPV4", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, conflicts_with = "ipv6")]
     pub(super) ipv4: bool,

@@ -10,6 +10,7 @@ use super::error::CommandError;
 use super::output::Output;
 use super::runtime::{self, Runtime};
 use super::settings::{self, Settings};
+use super::watch::Watch;
 use crate::address::Address;
 use crate::conntype::{Destination, Missing, Observation, Verdict, Warning, classify, settle};
 use crate::exit::Exit;
@@ -22,14 +23,25 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
     if matches!(args.network, Some(NetworkOrList::List)) {
         return output.page(networks::json, networks::text);
     }
-    runtime::with(|runtime| log_in(args, output, runtime))
+    let count = args.count;
+    let watch = args.every.map(|every| Watch { every, count });
+    if watch.is_some() {
+        Watch::check(output)?;
+    }
+    runtime::with(|runtime| {
+        let settings = settings::settings(args, runtime)?;
+        match watch {
+            Some(watch) => watch.run(&settings, output, runtime),
+            None => Ok(output.finish(&once(&settings, output, runtime))),
+        }
+    })
 }
 
-fn log_in(args: CheckArgs, output: &Output, runtime: &mut Runtime) -> Result<Exit, CommandError> {
-    let settings = settings::settings(args, runtime)?;
+/// One check, to its end or until a signal.
+pub(super) fn once(settings: &Settings, output: &Output, runtime: &mut Runtime) -> Report {
     let log = RunLog::new(output.progress());
     let observations = RefCell::default();
-    let work = report(&settings, &log, &observations, output);
+    let work = report(settings, &log, &observations, output);
     // What is waited for is known only while the work is there to wait for it.
     let interrupted = |signal| {
         let failure = log.interrupted(signal);
@@ -41,8 +53,7 @@ fn log_in(args: CheckArgs, output: &Output, runtime: &mut Runtime) -> Result<Exi
         };
         Report::of_failure(&failure, context)
     };
-    let report = runtime.run(work, interrupted);
-    Ok(output.finish(&report))
+    runtime.run(work, interrupted)
 }
 
 /// Carries the settings out and reports the result. Each login is added to `observations` as it

@@ -19,6 +19,7 @@ mod serve;
 mod settings;
 mod signals;
 mod values;
+mod watch;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
 //! Where a result goes: the label or the document to stdout or a file, the report to stderr.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -29,7 +29,7 @@ pub(super) struct Output {
     file: RefCell<Option<OutputFile>>,
     pub(super) quiet: bool,
     pub(super) verbose: u8,
-    pub(super) started_at: SystemTime,
+    pub(super) started_at: Cell<SystemTime>,
 }
 
 impl Output {
@@ -48,19 +48,33 @@ impl Output {
         let flag = |id| levels().any(|level| matches!(level.try_get_one(id), Ok(Some(true))));
         let expected = from("expect").and_then(|level| level.get_many("expect"));
         let path = from("output").and_then(|level| level.get_one::<PathBuf>("output").cloned());
+        let path = path.filter(|path| path != Path::new("-"));
+        // Check after check is for a terminal, or for a program that reads line after line.
+        let is_watch = inner.is_none() && from("every").is_some();
+        let is_live = path.is_none() && std::io::stdout().is_terminal();
+        let default = match is_watch && !is_live {
+            true => Format::Ndjson,
+            false => Format::Label,
+        };
+        let asked = format(
+            from("format").map(|level| (level, level.get_one("format").copied())),
+            flag("json").then(|| levels().any(|level| is_given(level, "json"))),
+        )?;
         Ok(Self {
             expected: expected.into_iter().flatten().copied().collect(),
-            format: format(
-                from("format").map(|level| (level, level.get_one("format").copied())),
-                flag("json").then(|| levels().any(|level| is_given(level, "json"))),
-            )?,
-            path: path.filter(|path| path != Path::new("-")),
+            format: match asked {
+                None => default,
+                // Documents that follow each other take a line each.
+                Some(Format::Json) if is_watch && path.is_none() => Format::Ndjson,
+                Some(format) => format,
+            },
+            path,
             file: RefCell::default(),
             quiet: flag("quiet"),
             verbose: levels()
                 .filter_map(|level| level.try_get_one("verbose").ok().flatten().copied())
                 .fold(0, u8::saturating_add),
-            started_at: SystemTime::now(),
+            started_at: Cell::new(SystemTime::now()),
         })
     }
 
@@ -96,10 +110,19 @@ impl Output {
             .try_init();
     }
 
+    /// Whether a line on stderr may be redrawn.
+    pub(super) fn shows_status(&self) -> bool {
+        print::takes_status() && !self.quiet && self.verbose == 0
+    }
+
+    /// Whether results go to a file instead of stdout.
+    pub(super) const fn has_file(&self) -> bool {
+        self.path.is_some()
+    }
+
     /// What shows on a terminal what is waited for.
     pub(super) fn progress(&self) -> Option<Progress> {
-        let watched = print::takes_status() && !self.quiet && self.verbose == 0;
-        watched.then(|| -> Progress {
+        self.shows_status().then(|| -> Progress {
             Box::new(|what, since| {
                 print::status(&format!("waiting for {what} … {} s", since.as_secs()));
             })
@@ -196,6 +219,11 @@ impl Output {
         self.end(&self.result(&Report::of_bug()), &message, Exit::Bug)
     }
 
+    /// Prints the result of one check among others, without its report.
+    pub(super) fn result_alone(&self, report: &Report) -> Result<(), CommandError> {
+        self.write(&self.result(report))
+    }
+
     fn result(&self, report: &Report) -> String {
         report::render(report, self.format, self.style_of_result())
     }
@@ -216,7 +244,7 @@ impl Output {
     }
 
     /// Writes a result to the file, or to stdout.
-    fn write(&self, result: &str) -> Result<(), CommandError> {
+    pub(super) fn write(&self, result: &str) -> Result<(), CommandError> {
         let (to, done) = match (&mut *self.file.borrow_mut(), &self.path) {
             (Some(file), Some(path)) => (path.display().to_string(), file.write(result)),
             _ => ("stdout".to_owned(), print::result(result)),
@@ -246,7 +274,7 @@ impl Output {
     /// What is known of a run, with the time it began and the labels expected.
     pub(super) fn context(&self, known: Context) -> Context {
         Context {
-            started_at: Some(self.started_at),
+            started_at: Some(self.started_at.get()),
             expected: self.expected.clone(),
             ..known
         }
@@ -288,17 +316,17 @@ fn end(message: &str, exit: Exit) -> Exit {
 fn format(
     format: Option<(&ArgMatches, Option<Format>)>,
     json: Option<bool>,
-) -> Result<Format, String> {
+) -> Result<Option<Format>, String> {
     let Some((level, Some(format))) = format else {
-        return Ok(json.map_or_else(Format::default, |_| Format::Json));
+        return Ok(json.map(|_| Format::Json));
     };
     match (json, is_given(level, "format")) {
         (Some(true), true) if format != Format::Json => Err(format!(
             "--json and --format {} are two formats; give one of them",
             format.words().0
         )),
-        (Some(true), false) => Ok(Format::Json),
-        _ => Ok(format),
+        (Some(true), false) => Ok(Some(Format::Json)),
+        _ => Ok(Some(format)),
     }
 }
 

@@ -145,6 +145,22 @@ pub(super) fn seconds(text: &str) -> Result<Duration, &'static str> {
         .ok_or("expected a number of seconds from 0.1 to 3600")
 }
 
+/// A time between two checks, such as `90s`, `5m` or `1h 30m`; a number alone is seconds.
+pub(super) fn interval(text: &str) -> Result<Duration, &'static str> {
+    let seconds = || text.parse().ok().map(Duration::from_secs);
+    humantime::parse_duration(text)
+        .ok()
+        .or_else(seconds)
+        .filter(|every| (MIN_INTERVAL..=MAX_INTERVAL).contains(every))
+        .ok_or("expected a duration from 1s to 7d, such as 30s, 5m or 1h")
+}
+
+/// Shorter intervals would be a burden to the server.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Eight times this is still far from any limit of a timer.
+const MAX_INTERVAL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// `ADDR`, `ADDR:PORT`, `[v6]:PORT`, a bare v6 address, or `:PORT`.
 pub(super) fn bind(text: &str) -> Result<Bind, &'static str> {
     const WRONG: &str = "expected an address of this host, with or without a port";
@@ -187,6 +203,26 @@ mod tests {
         assert_eq!(end(":5000"), Some((None, 5000)));
         for bad in ["", "host", "host:1", "1.2.3.4:x", "1.2.3.4:70000", ":"] {
             assert_eq!(end(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_interval_is_a_duration_with_a_unit_or_seconds() {
+        for (text, seconds) in [("1s", 1), ("5m", 300), ("1h 30m", 5400), ("90", 90)] {
+            assert_eq!(interval(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in [
+            "0",
+            "0s",
+            "5x",
+            "-1s",
+            "",
+            "999ms",
+            "8d",
+            "1e9",
+            "99999999999999999999s",
+        ] {
+            assert!(interval(bad).is_err(), "{bad}");
         }
     }
 

@@ -4,10 +4,9 @@ use super::human::Style;
 use super::{Report, human, json};
 
 /// A format. Each is defined for every outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The label on a line.
-    #[default]
     Label,
     /// One JSON document.
     Json,

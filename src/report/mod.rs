@@ -18,6 +18,7 @@ pub mod print;
 mod remedy;
 mod run;
 pub(crate) mod text;
+pub mod watch;
 mod words;
 
 pub use format::{Format, render};

@@ -15,7 +15,7 @@ static STATUS: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// Any other I/O error, such as a full disk.
 pub fn result(text: &str) -> io::Result<()> {
-    clear_status();
+    erase_status();
     if text.is_empty() {
         return Ok(());
     }
@@ -24,9 +24,21 @@ pub fn result(text: &str) -> io::Result<()> {
     }
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            READER_IS_GONE.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         done => done,
     }
+}
+
+/// Whether a result met a closed pipe.
+static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Whether nobody reads further results.
+#[must_use]
+pub fn reader_is_gone() -> bool {
+    READER_IS_GONE.load(Ordering::Relaxed)
 }
 
 /// Whether stdout was closed before `main`. The standard library opens `/dev/null` in its place,
@@ -43,7 +55,7 @@ fn observe_stdout() {
 
 /// Writes a message to stderr. Errors are ignored: there is nowhere to report them.
 pub fn message(text: &str) {
-    clear_status();
+    erase_status();
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
@@ -89,7 +101,8 @@ pub fn end_echoed_line() {
     }
 }
 
-fn clear_status() {
+/// Erases the status line.
+pub fn erase_status() {
     if STATUS.swap(false, Ordering::Relaxed) {
         let _ = io::stderr().lock().write_all(b"\r\x1b[2K");
     }

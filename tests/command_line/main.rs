@@ -11,3 +11,4 @@ mod output;
 mod scenarios;
 mod terminal;
 mod usage;
+mod watch;

@@ -10,11 +10,11 @@ use pty_process::blocking::{Command, Pty};
 use support::{Scripted, TOOL, wait_for_close};
 
 /// What a command left on a terminal.
-struct Screen {
-    text: String,
+pub(super) struct Screen {
+    pub(super) text: String,
     raw: Vec<u8>,
     columns: u16,
-    status: ExitStatus,
+    pub(super) status: ExitStatus,
 }
 
 const ROWS: u16 = 1000;
@@ -27,7 +27,7 @@ fn terminal(raw: &[u8], columns: u16) -> vt100::Parser {
 }
 
 impl Screen {
-    fn lines(&self) -> Vec<&str> {
+    pub(super) fn lines(&self) -> Vec<&str> {
         self.text.lines().map(str::trim_end).collect()
     }
 
@@ -39,7 +39,7 @@ impl Screen {
 }
 
 /// A command on a terminal of its own, still running.
-struct Session {
+pub(super) struct Session {
     pty: Pty,
     child: std::process::Child,
     raw: Vec<u8>,
@@ -47,7 +47,7 @@ struct Session {
 }
 
 impl Session {
-    fn start(columns: u16, words: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(super) fn start(columns: u16, words: &[&str], variables: &[(&str, &str)]) -> Self {
         let (pty, pts) = pty_process::blocking::open().expect("a terminal");
         pty.resize(pty_process::Size::new(ROWS, columns))
             .expect("a size");
@@ -68,7 +68,7 @@ impl Session {
     }
 
     /// Reads until the screen shows `words`.
-    fn wait_for(&mut self, words: &str) {
+    pub(super) fn wait_for(&mut self, words: &str) {
         let mut bytes = [0; 4096];
         while !self.text().contains(words) {
             match self.pty.read(&mut bytes) {
@@ -78,7 +78,7 @@ impl Session {
         }
     }
 
-    fn type_in(&mut self, keys: &str) {
+    pub(super) fn type_in(&mut self, keys: &str) {
         self.pty.write_all(keys.as_bytes()).expect("keys are taken");
     }
 
@@ -99,7 +99,7 @@ impl Session {
     }
 
     /// Reads to the end.
-    fn end(mut self) -> Screen {
+    pub(super) fn end(mut self) -> Screen {
         let mut bytes = [0; 4096];
         // A terminal whose last process has gone says EIO.
         while let Ok(got @ 1..) = self.pty.read(&mut bytes) {
