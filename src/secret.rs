@@ -29,30 +29,56 @@ const HIDDEN: &str = "[hidden]";
 /// Shorter secrets are redacted only as whole words: their letters occur everywhere.
 const SHORT: usize = 4;
 
-/// The secrets of this process, in each form in which they are sent.
-static KNOWN: RwLock<Vec<SecretString>> = RwLock::new(Vec::new());
+/// A secret of this process, in one of the forms in which it is sent.
+struct Known {
+    form: SecretString,
+    /// Whether it is one of many: a ticket, not the password.
+    is_passing: bool,
+}
+
+/// The secrets of this process, the latest last.
+static KNOWN: RwLock<Vec<Known>> = RwLock::new(Vec::new());
+
+/// How many passing secrets are known at a time; a login has up to ten.
+const MOST_PASSING: usize = 100;
 
 /// Registers a secret for [`redact`], in one of the forms in which it is sent: a hostile server may
 /// echo it.
 pub fn remember(form: &str) {
+    register(form, false);
+}
+
+/// The same for a secret that another one replaces with time, such as a ticket. The oldest are
+/// forgotten.
+pub fn remember_passing(form: &str) {
+    register(form, true);
+}
+
+fn register(form: &str, is_passing: bool) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    if !form.is_empty() && !known.iter().any(|known| known.expose_secret() == form) {
-        known.push(SecretString::from(form));
-        // A secret that contains another one goes first.
-        known.sort_by_key(|known| std::cmp::Reverse(known.expose_secret().len()));
+    if form.is_empty() || known.iter().any(|known| known.form.expose_secret() == form) {
+        return;
     }
+    let passing = known.iter().filter(|known| known.is_passing);
+    if is_passing && passing.count() >= MOST_PASSING {
+        let oldest = known.iter().position(|known| known.is_passing);
+        oldest.map(|oldest| known.remove(oldest));
+    }
+    let form = SecretString::from(form);
+    known.push(Known { form, is_passing });
 }
 
 /// A text from the network with every registered secret replaced.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    let forms = known.iter().map(|known| known.form.expose_secret());
+    let mut found: Vec<_> = forms.filter(|form| text.contains(form)).collect();
+    // A secret that contains another one goes first.
+    found.sort_by_key(|form| std::cmp::Reverse(form.len()));
     let mut shown = Cow::Borrowed(text);
-    for secret in known.iter() {
-        let secret = secret.expose_secret();
-        if shown.contains(secret) {
-            shown = Cow::Owned(hide(&shown, secret));
-        }
+    for secret in found {
+        shown = Cow::Owned(hide(&shown, secret));
     }
     shown
 }
@@ -137,6 +163,17 @@ mod tests {
         assert_eq!(redact("unit,secret-and-more"), "[hidden]");
         assert_eq!(redact("q1, not q12"), "[hidden], not q12");
         assert_eq!(redact("nothing of it"), "nothing of it");
+    }
+
+    #[test]
+    fn only_the_latest_passing_secrets_are_known() {
+        remember("lasting-secret");
+        for number in 0..=MOST_PASSING {
+            remember_passing(&format!("passing-secret-{number:04}"));
+        }
+        assert_eq!(redact("lasting-secret"), HIDDEN);
+        assert_eq!(redact("passing-secret-0100"), HIDDEN);
+        assert_eq!(redact("passing-secret-0000"), "passing-secret-0000");
     }
 
     #[test]

@@ -309,7 +309,7 @@ impl<'a> Session<'a> {
         let _step = self.begin(Stage::Profile, "the end of the session at");
         let _ = timeout_at(latest, self.send(&Login::sign_out())).await;
         if let Some(sso) = &profile.sso {
-            secret::remember(sso.expose_secret());
+            secret::remember_passing(sso.expose_secret());
         }
         let (ip, port) = (profile.client_ip.as_deref(), profile.client_port.as_deref());
         let observation = Observation {
