@@ -9,6 +9,7 @@ use crate::secret::redact;
 
 /// The stages of a run, in the order of a plain login. Stages of the two servers overlap in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Looking up the notification server's name, or the proxy's.
@@ -50,10 +51,11 @@ impl fmt::Display for Stage {
 /// Declares [`ErrorCode`] as a table: variant, word in JSON, exit code, stages, meaning.
 macro_rules! error_codes {
     ($($name:ident $word:literal $exit:ident [$($stage:ident)+] $meaning:literal)+) => {
-        /// Why there is no verdict, as JSON's `error.code`. The words are stable.
+        /// Why there is no verdict, as a stable word: JSON's `error.code`.
         ///
         /// The table in `docs/errors.md` is made from this one.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         #[non_exhaustive]
         pub enum ErrorCode {
             $(#[doc = $meaning] #[serde(rename = $word)] $name,)+
@@ -255,13 +257,14 @@ impl fmt::Display for ErrorCode {
 
 /// Why there is no verdict: where, which code, and one line for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[error("{stage}: {message}")]
 pub struct Failure {
-    /// Where it happened.
+    /// The stage that failed.
     pub stage: Stage,
-    /// What happened, for programs.
+    /// What happened, as a stable code.
     pub code: ErrorCode,
-    /// What happened, with the address it happened at.
+    /// What happened, in one line for a person. Its words may change.
     pub message: String,
 }
 

@@ -3,17 +3,18 @@
 //! The addresses come from the public code of clients that use these networks, and have changed
 //! before. Options override them.
 
-/// A network's settings.
+/// The addresses of a network.
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Network {
+    /// URL of the Passport login page, which saves a round trip. Null where it is not known.
+    pub(crate) login: Option<&'static str>,
     /// The name for `--network`.
     pub(crate) name: &'static str,
-    /// The dispatch or notification server.
-    pub(crate) server: &'static str,
-    /// The Passport nexus.
+    /// URL of the Passport nexus.
     pub(crate) nexus: &'static str,
-    /// The Passport login page, where it is known; that saves a round trip.
-    pub(crate) login: Option<&'static str>,
+    /// The dispatch or notification server, as `host:port`.
+    pub(crate) server: &'static str,
     /// Whether its login server decodes the account, so that a refusal is about the password.
     #[serde(skip)]
     pub(crate) decodes: bool,

@@ -20,6 +20,7 @@ pub type Progress = Box<dyn Fn(&str, Duration) + Send + Sync>;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
     /// The notification or dispatch server; its session may run over the gateway's connection.

@@ -9,6 +9,7 @@ use crate::address::Address;
 
 /// The outcome of one comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Sameness {
     /// Both values are known and equal.
@@ -21,6 +22,7 @@ pub enum Sameness {
 
 /// The reading of `ClientPort` that equals the local port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OrderMatch {
     /// Only the plain reading.
@@ -33,6 +35,7 @@ pub enum OrderMatch {
 
 /// How a NAT maps one local port toward different destinations (RFC 4787 §4.1, RFC 5382 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Mapping {
     /// The same outside port toward both destinations.
@@ -66,6 +69,7 @@ impl Destination {
 
 /// Whether the address the server sees is the proxy's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ProxyRelation {
     /// `ClientIP` is one of the proxy's addresses: it is the last hop before the server.
@@ -76,8 +80,11 @@ pub enum ProxyRelation {
     Unknown,
 }
 
-/// Both comparisons, with the values compared. JSON has the values elsewhere.
+/// The local end compared with the profile.
+///
+/// JSON has the values elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// The local end, normalised.
     #[serde(skip)]
@@ -88,13 +95,13 @@ pub struct Comparison {
     /// `ClientPort`, where it is a port; its byte order is not decided here.
     #[serde(skip)]
     pub client_port: Option<u16>,
-    /// The addresses compared.
+    /// `ClientIP` compared with the local address.
     pub ip: Sameness,
-    /// The ports compared.
+    /// `ClientPort` compared with the local port.
     pub port: Sameness,
-    /// The reading that equals the local port; `None` where neither does.
+    /// The byte order in which `ClientPort` equals the local port. Null where it does in neither.
     pub order_matched: Option<OrderMatch>,
-    /// The order that was asked for.
+    /// The byte order that was asked for (`--port-order`).
     pub order_asked: PortOrder,
     /// The outside port where it is known: the ports are the same, or the order was given, or
     /// both readings are equal.

@@ -8,6 +8,7 @@ use crate::address::Address;
 
 /// The path of the login to the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PathKind {
     /// A TCP connection from this host to the server.
@@ -34,6 +35,7 @@ impl PathKind {
 
 /// How to read the byte order of `ClientPort`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PortOrder {
     /// Both ways; either may match.

@@ -7,8 +7,9 @@ use super::{Report, SCHEMA_VERSION, json};
 
 /// One path of the demo.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Row {
-    /// The path's name.
+    /// The path's name, as `--path` takes it.
     pub path: &'static str,
     /// The report of its login.
     pub report: Report,
@@ -52,15 +53,21 @@ pub fn table(rows: &[Row], width: usize) -> String {
     page.finish()
 }
 
+/// Logins over every kind of path that loopback can show.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Paths<'a> {
+    /// The version of this document. Added keys and values keep it.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA_VERSION)))]
+    schema_version: u32,
+    /// One entry for each path.
+    paths: &'a [Row],
+}
+
 /// The rows as a JSON document.
 #[must_use]
 pub fn json(rows: &[Row]) -> String {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        schema_version: u32,
-        paths: &'a [Row],
-    }
-    json::render(&Document {
+    json::render(&Paths {
         schema_version: SCHEMA_VERSION,
         paths: rows,
     })
@@ -68,6 +75,8 @@ pub fn json(rows: &[Row]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use support::document;
+
     use super::*;
     use crate::report::human::tests::{all, snapshot};
 
@@ -82,7 +91,7 @@ mod tests {
             let widest = page.lines().map(textwrap::core::display_width).max();
             assert!(widest <= Some(width), "{page}");
         }
-        let read: serde_json::Value = serde_json::from_str(&json(&rows)).unwrap();
+        let read = document::read(document::Document::Demo, &json(&rows)).unwrap();
         assert_eq!(read["paths"][0]["report"]["label"], "Direct-Connect");
     }
 }

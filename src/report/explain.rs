@@ -1,6 +1,6 @@
 //! The page that explains the labels.
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::hint::of_label;
 use super::meaning::{Meaning, peers};
@@ -99,29 +99,62 @@ fn section(page: &mut Page, label: Label) {
     }
 }
 
+/// What the labels mean, in words for a person, which may change.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Document {
+    /// The label that was asked for, or all of them.
+    labels: Vec<Section>,
+    /// The version of this document. Added keys and values keep it.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA_VERSION)))]
+    schema_version: u32,
+}
+
+/// What one label means.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Section {
+    /// What it means for sending files.
+    file_transfer: &'static str,
+    /// The label.
+    label: Label,
+    /// What it means for the connection.
+    meaning: &'static str,
+    /// How other programs treat it when somebody sends it to them.
+    other_programs: &'static str,
+    /// What the server sees of the local end.
+    seen_when: &'static str,
+    /// What to try, one sentence each.
+    try_next: Vec<String>,
+    /// What it means for voice and webcam.
+    voice_and_webcam: &'static str,
+}
+
 /// The page as a JSON document.
 #[must_use]
 pub fn json(label: Option<Label>) -> String {
     let section = |label: Label| {
         let meaning = Meaning::of(label);
         let hints = of_label(label).iter();
-        json!({
-            "label": label,
-            "seen_when": seen_when(label),
-            "meaning": meaning.connection,
-            "file_transfer": meaning.file_transfer,
-            "voice_and_webcam": meaning.voice,
-            "other_programs": peers(label),
-            "try_next": hints.map(|hint| sentence(&hint.to_string())).collect::<Vec<_>>(),
-        })
+        Section {
+            file_transfer: meaning.file_transfer,
+            label,
+            meaning: meaning.connection,
+            other_programs: peers(label),
+            seen_when: seen_when(label),
+            try_next: hints.map(|hint| sentence(&hint.to_string())).collect(),
+            voice_and_webcam: meaning.voice,
+        }
     };
     let labels = label.map_or_else(|| Label::ALL.to_vec(), |label| vec![label]);
-    let labels: Vec<_> = labels.into_iter().map(section).collect();
-    json::render(&json!({ "schema_version": SCHEMA_VERSION, "labels": labels }))
+    json::render(&Document {
+        labels: labels.into_iter().map(section).collect(),
+        schema_version: SCHEMA_VERSION,
+    })
 }
 
 /// The label's place in the table, in words.
-const fn seen_when(label: Label) -> &'static str {
+pub(super) const fn seen_when(label: Label) -> &'static str {
     match label {
         Label::DirectConnect => "the same address, the same port",
         Label::IpRestrictNat => "another address, the same port",
@@ -136,6 +169,8 @@ const fn seen_when(label: Label) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use support::document;
+
     use super::*;
     use crate::report::human::tests::snapshot;
 
@@ -163,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_document_has_every_label() {
-        let read = |label| -> serde_json::Value { serde_json::from_str(&json(label)).unwrap() };
+        let read = |label| document::read(document::Document::Explain, &json(label)).unwrap();
         let all = read(None);
         assert_eq!(all["labels"].as_array().unwrap().len(), Label::ALL.len());
         assert_eq!(

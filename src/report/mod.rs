@@ -17,6 +17,7 @@ mod page;
 pub mod print;
 mod remedy;
 mod run;
+mod schema;
 pub(crate) mod text;
 pub mod watch;
 mod words;
@@ -30,3 +31,4 @@ pub use model::{
 pub use output_file::OutputFile;
 pub use remedy::remedy;
 pub use run::{context, last_login};
+pub use schema::Document;

@@ -1,7 +1,8 @@
 //! The one model that every format renders.
 //!
-//! What is not known is `null` or `"unknown"`, never `false`. Fields are only ever added; a
-//! change of meaning raises [`SCHEMA_VERSION`].
+//! What is not known is `null` or `"unknown"`, never `false`. Keys and values may be added; anything
+//! else raises [`SCHEMA_VERSION`]. The comments are the descriptions in `docs/schema`, as far as their
+//! first blank line.
 
 mod build;
 
@@ -27,12 +28,15 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// The result of one run.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
-    /// [`SCHEMA_VERSION`].
+    /// The version of this document. Added keys and values keep it.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA_VERSION)))]
     pub schema_version: u32,
-    /// The program.
+    /// The program that made the document.
     pub tool: Tool,
-    /// When the run began, in UTC; null where no clock was read.
+    /// When the run began: RFC 3339, UTC, with milliseconds. Null where no clock was read.
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "date-time")))]
     #[serde(serialize_with = "time")]
     pub started_at: Option<SystemTime>,
     /// The connection type.
@@ -41,47 +45,51 @@ pub struct Report {
     pub determined: bool,
     /// Other labels that the same evidence allows.
     pub alternatives: Vec<Label>,
-    /// Why this label.
+    /// The rule that gave the label, or the error.
     pub reason: Why,
-    /// The local end of the connection that carried the login.
+    /// The local end of the socket that carried the login. Null where there was no connection.
     #[serde(serialize_with = "endpoint")]
+    #[cfg_attr(test, schemars(with = "Option<Endpoint>"))]
     pub local: Option<SocketAddr>,
-    /// The profile's values.
+    /// What the profile said. Null where there is no profile.
     pub observed: Option<Observed>,
-    /// The comparisons.
+    /// The local end compared with the profile. Null where there is no profile.
     pub comparison: Option<Comparison>,
-    /// How the NAT maps toward two servers.
+    /// How the NAT maps toward two servers. Null unless a second observation settled it.
     pub mapping: Option<Mapping>,
-    /// The server.
+    /// The server. Null for `classify`, and where the run ended before there was one.
     pub server: Option<ServerReport>,
-    /// The dialect agreed on.
+    /// The dialect agreed on, such as `MSNP9`. Null where none was.
     #[serde(serialize_with = "dialect")]
     pub dialect: Option<Dialect>,
     /// Every Passport server that got the account and the password.
     pub credentials_sent_to: Vec<Address>,
     /// The path to the server.
     pub path: PathReport,
-    /// One entry for each login that was tried, in order.
+    /// One entry for each login that was tried, in order, also if there was only one. Empty for
+    /// `classify`.
     pub observations: Vec<ObservationReport>,
-    /// Milliseconds each stage took; stages of the two servers overlap.
+    /// One entry for each step. Steps of one connection do not overlap, those of different
+    /// connections do.
     pub timings_ms: Vec<Timing>,
-    /// The labels expected, where some were.
+    /// The labels of `--expect`. Null where none were given.
     pub expected: Option<Expected>,
     /// What is worth knowing but does not change the label.
     pub warnings: Vec<Warning>,
-    /// Why the connection type is not known.
+    /// Why the connection type is not known. Null unless the label is `Unknown-Connect`.
     pub error: Option<ErrorReport>,
-    /// The exit code.
+    /// The exit code of the process.
     #[serde(serialize_with = "code")]
     pub exit_code: Exit,
 }
 
 /// The program that made the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tool {
-    /// Its name.
+    /// Its name, `msnp9-conntype`.
     pub name: &'static str,
-    /// Its version.
+    /// Its version, such as `0.1.0`.
     pub version: &'static str,
 }
 
@@ -100,45 +108,53 @@ pub enum Why {
     },
 }
 
-/// The profile's values, as text and as read.
+/// What the profile said, as text and as read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Observed {
-    /// `ClientIP`.
+    /// `ClientIP`, the address that the server sees.
     pub client_ip: ObservedIp,
-    /// `ClientPort`.
+    /// `ClientPort`, the port that the server sees.
     pub client_port: ObservedPort,
 }
 
-/// `ClientIP`.
+/// The address in the profile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObservedIp {
-    /// The text in the profile; null where it is missing.
+    /// The text of `ClientIP`. Null where it is missing.
     pub raw: Option<String>,
-    /// The address; null where the text is none.
+    /// The address in it. Null where the text is none.
     pub ip: Option<IpAddr>,
 }
 
-/// `ClientPort`.
+/// The port in the profile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObservedPort {
-    /// The text in the profile; null where it is missing.
+    /// The text of `ClientPort`. Null where it is missing.
     pub raw: Option<String>,
-    /// The number in it, 1 to 65535, its byte order not decided; null where there is none.
+    /// The number in it, its byte order not decided. Null where it is no port: missing, no number, 0,
+    /// or above 65535.
     #[serde(serialize_with = "known")]
+    #[cfg_attr(test, schemars(with = "Option<u16>", range(min = 1)))]
     pub number: Result<u16, PortUnknown>,
-    /// The byte order it was read in; null where that is not known.
+    /// The byte order it was read in. Null where that is not known.
     pub order: Option<OrderMatch>,
-    /// The outside port, where the order is known.
+    /// The outside port. Null where the byte order is not known.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub port: Option<u16>,
 }
 
 /// The server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServerReport {
     /// Its name and port as requested.
     pub requested: Address,
-    /// The address that the last connection reached; null behind a proxy or gateway, which have
-    /// their own places.
+    /// The address and port of the last connection. Null behind a proxy or gateway, and where there
+    /// was no connection.
+    #[cfg_attr(test, schemars(with = "Option<Address>"))]
     pub address: Option<SocketAddr>,
     /// The servers it referred to, in order.
     pub referrals: Vec<Address>,
@@ -146,10 +162,11 @@ pub struct ServerReport {
 
 /// The path to the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PathReport {
     /// The kind of path.
     pub kind: PathKind,
-    /// The proxy, where there is one.
+    /// The proxy. Null where there is none, or where it was not reached.
     pub proxy: Option<ProxyReport>,
     /// Everything known on the path, from this host to the server.
     pub hops: Vec<Hop>,
@@ -157,13 +174,16 @@ pub struct PathReport {
 
 /// The proxy that the local socket is connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProxyReport {
     /// Its name and port as requested.
     pub name: Address,
     /// Its addresses, the one in use first.
     pub addresses: Vec<IpAddr>,
-    /// SOCKS' BND.ADDR and BND.PORT, where they are usable.
+    /// The proxy's own end toward the server, as a SOCKS proxy reports it (`BND.ADDR`, `BND.PORT`).
+    /// Null where it reports none that is usable.
     #[serde(serialize_with = "endpoint")]
+    #[cfg_attr(test, schemars(with = "Option<Endpoint>"))]
     pub bound: Option<SocketAddr>,
     /// How `ClientIP` relates to it.
     pub relation: ProxyRelation,
@@ -171,18 +191,21 @@ pub struct ProxyReport {
 
 /// One thing on the path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Hop {
     /// What it is.
     pub role: Role,
-    /// The local socket, the proxy, the gateway, what the server sees, or the server; null where
-    /// it is not known.
+    /// The local socket, the proxy, the gateway, what the server sees, or the server: `host:port`, or
+    /// an address alone where the port is not known. Null where nothing is known.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub address: Option<HopAddress>,
-    /// What it rewrites; for a rewriter only.
+    /// What it rewrites. Empty except for a `rewriter`.
     pub rewrites: Vec<Rewrite>,
 }
 
-/// What a [`Hop`] is.
+/// What a hop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// This computer.
@@ -199,6 +222,7 @@ pub enum Role {
 
 /// What a rewriter changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Rewrite {
     /// The address.
@@ -227,24 +251,29 @@ impl fmt::Display for HopAddress {
 
 /// One login, and what it observed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObservationReport {
     /// The server's name and port as requested.
     pub server: Address,
-    /// The address that the connection reached; null behind a proxy or gateway.
+    /// The address and port of the last connection. Null behind a proxy or gateway, and where there
+    /// was no connection.
+    #[cfg_attr(test, schemars(with = "Option<Address>"))]
     pub address: Option<SocketAddr>,
-    /// The local end; null where there was no connection.
+    /// The local end of the socket. Null where there was no connection.
     #[serde(serialize_with = "endpoint")]
+    #[cfg_attr(test, schemars(with = "Option<Endpoint>"))]
     pub local: Option<SocketAddr>,
-    /// The profile's values; null where the login failed.
+    /// What the profile said. Null where the login failed.
     pub observed: Option<Observed>,
-    /// The label of this login alone; null where it failed.
+    /// The label of this login alone. Null where it failed.
     pub label: Option<Label>,
-    /// Why it failed.
+    /// Why it failed. Null where it did not.
     pub error: Option<Failure>,
 }
 
 /// How long a step took. Steps of one connection do not overlap; those of different connections do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Timing {
     /// The observation it belongs to: an index into `observations`.
     pub observation: usize,
@@ -253,30 +282,34 @@ pub struct Timing {
     /// The step.
     pub stage: Stage,
     /// Milliseconds from the start of the run to the start of the step.
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub start: f64,
-    /// Milliseconds it took.
+    /// Milliseconds that the step took.
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub took: f64,
 }
 
 /// The labels expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Expected {
-    /// The accepted labels.
+    /// The labels given.
     pub labels: Vec<Label>,
     /// Whether the label is one of them.
     pub met: bool,
 }
 
-/// Why the connection type is not known.
+/// Why the connection type is not known, or why `serve` cannot start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ErrorReport {
     /// The stage that failed.
     pub stage: Stage,
-    /// A stable code.
+    /// What happened, as a stable code.
     pub code: ErrorCode,
-    /// What happened.
+    /// What happened, in one line for a person. Its words may change.
     pub message: String,
-    /// What to try.
+    /// What to try, in one line for a person. Its words may change.
     pub remedy: String,
 }
 
@@ -321,7 +354,7 @@ pub struct Context {
     pub expected: Vec<Label>,
 }
 
-fn code<S: Serializer>(exit: &Exit, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn code<S: Serializer>(exit: &Exit, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u8(exit.code())
 }
 
@@ -338,12 +371,18 @@ fn known<S: Serializer>(port: &Result<u16, PortUnknown>, to: S) -> Result<S::Ok,
     port.ok().serialize(to)
 }
 
+/// One end of a connection.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Endpoint {
+    /// Its address.
+    ip: IpAddr,
+    /// Its port.
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    port: u16,
+}
+
 fn endpoint<S: Serializer>(end: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Endpoint {
-        ip: IpAddr,
-        port: u16,
-    }
     end.map(|end| Endpoint {
         ip: end.ip(),
         port: end.port(),

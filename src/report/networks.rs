@@ -1,10 +1,10 @@
 //! The list of known networks.
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::page::{HEADING, PLAIN, Page};
 use super::{SCHEMA_VERSION, json};
-use crate::networks::NETWORKS;
+use crate::networks::{NETWORKS, Network};
 
 /// The list for a person.
 #[must_use]
@@ -27,18 +27,33 @@ pub fn text(width: usize) -> String {
     page.finish()
 }
 
+/// The networks that `--network` knows.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Document {
+    /// One entry for each network.
+    networks: &'static [Network],
+    /// The version of this document. Added keys and values keep it.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA_VERSION)))]
+    schema_version: u32,
+    /// Where the addresses come from, in words for a person.
+    source: &'static str,
+}
+
 /// The list as a JSON document.
 #[must_use]
 pub fn json() -> String {
-    json::render(&json!({
-        "schema_version": SCHEMA_VERSION,
-        "networks": NETWORKS,
-        "source": "public client code",
-    }))
+    json::render(&Document {
+        networks: &NETWORKS,
+        schema_version: SCHEMA_VERSION,
+        source: "public client code",
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use support::document;
+
     use super::*;
     use crate::report::human::tests::snapshot;
 
@@ -50,5 +65,13 @@ mod tests {
             let widest = page.lines().map(textwrap::core::display_width).max();
             assert!(widest <= Some(width), "{page}");
         }
+    }
+
+    #[test]
+    fn the_document_has_every_network() {
+        let read = document::read(document::Document::Networks, &json()).unwrap();
+        let networks = read["networks"].as_array().unwrap();
+        assert_eq!(networks.len(), NETWORKS.len());
+        assert_eq!(networks[0]["name"], NETWORKS[0].name);
     }
 }

@@ -76,23 +76,28 @@ pub struct Server {
     authority_pem: Option<String>,
 }
 
-/// The addresses of a server.
+/// The addresses of a server. The line on stdout that tells that it listens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Addresses {
-    /// The notification server.
+    /// Where the notification server listens. Empty where it is disabled.
+    #[cfg_attr(test, schemars(with = "Vec<crate::address::Address>"))]
     pub notification: Vec<SocketAddr>,
-    /// The dispatch server.
+    /// Where the dispatch server listens. Empty where it is disabled.
+    #[cfg_attr(test, schemars(with = "Vec<crate::address::Address>"))]
     pub dispatch: Vec<SocketAddr>,
-    /// Passport, over TLS.
+    /// Where Passport listens, over TLS. Empty where it is disabled.
+    #[cfg_attr(test, schemars(with = "Vec<crate::address::Address>"))]
     pub passport: Vec<SocketAddr>,
-    /// The HTTP gateway.
+    /// Where the HTTP gateway listens. Empty where it is disabled.
+    #[cfg_attr(test, schemars(with = "Vec<crate::address::Address>"))]
     pub gateway: Vec<SocketAddr>,
-    /// The nexus, at the configured name or Passport's first address.
+    /// URL of the nexus, at the configured name or Passport's first address. Null without Passport.
     pub nexus_url: Option<String>,
-    /// The login page, likewise.
+    /// URL of the login page, likewise. Null without Passport.
     pub login_url: Option<String>,
-    /// The gateway, at its first address.
+    /// URL of the gateway, at its first address. Null without a gateway.
     pub gateway_url: Option<String>,
 }
 

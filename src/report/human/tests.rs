@@ -159,7 +159,7 @@ fn control_characters_from_the_network_are_escaped() {
         let document = json::render(&report);
         let hidden = document.chars().find(|c| *c != '\n' && is_hidden(*c));
         assert_eq!(hidden, None, "{name}:\n{document}");
-        let read: serde_json::Value = serde_json::from_str(&document).unwrap();
+        let read = support::document::read(support::Document::Report, &document).unwrap();
         if let Some(error) = &report.error {
             assert_eq!(read["error"]["message"], error.message, "{name}");
         }

@@ -4,6 +4,7 @@
 //! # Layout
 //!
 //! - `tool`: the built binary as a command, how a run of it ended, and its JSON document.
+//! - `document`: what a JSON document has to be.
 //! - `watch`: a run whose time and memory are limited and measured.
 //! - `parallel`: cases side by side.
 //! - `process`, `serve`: background processes that end with their guard; the built `serve`.
@@ -30,6 +31,7 @@ pub mod abuse;
 pub mod answer;
 pub mod authority;
 pub mod client;
+pub mod document;
 mod error;
 pub mod fake_servers;
 pub mod intermediary;
@@ -44,6 +46,7 @@ mod serve;
 mod tool;
 pub mod watch;
 
+pub use document::Document;
 pub use error::Error;
 pub use parallel::side_by_side;
 pub use process::Process;
