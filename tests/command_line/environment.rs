@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use support::{Run, Scripted, Serve, TOOL, skipped, tool, tool_by};
+use support::{Document, Run, Scripted, Serve, TOOL, skipped, tool, tool_by};
 
 #[test]
 #[cfg(target_os = "linux")]
@@ -26,7 +26,7 @@ fn a_demo_without_loopback_is_an_error_of_the_environment() {
         assert_eq!(run.code, 3, "{words:?}: {}", run.stderr);
         assert!(!run.stderr.contains("a bug"), "{words:?}: {}", run.stderr);
         if has_document {
-            run.json();
+            run.document(Document::Demo);
         } else {
             assert!(run.stderr.contains("ip link set lo up"), "{}", run.stderr);
         }

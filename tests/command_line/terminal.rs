@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pty_process::blocking::{Command, Pty};
-use support::{Scripted, TOOL, wait_for_close};
+use support::{Document, Scripted, TOOL, document, wait_for_close};
 
 /// What a command left on a terminal.
 pub(super) struct Screen {
@@ -265,7 +265,7 @@ fn an_interrupt_ends_with_its_code_and_a_whole_report() {
                 let document = screen.text.find('{').map(|at| &screen.text[at..]);
                 let end = document.and_then(|text| text.rfind('}')).unwrap();
                 let text = &document.unwrap()[..=end];
-                let read: serde_json::Value = serde_json::from_str(text).unwrap();
+                let read = document::read(Document::Report, text).unwrap();
                 assert_eq!(read["error"]["code"], "interrupted", "{text}");
             }
             _ => assert_eq!(screen.lines()[0], "Unknown-Connect", "{}", screen.text),

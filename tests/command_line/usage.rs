@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 use msnp9_conntype::conntype::Label;
-use support::{Run, TOOL, file, skipped, text, tool, tool_by};
+use support::{Document, Run, TOOL, file, skipped, text, tool, tool_by};
 
 #[test]
 fn a_file_without_a_profile_is_5_with_a_document() {
@@ -160,10 +160,12 @@ fn usage_errors_are_2_and_name_the_option() {
 fn output_options_go_before_a_command_and_login_options_do_not() {
     let run = Run::of(tool().args(["--json", "-q", "demo", "--path", "direct"]));
     assert_eq!(run.json()["label"], "Direct-Connect", "{}", run.stderr);
+    let labels = Run::of(tool().args(["--json", "explain"])).document(Document::Explain);
+    assert_eq!(labels["labels"][0]["label"], "Direct-Connect");
     let run = Run::of(tool().args(["--server", "ns.example", "demo"]));
     assert_eq!((run.code, run.stdout.as_str()), (2, ""));
     assert!(run.stderr.contains("--server"), "{}", run.stderr);
-    let list = Run::of(tool().args(["--network", "LIST", "--json"])).json();
+    let list = Run::of(tool().args(["--network", "LIST", "--json"])).document(Document::Networks);
     assert_eq!(list["networks"][0]["name"], "escargot");
 }
 
@@ -198,7 +200,7 @@ fn the_demo_gets_every_label_right() {
             alone.stderr
         );
     }
-    let json = Run::of(tool().args(["demo", "--json"])).json();
+    let json = Run::of(tool().args(["demo", "--json"])).document(Document::Demo);
     assert_eq!(json["paths"].as_array().map(Vec::len), Some(5));
     assert_eq!(
         json["paths"][0]["report"]["server"]["referrals"]

@@ -207,7 +207,7 @@ fn an_interrupt_of_a_second_login_keeps_the_first_observation() {
     kill(pid, Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let json = Run::from(output).json();
     let seen = observations(&json);
     assert_eq!(seen.len(), 2, "{json:#}");
     assert_eq!(seen[0]["label"], "Direct-Connect");

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::ends::{PASSWORD, PROXY_PASSWORD};
 use support::lab::Topology;
 use support::lab::topology::Sees;
+use support::{Document, document};
 
 /// How one run ended.
 pub(crate) struct Run {
@@ -52,9 +53,9 @@ impl Run {
 
     /// The one document that stands on stdout, and what must be so in each.
     fn read_json(&mut self) {
-        match serde_json::from_str(&self.stdout) {
+        match document::read(Document::Report, &self.stdout) {
             Ok(json) => self.json = json,
-            Err(e) => return self.faults.push(format!("stdout is no document: {e}")),
+            Err(why) => return self.faults.push(why),
         }
         let exit_code = self.json["exit_code"].as_i64();
         self.must(exit_code == Some(self.code.into()), || {

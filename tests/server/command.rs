@@ -8,7 +8,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Run, Serve, TOOL, file, text, tool, tool_by};
+use support::{Document, Run, Serve, TOOL, file, text, tool, tool_by};
 
 /// Exit code and stderr of a command that cannot start.
 fn fails(words: &[&str]) -> (i32, String) {
@@ -215,7 +215,7 @@ fn a_failed_start_with_json_is_one_document() {
     let words = ["--json", "--listen", &address, "--passport-listen", "none"];
     let run = Run::of(tool().arg("serve").args(words));
     assert_eq!(run.code, 1);
-    let json = run.json();
+    let json = run.document(Document::Serve);
     assert_eq!(json["error"]["code"], "cannot-listen", "{json:#}");
     assert_eq!(json["error"]["stage"], "serve");
     assert_eq!(json["exit_code"], 1);
@@ -235,7 +235,7 @@ fn too_few_open_files_and_endless_files_are_refused() {
         .arg(&*TOOL);
     let run = Run::of(&mut tool_by(shell));
     assert_eq!(run.code, 1);
-    let json = run.json();
+    let json = run.document(Document::Serve);
     assert_eq!(json["error"]["code"], "too-few-open-files", "{json:#}");
     let remedy = json["error"]["remedy"].as_str().unwrap();
     assert!(remedy.contains("ulimit -n"), "{remedy}");

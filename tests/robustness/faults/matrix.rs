@@ -13,7 +13,7 @@ use support::authority::Authority;
 use support::fake_servers::{FakeServers, Route};
 use support::intermediary::Intermediary;
 use support::watch::{Watched, bounded, watch};
-use support::{print_past_the_harness, side_by_side, tool};
+use support::{Document, document, print_past_the_harness, side_by_side, tool};
 
 /// How many cases run at the same time: nearly all of them wait, for each other or for a deadline.
 const AT_ONCE: usize = 16;
@@ -186,8 +186,10 @@ impl Case {
         }
         must(!run.stderr.contains("panicked"), "it panicked");
         must(*peak <= MEMORY, "too much memory");
-        let document = serde_json::from_str(&run.stdout).unwrap_or(serde_json::Value::Null);
-        must(document.is_object(), "stdout is not one JSON document");
+        let document = document::read(Document::Report, &run.stdout).unwrap_or_else(|why| {
+            must(false, &why);
+            serde_json::Value::Null
+        });
         must(document["exit_code"] == run.code, "exit_code differs");
         match self.rule {
             Rule::Succeeds(_) => {

@@ -6,8 +6,8 @@ use super::online::{changes, record};
 use super::run;
 use super::transcript::{Change, Recorded};
 use support::fake_servers::{FakeServers, Route};
-use support::tool;
 use support::watch::{bounded, watch};
+use support::{Document, document, tool};
 
 /// Of so many cases one is run; a prime, so that all kinds of change come up.
 const ONE_OF: usize = 19;
@@ -49,8 +49,8 @@ fn check(change: Change, recorded: &Recorded) -> Result<(), String> {
     if ended.peak > MEMORY {
         return Err(format!("{} KiB", ended.peak));
     }
-    let document: serde_json::Value = serde_json::from_str(&run.stdout)
-        .map_err(|error| format!("no single JSON document: {error} {}", shown()))?;
+    let document = document::read(Document::Report, &run.stdout)
+        .map_err(|why| format!("{why} {}", shown()))?;
     let label = document["label"].as_str().unwrap_or_default();
     let codes: &[i32] = match label {
         "Unknown-Connect" => &[3, 4, 5],

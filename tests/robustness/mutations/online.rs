@@ -15,6 +15,7 @@ use support::answer::{Reply, Then};
 use support::client::block_on;
 use support::fake_servers::{FakeServers, Route};
 use support::pseudo_random::PseudoRandom;
+use support::{Document, document};
 
 thread_local! {
     /// Panics of this thread: a task whose result nobody reads has no other way to fail a case.
@@ -120,8 +121,7 @@ fn the_library_withstands_changed_logins() {
 
 fn check(report: &Report, change: Change, recorded: &Recorded) -> Result<(), String> {
     let label = report.label;
-    let document: serde_json::Value = serde_json::from_str(&json::render(report))
-        .map_err(|error| format!("no JSON document: {error}"))?;
+    let document = document::read(Document::Report, &json::render(report))?;
     let code = u64::from(report.exit_code.code());
     let codes: &[u64] = if label.determined() { &[0] } else { &[3, 4, 5] };
     if document["exit_code"] != code || !codes.contains(&code) {

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::document::{self, Document};
 use crate::tool::{Run, text, tool};
 use crate::{Error, Process};
 
@@ -62,8 +63,7 @@ impl Serve {
             command
         })?;
         let line = process.first_line(PATIENCE)?;
-        let addresses = serde_json::from_str(&line)
-            .map_err(|error| Error::new(format!("serve printed {line:?}: {error}")))?;
+        let addresses = document::read(Document::Serve, &line).map_err(Error::new)?;
         Ok(Self {
             process,
             addresses,

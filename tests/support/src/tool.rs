@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::document::{self, Document};
+
 /// The built binary. Cargo builds it, with the same profile, for every integration test and bench.
 pub static TOOL: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = std::env::current_exe().expect("the path of this test");
@@ -89,14 +91,19 @@ impl Run {
         Self::from(child.wait_with_output().expect("the tool ends"))
     }
 
-    /// The one JSON document on stdout.
+    /// The one JSON document on stdout, of a login or of `classify`.
+    #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
-            panic!(
-                "stdout is not one JSON document ({error}):\n{}\n{}",
-                self.stdout, self.stderr
-            )
-        })
+        self.document(Document::Report)
+    }
+
+    /// The one JSON document on stdout.
+    #[track_caller]
+    pub fn document(&self, kind: Document) -> Value {
+        match document::read(kind, &self.stdout) {
+            Ok(document) => document,
+            Err(why) => panic!("{why}\n{}", self.stderr),
+        }
     }
 
     /// Checks what every failure owes its user: the label, the exit code, the JSON document, the
