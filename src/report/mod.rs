@@ -14,6 +14,8 @@ mod model;
 pub mod networks;
 mod output_file;
 mod page;
+mod parts;
+mod path;
 pub mod print;
 mod remedy;
 mod run;

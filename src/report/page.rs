@@ -3,16 +3,27 @@
 use anstyle::{AnsiColor, Style as Look};
 use textwrap::core::display_width;
 
+use super::parts::Tone;
 use super::text::wrap;
 
 pub(super) const PLAIN: Look = Look::new();
 pub(super) const HEADING: Look = Look::new().bold();
 pub(super) const QUIET: Look = Look::new().dimmed();
-pub(super) const GOOD: Look = AnsiColor::Green.on_default();
 // Readable on light and dark backgrounds, unlike yellow.
 pub(super) const ODD: Look = AnsiColor::Magenta.on_default();
 pub(super) const BAD: Look = AnsiColor::Red.on_default().bold();
-pub(super) const NOTE: Look = AnsiColor::Cyan.on_default();
+
+impl Tone {
+    pub(super) const fn look(self) -> Look {
+        match self {
+            Self::Good => AnsiColor::Green.on_default(),
+            Self::Odd => ODD,
+            Self::Bad => BAD,
+            Self::Note => AnsiColor::Cyan.on_default(),
+            Self::Quiet => QUIET,
+        }
+    }
+}
 
 /// The blanks between two columns of a table.
 const GAP: usize = 2;

@@ -9,9 +9,10 @@ use textwrap::core::display_width;
 
 use super::*;
 use crate::address::Address;
-use crate::conntype::{Observation, PathKind, classify};
+use crate::conntype::{Observation, PathKind, PortUnknown, Warning, classify};
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::report::{Context, HopAddress, Role, ServerReport, json, text::is_hidden};
+use crate::report::text::is_hidden;
+use crate::report::{Context, HopAddress, ObservationReport, ServerReport, json};
 pub(crate) use cases::all;
 use cases::{context, gateway, proxied, verdicts};
 

@@ -1,51 +1,56 @@
-//! The path, drawn from top to bottom.
+//! The path from this computer to the server, in words.
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::text::join;
+use super::{Hop, HopAddress, Report, Rewrite, Role};
 use crate::address::Address;
 use crate::conntype::{PathKind, ProxyRelation, Sameness, swap_port};
-use crate::report::page::{ODD, PLAIN, Page, QUIET};
-use crate::report::text::join;
-use crate::report::{Hop, HopAddress, Report, Rewrite, Role};
 
-/// The column of the text beside the drawing.
-const INDENT: usize = 20;
+/// One stop of the path, and what is known of it.
+pub(super) struct Stop {
+    pub(super) role: Role,
+    pub(super) lines: Vec<String>,
+}
 
-/// Draws the hops with a line from each to the next.
-pub(super) fn draw(page: &mut Page, report: &Report) {
-    let hops = &report.path.hops;
-    let mut stops: Vec<_> = hops
-        .iter()
-        .map(|hop| (hop.role, lines(hop, report)))
-        .collect();
-    if !hops.iter().any(|hop| hop.role == Role::Server) {
-        stops.push((Role::Server, server(report)));
-    }
-    // Without a rewriter, the stop before the server says what the server sees.
-    let before = stops.len().saturating_sub(2);
-    if !hops.iter().any(|hop| hop.role == Role::Rewriter)
-        && let (Some((_, lines)), Some(seen)) = (stops.get_mut(before), seen_by_server(report))
-    {
-        lines.push(seen);
-    }
-    let last = stops.len() - 1;
-    for (at, (role, lines)) in stops.iter().enumerate() {
-        let (lead, look) = match role {
-            Role::ThisHost => ("  ● this computer", PLAIN),
-            Role::Proxy => ("  ● the proxy", PLAIN),
-            Role::Rewriter => ("  ◆ on the way", ODD),
-            Role::Gateway => ("  ● the gateway", PLAIN),
-            Role::Server => ("  ● the server", PLAIN),
-        };
-        let left = if at == last { "" } else { "  │" };
-        page.rail((lead, look), left, INDENT, lines);
-        if at != last {
-            page.heading("  │", QUIET);
+impl Stop {
+    /// What it is called.
+    pub(super) const fn name(&self) -> &'static str {
+        match self.role {
+            Role::ThisHost => "this computer",
+            Role::Proxy => "the proxy",
+            Role::Rewriter => "on the way",
+            Role::Gateway => "the gateway",
+            Role::Server => "the server",
         }
     }
 }
 
-/// The lines beside a hop.
+/// The stops from this computer to the server; there is always a server.
+pub(super) fn stops(report: &Report) -> Vec<Stop> {
+    let hops = &report.path.hops;
+    let stop = |hop: &Hop| Stop {
+        role: hop.role,
+        lines: lines(hop, report),
+    };
+    let mut stops: Vec<_> = hops.iter().map(stop).collect();
+    if !hops.iter().any(|hop| hop.role == Role::Server) {
+        stops.push(Stop {
+            role: Role::Server,
+            lines: server(report),
+        });
+    }
+    // Without a rewriter, the stop before the server says what the server sees.
+    let before = stops.len().saturating_sub(2);
+    if !hops.iter().any(|hop| hop.role == Role::Rewriter)
+        && let (Some(stop), Some(seen)) = (stops.get_mut(before), seen_by_server(report))
+    {
+        stop.lines.push(seen);
+    }
+    stops
+}
+
+/// What is known of a hop.
 fn lines(hop: &Hop, report: &Report) -> Vec<String> {
     let address = hop.address.as_ref();
     match hop.role {
