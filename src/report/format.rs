@@ -1,7 +1,7 @@
 //! The formats of a result.
 
 use super::human::Style;
-use super::{Report, human, json};
+use super::{Report, html, human, json};
 
 /// A format. Each is defined for every outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +14,19 @@ pub enum Format {
     Ndjson,
     /// The report for a person.
     Report,
+    /// The report as a page for a browser.
+    Html,
 }
 
 impl Format {
     /// Every format, in the order of the help.
-    pub const ALL: [Self; 4] = [Self::Label, Self::Json, Self::Ndjson, Self::Report];
+    pub const ALL: [Self; 5] = [
+        Self::Label,
+        Self::Json,
+        Self::Ndjson,
+        Self::Report,
+        Self::Html,
+    ];
 
     /// The word of `--format`, and what it stands for.
     #[must_use]
@@ -28,6 +36,7 @@ impl Format {
             Self::Json => ("json", "One JSON document"),
             Self::Ndjson => ("ndjson", "The JSON document on one line"),
             Self::Report => ("report", "The report for a person"),
+            Self::Html => ("html", "The report as a page for a browser"),
         }
     }
 
@@ -46,5 +55,6 @@ pub fn render(report: &Report, format: Format, style: Style) -> String {
         Format::Json => json::render(report),
         Format::Ndjson => json::line(report),
         Format::Report => human::render(report, style),
+        Format::Html => html::render(report),
     }
 }

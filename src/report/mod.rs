@@ -7,6 +7,7 @@ pub mod explain;
 mod format;
 mod hint;
 mod hints;
+mod html;
 pub mod human;
 pub mod json;
 mod meaning;

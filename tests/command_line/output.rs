@@ -41,6 +41,37 @@ fn a_report_goes_to_stdout_alone() {
 }
 
 #[test]
+fn a_page_for_a_browser_is_made_of_every_outcome() {
+    let page = classify(&["--format", "html", "-q"]);
+    assert_eq!((page.code, page.stderr.as_str()), (0, ""));
+    assert!(
+        page.stdout.starts_with("<!DOCTYPE html>"),
+        "{}",
+        page.stdout
+    );
+    assert!(page.stdout.contains("203.0.113.7"));
+    let hostile = "<script>\u{202e}\"'";
+    let page = classify(&["--format=html", "-q", "--client-ip", hostile]);
+    assert_eq!(page.code, 5);
+    let shown = r"&lt;script&gt;\u{202e}&quot;&#39;";
+    assert!(page.stdout.contains(shown), "{}", page.stdout);
+    assert!(!page.stdout.contains("<script"), "{}", page.stdout);
+    let server = support::closed_port().to_string();
+    let mut login = tool();
+    login.args([
+        "-q",
+        "--format=html",
+        "--user",
+        "a@b.c",
+        "--server",
+        &server,
+    ]);
+    let page = Run::of(login.env("MSNP9_PASSWORD", "x"));
+    assert_eq!((page.code, page.stderr.as_str()), (3, ""));
+    assert!(page.stdout.contains("id=\"failure\""), "{}", page.stdout);
+}
+
+#[test]
 fn two_formats_are_refused_and_the_command_line_counts_more_than_the_environment() {
     for words in [
         ["--json", "--format", "label"],

@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::conntype::{Observation, PathKind, PortUnknown, Warning, classify};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::report::text::is_hidden;
-use crate::report::{Context, HopAddress, ObservationReport, ServerReport, json};
+use crate::report::{Context, HopAddress, ObservationReport, ServerReport, html, json};
 pub(crate) use cases::all;
 use cases::{context, gateway, proxied, verdicts};
 
@@ -112,41 +112,47 @@ fn colour_adds_nothing_but_colour() {
     }
 }
 
+/// The report with this text wherever text from the network may be, as often as fits.
+pub(crate) fn poisoned(mut report: Report, evil: &str) -> Report {
+    let name_of = |host: String| Address { host, port: 1863 };
+    let evil_name = || name_of(evil.to_owned());
+    for hop in &mut report.path.hops {
+        hop.address = Some(HopAddress::Name(evil_name()));
+    }
+    for warning in &mut report.warnings {
+        *warning = Warning::CredentialsElsewhere(evil_name());
+    }
+    if let Some(server) = &mut report.server {
+        server.requested = evil_name();
+        server.referrals = vec![evil_name(), evil_name()];
+    }
+    if let Some(proxy) = &mut report.path.proxy {
+        proxy.name = evil_name();
+    }
+    if let Some(observed) = &mut report.observed {
+        observed.client_ip.raw = Some(evil.repeat(90));
+        observed.client_ip.ip = None;
+        observed.client_port.raw = Some(evil.repeat(90));
+        observed.client_port.number = Err(PortUnknown::Unreadable);
+    }
+    for observation in &mut report.observations {
+        observation.server = evil_name();
+        if let Some(error) = &mut observation.error {
+            error.message = evil.repeat(900);
+        }
+    }
+    if let Some(error) = &mut report.error {
+        error.message = evil.repeat(900);
+        error.remedy = evil.repeat(900);
+    }
+    report
+}
+
 #[test]
 fn control_characters_from_the_network_are_escaped() {
     let evil = "\x1b[31m\x07\u{9b}2J\u{202e}\r\nx\u{200b}";
-    for (name, mut report) in all() {
-        let name_of = |host: String| Address { host, port: 1863 };
-        let evil_name = || name_of(evil.to_owned());
-        for hop in &mut report.path.hops {
-            hop.address = Some(HopAddress::Name(evil_name()));
-        }
-        for warning in &mut report.warnings {
-            *warning = Warning::CredentialsElsewhere(evil_name());
-        }
-        if let Some(server) = &mut report.server {
-            server.requested = evil_name();
-            server.referrals = vec![evil_name(), evil_name()];
-        }
-        if let Some(proxy) = &mut report.path.proxy {
-            proxy.name = evil_name();
-        }
-        if let Some(observed) = &mut report.observed {
-            observed.client_ip.raw = Some(evil.repeat(90));
-            observed.client_ip.ip = None;
-            observed.client_port.raw = Some(evil.repeat(90));
-            observed.client_port.number = Err(PortUnknown::Unreadable);
-        }
-        for observation in &mut report.observations {
-            observation.server = evil_name();
-            if let Some(error) = &mut observation.error {
-                error.message = evil.repeat(900);
-            }
-        }
-        if let Some(error) = &mut report.error {
-            error.message = evil.repeat(900);
-            error.remedy = evil.repeat(900);
-        }
+    for (name, report) in all() {
+        let report = poisoned(report, evil);
         let page = render(
             &report,
             Style {
@@ -205,7 +211,11 @@ fn a_secret_that_a_server_repeats_is_hidden_everywhere() {
         Report::of_verdict(&verdict, &seen, context.clone()),
         Report::of_failure(&failure, context),
     ] {
-        for text in [json::render(&report), render(&report, Style::default())] {
+        for text in [
+            json::render(&report),
+            html::render(&report),
+            render(&report, Style::default()),
+        ] {
             assert!(!text.contains(&SECRET[..4]), "{text}");
             assert!(text.contains("[hidden]"), "{text}");
         }
