@@ -55,23 +55,22 @@ pub(super) fn color() -> OneOf<ColorChoice> {
 
 /// The value of `--color` before the command line is read; a wrong one is an error later.
 pub(super) fn early_color(words: &[OsString]) -> ColorChoice {
+    early("--color", &color(), words).unwrap_or(ColorChoice::Auto)
+}
+
+/// The last value of an option among the words.
+fn early<T: Clone>(option: &str, values: &OneOf<T>, words: &[OsString]) -> Option<T> {
     let mut words = words.iter().map(|word| word.to_string_lossy());
-    let mut choice = ColorChoice::Auto;
+    let mut last = None;
     while let Some(word) = words.next() {
-        let value = match word.strip_prefix("--color") {
+        let value = match word.strip_prefix(option) {
             Some("") => words.next(),
             Some(rest) => rest.strip_prefix('=').map(|value| value.to_owned().into()),
             None => None,
         };
-        let choices = color().0;
-        let mut choices = choices.iter();
-        if let Some(value) = value
-            && let Some((_, found)) = choices.find(|(name, _)| name.matches(value.trim(), true))
-        {
-            choice = *found;
-        }
+        last = value.and_then(|value| values.find(&value)).or(last);
     }
-    choice
+    last
 }
 
 /// A parser for the byte order of `ClientPort`.
@@ -94,6 +93,14 @@ pub(super) fn path() -> OneOf<PathKind> {
     ])
 }
 
+impl<T: Clone> OneOf<T> {
+    fn find(&self, word: &str) -> Option<T> {
+        let mut values = self.0.iter();
+        let found = values.find(|(name, _)| name.matches(word.trim(), true))?;
+        Some(found.1.clone())
+    }
+}
+
 impl<T: Clone + Send + Sync + 'static> TypedValueParser for OneOf<T> {
     type Value = T;
 
@@ -103,10 +110,8 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OneOf<T> {
         arg: Option<&Arg>,
         value: &OsStr,
     ) -> Result<T, clap::Error> {
-        let word = value.to_string_lossy();
-        let is_it = |(name, _): &&(PossibleValue, T)| name.matches(word.trim(), true);
-        if let Some((_, value)) = self.0.iter().find(is_it) {
-            return Ok(value.clone());
+        if let Some(value) = self.find(&value.to_string_lossy()) {
+            return Ok(value);
         }
         let names = self.0.iter().map(|(name, _)| name.clone());
         // For clap's words of the error.

@@ -1,5 +1,6 @@
 //! What was observed: the local end of the socket, and the profile's values.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
@@ -22,6 +23,12 @@ pub enum PathKind {
     HttpConnect,
     /// Through the HTTP gateway.
     HttpGateway,
+}
+
+impl fmt::Display for PathKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 impl PathKind {

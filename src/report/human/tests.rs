@@ -112,6 +112,14 @@ fn colour_adds_nothing_but_colour() {
     }
 }
 
+/// The report with what harms a terminal, a line, XML, Markdown or a workflow command wherever text
+/// from the network may be.
+pub(crate) fn hostile(report: Report) -> Report {
+    let evil =
+        "\x1b[31m\x07\u{9b}2J\u{202e}\r\nx\u{200b}\u{ffff}|%0A::error::]]></system-out>\"'<b>\\*#";
+    poisoned(report, evil)
+}
+
 /// The report with this text wherever text from the network may be, as often as fits.
 pub(crate) fn poisoned(mut report: Report, evil: &str) -> Report {
     let name_of = |host: String| Address { host, port: 1863 };
@@ -150,9 +158,8 @@ pub(crate) fn poisoned(mut report: Report, evil: &str) -> Report {
 
 #[test]
 fn control_characters_from_the_network_are_escaped() {
-    let evil = "\x1b[31m\x07\u{9b}2J\u{202e}\r\nx\u{200b}";
     for (name, report) in all() {
-        let report = poisoned(report, evil);
+        let report = hostile(report);
         let page = render(
             &report,
             Style {
