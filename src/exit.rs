@@ -1,5 +1,7 @@
 //! Outcome to exit code; the only table of codes.
 
+use std::fmt;
+
 use crate::conntype::Label;
 
 /// How a run ended.
@@ -38,7 +40,8 @@ pub const HELP: &str = "Exit codes:
   5   Unknown-Connect: the server answered, but not with a usable profile
   70  a bug in this program
   74  the result cannot be written (a full disk, an I/O error, a closed stdout)
-  130 Unknown-Connect: interrupted by SIGINT (Ctrl-C); 143: by SIGTERM";
+  130 Unknown-Connect: interrupted by SIGINT (Ctrl-C); 143: by SIGTERM
+With --format nagios: 0 OK, 2 CRITICAL in place of 1, 3 UNKNOWN in place of every other";
 
 impl Exit {
     /// The exit code of a verdict. `failed` is the exit code of the failure that prevented one, if
@@ -65,11 +68,53 @@ impl Exit {
     pub const fn code(self) -> u8 {
         self as u8
     }
+
+    /// The state that a monitoring system shows.
+    #[must_use]
+    pub const fn state(self) -> State {
+        match self {
+            Self::Done => State::Ok,
+            Self::Unexpected => State::Critical,
+            Self::Usage
+            | Self::Unreachable
+            | Self::Credentials
+            | Self::NoProfile
+            | Self::Bug
+            | Self::Output
+            | Self::Interrupted
+            | Self::Terminated => State::Unknown,
+        }
+    }
 }
 
-impl From<Exit> for std::process::ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
+/// What is known of the connection type, with the exit codes of monitoring plugins. Nothing is a
+/// WARNING (1): a label is expected or it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// It is among those expected, if any were named.
+    Ok = 0,
+    /// It is not.
+    Critical = 2,
+    /// It is not known.
+    Unknown = 3,
+}
+
+impl State {
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "OK",
+            Self::Critical => "CRITICAL",
+            Self::Unknown => "UNKNOWN",
+        })
     }
 }
 
@@ -94,6 +139,25 @@ mod tests {
         assert_eq!(code(UnknownConnect, None, &[]), 5);
         for (exit, number) in [(Exit::Interrupted, 130), (Exit::Terminated, 143)] {
             assert_eq!(code(UnknownConnect, Some(exit), &[UnknownConnect]), number);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_alarm() {
+        let state = |exit: Exit| exit.state().code();
+        assert_eq!(state(Exit::Done), 0);
+        assert_eq!(state(Exit::Unexpected), 2);
+        for exit in [
+            Exit::Usage,
+            Exit::Unreachable,
+            Exit::Credentials,
+            Exit::NoProfile,
+            Exit::Bug,
+            Exit::Output,
+            Exit::Interrupted,
+            Exit::Terminated,
+        ] {
+            assert_eq!(state(exit), 3, "{exit:?}");
         }
     }
 }

@@ -30,22 +30,32 @@ use output::Output;
 use serve::ServeError;
 
 use crate::exit::Exit;
+use crate::report::Format;
 
-/// Runs the program with these words.
-pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
+/// Runs the program with these words, and returns its exit code.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     let words: Vec<_> = words.into_iter().collect();
     // The texts of --help and of a usage error have colours, too.
     values::early_color(&words).write_global();
+    let format = values::early_format(&words);
     let (args, output) = match command_line::parse(words) {
         Ok(parsed) => parsed,
-        Err(error) => return output::of_clap(&error),
+        Err(error) => return code(output::of_clap(&error, format), format),
     };
     // Even a bug in this program ends with a document under --json.
-    match catch_unwind(AssertUnwindSafe(|| act(args, &output))) {
+    let exit = match catch_unwind(AssertUnwindSafe(|| act(args, &output))) {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => output.fail(&error),
         // The panic's own line is on stderr already.
         Err(_) => output.bug(),
+    };
+    code(exit, output.format)
+}
+
+fn code(exit: Exit, format: Format) -> u8 {
+    match format {
+        Format::Nagios => exit.state().code(),
+        _ => exit.code(),
     }
 }
 

@@ -13,7 +13,9 @@ use super::error::CommandError;
 use crate::conntype::Label;
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::report::{self, Context, Format, OutputFile, Report, human, json, print, remedy};
+use crate::report::{
+    self, Context, Format, OutputFile, Report, github, human, json, nagios, print, remedy,
+};
 use crate::run_log::Progress;
 
 /// What messages begin with.
@@ -56,8 +58,11 @@ impl Output {
             true => Format::Ndjson,
             false => Format::Label,
         };
+        // A server has no result; the variable may be meant for another run.
+        let is_server = matches.subcommand_name() == Some("serve");
+        let of_result = from("format").filter(|_| !is_server);
         let asked = format(
-            from("format").map(|level| (level, level.get_one("format").copied())),
+            of_result.map(|level| (level, level.get_one("format").copied())),
             flag("json").then(|| levels().any(|level| is_given(level, "json"))),
         )?;
         Ok(Self {
@@ -163,7 +168,7 @@ impl Output {
 
     /// Prints the result and the report.
     pub(super) fn finish(&self, report: &Report) -> Exit {
-        let text = match self.quiet || self.format == Format::Report {
+        let text = match self.quiet || self.format.stands_alone() {
             true => String::new(),
             false => {
                 let to = std::io::stderr();
@@ -180,15 +185,15 @@ impl Output {
                 human::render(report, style)
             }
         };
-        self.end(&self.result(report), &text, report.exit_code)
+        self.end_with(report, &text, report.exit_code)
     }
 
     /// Prints why there is no result of the usual kind.
     pub(super) fn fail(&self, error: &CommandError) -> Exit {
         let message = format!("{NAME}: {error}\n");
         match error {
-            CommandError::Usage(_) => end(&message, Exit::Usage),
-            CommandError::Output { .. } => end(&message, Exit::Output),
+            CommandError::Usage(_) => self.end_without(error, Exit::Usage),
+            CommandError::Output { .. } => self.end_without(error, Exit::Output),
             CommandError::Interrupted(signal) => {
                 self.finish_failed(*signal, "interrupted before the login")
             }
@@ -216,7 +221,7 @@ impl Output {
             "{NAME}: a bug in this program; {}\n",
             remedy(ErrorCode::Bug, Stage::Bug)
         );
-        self.end(&self.result(&Report::of_bug()), &message, Exit::Bug)
+        self.end_with(&Report::of_bug(), &message, Exit::Bug)
     }
 
     /// Prints the result of one check among others, without its report.
@@ -252,13 +257,34 @@ impl Output {
         done.map_err(|why| CommandError::Output { to, why })
     }
 
+    /// The way out of a run with a report.
+    fn end_with(&self, report: &Report, message: &str, exit: Exit) -> Exit {
+        let exit = self.end(&self.result(report), message, exit);
+        let path = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty());
+        if let (Format::Github, Some(path)) = (self.format, path.map(PathBuf::from))
+            && let Err(why) = print::append(&path, &github::summary(report))
+        {
+            let path = path.display();
+            print::message(&format!(
+                "{NAME}: warning: cannot add to the job summary {path}: {why}\n"
+            ));
+        }
+        exit
+    }
+
+    /// The way out of a command without a result.
+    fn end_without(&self, error: &CommandError, exit: Exit) -> Exit {
+        tell_monitoring(self.format, &error.to_string());
+        end(&format!("{NAME}: {error}\n"), exit)
+    }
+
     /// The way out of a command with a result: the result first, then the message to stderr.
     fn end(&self, result: &str, message: &str, exit: Exit) -> Exit {
         let written = self.write(result);
         print::message(message);
         match written {
             Ok(()) => exit,
-            Err(error) => end(&format!("{NAME}: {error}\n"), Exit::Output),
+            Err(error) => self.end_without(&error, Exit::Output),
         }
     }
 
@@ -282,9 +308,12 @@ impl Output {
 }
 
 /// Prints what clap made of the command line: a usage error, or a text that was asked for.
-pub(super) fn of_clap(error: &clap::Error) -> Exit {
+pub(super) fn of_clap(error: &clap::Error, format: Format) -> Exit {
     let text = error.render();
     if error.use_stderr() {
+        let plain = text.to_string();
+        let first = plain.split("\n\n").next().unwrap_or_default();
+        tell_monitoring(format, first.trim_start_matches("error: "));
         return end(&text.ansi().to_string(), Exit::Usage);
     }
     let text = match has_colour(&std::io::stdout()) {
@@ -304,6 +333,14 @@ pub(super) fn of_clap(error: &clap::Error) -> Exit {
 /// Whether a stream may have colours: a terminal may, unless `NO_COLOR` is set.
 fn has_colour(stream: &impl anstream::stream::RawStream) -> bool {
     anstream::AutoStream::choice(stream) != ColorChoice::Never
+}
+
+/// Gives a monitoring system, which shows stdout, its line where there is no result.
+fn tell_monitoring(format: Format, why: &str) {
+    if format == Format::Nagios {
+        // Where stdout is what cannot be written, the exit code is left.
+        let _ = print::result(&nagios::unknown(why));
+    }
 }
 
 /// The way out without a result.

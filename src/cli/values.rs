@@ -58,6 +58,20 @@ pub(super) fn early_color(words: &[OsString]) -> ColorChoice {
     early("--color", &color(), words).unwrap_or(ColorChoice::Auto)
 }
 
+/// The format before the command line is read, in which an error of it is printed.
+pub(super) fn early_format(words: &[OsString]) -> Format {
+    let has = |wanted: &str| words.iter().any(|word| word == wanted);
+    let variable = || {
+        let value = std::env::var("MSNP9_FORMAT").ok()?;
+        // A server has no format, and --json counts more.
+        let counts = !has("serve") && !has("--json");
+        counts.then(|| format().find(&value)).flatten()
+    };
+    early("--format", &format(), words)
+        .or_else(variable)
+        .unwrap_or_default()
+}
+
 /// The last value of an option among the words.
 fn early<T: Clone>(option: &str, values: &OneOf<T>, words: &[OsString]) -> Option<T> {
     let mut words = words.iter().map(|word| word.to_string_lossy());

@@ -1,12 +1,13 @@
 //! The formats of a result.
 
 use super::human::Style;
-use super::{Report, html, human, json};
+use super::{Report, github, html, human, json, junit, nagios, prometheus};
 
 /// A format. Each is defined for every outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// The label on a line.
+    #[default]
     Label,
     /// One JSON document.
     Json,
@@ -16,16 +17,28 @@ pub enum Format {
     Report,
     /// The report as a page for a browser.
     Html,
+    /// The line of a monitoring plugin, which has exit codes of its own.
+    Nagios,
+    /// Metrics for Prometheus.
+    Prometheus,
+    /// A JUnit XML document.
+    Junit,
+    /// Annotations and a job summary for GitHub Actions.
+    Github,
 }
 
 impl Format {
     /// Every format, in the order of the help.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::Label,
         Self::Json,
         Self::Ndjson,
         Self::Report,
         Self::Html,
+        Self::Nagios,
+        Self::Prometheus,
+        Self::Junit,
+        Self::Github,
     ];
 
     /// The word of `--format`, and what it stands for.
@@ -37,13 +50,30 @@ impl Format {
             Self::Ndjson => ("ndjson", "The JSON document on one line"),
             Self::Report => ("report", "The report for a person"),
             Self::Html => ("html", "The report as a page for a browser"),
+            Self::Nagios => (
+                "nagios",
+                "The line and the exit code of a monitoring plugin",
+            ),
+            Self::Prometheus => (
+                "prometheus",
+                "Metrics for node exporter's textfile collector",
+            ),
+            Self::Junit => ("junit", "A JUnit XML document with one test"),
+            Self::Github => ("github", "Annotations and a job summary for GitHub Actions"),
         }
     }
 
     /// Whether it is one line for each result, so that results may follow each other.
     #[must_use]
     pub const fn is_a_line(self) -> bool {
-        matches!(self, Self::Label | Self::Ndjson)
+        matches!(self, Self::Label | Self::Ndjson | Self::Nagios)
+    }
+
+    /// Whether stderr gets no report beside it: the result is one, or what reads the result reads
+    /// stderr too, as monitoring systems and the runner of GitHub Actions do.
+    #[must_use]
+    pub const fn stands_alone(self) -> bool {
+        matches!(self, Self::Report | Self::Nagios | Self::Github)
     }
 }
 
@@ -56,5 +86,9 @@ pub fn render(report: &Report, format: Format, style: Style) -> String {
         Format::Ndjson => json::line(report),
         Format::Report => human::render(report, style),
         Format::Html => html::render(report),
+        Format::Nagios => nagios::render(report),
+        Format::Prometheus => prometheus::render(report),
+        Format::Junit => junit::render(report),
+        Format::Github => github::annotations(report),
     }
 }

@@ -1,6 +1,8 @@
 //! The one place that writes to stdout and stderr.
 
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::text::clean;
@@ -39,6 +41,16 @@ static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 #[must_use]
 pub fn reader_is_gone() -> bool {
     READER_IS_GONE.load(Ordering::Relaxed)
+}
+
+/// Adds a text to a file that others add to as well.
+///
+/// # Errors
+/// Any I/O error.
+pub fn append(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.append(true).create(true).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// Whether stdout was closed before `main`. The standard library opens `/dev/null` in its place,

@@ -7,6 +7,8 @@
 )]
 
 mod environment;
+#[cfg(unix)]
+mod formats;
 mod output;
 mod scenarios;
 mod terminal;

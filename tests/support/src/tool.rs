@@ -34,7 +34,13 @@ pub fn tool_by(mut command: Command) -> Command {
             command.env_remove(&name);
         }
     }
-    for name in ["CLICOLOR_FORCE", "NO_COLOR", "RUST_BACKTRACE", "RUST_LOG"] {
+    for name in [
+        "CLICOLOR_FORCE",
+        "GITHUB_STEP_SUMMARY",
+        "NO_COLOR",
+        "RUST_BACKTRACE",
+        "RUST_LOG",
+    ] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
