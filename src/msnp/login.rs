@@ -6,11 +6,14 @@
 //! ```
 //! The three first commands go out in one write, which every server seen accepts and which saves
 //! two round trips; a server that refuses or closes is asked once more, one command at a time.
+//!
+//! A ticket of an earlier login saves the others: `USR S` goes out in the same write, ahead of the
+//! policy. A server that does not take such a ticket is asked once more without it.
 //! Source of the order: hypothetic.org, notification/authentication.
 
 use super::{Command, Dialect, ErrorReply, Profile, challenge};
 use crate::address::{Address, MSNP_PORT};
-use crate::secret::{SecretString, excerpt};
+use crate::secret::{SecretString, Zeroizing, excerpt};
 
 mod account;
 mod commands;
@@ -62,6 +65,8 @@ pub enum Retry {
     Lockstep,
     /// It speaks none of the dialects offered; there are more.
     MoreDialects,
+    /// It did not take the ticket of an earlier login; it may take a new one.
+    NewTicket,
 }
 
 /// The client's side of one login, over as many connections as the servers' referrals take.
@@ -82,6 +87,8 @@ pub struct Login {
     requests: u8,
     /// The transaction of the last of them.
     requested: Option<u32>,
+    /// The transaction of a ticket of an earlier login, until the server has taken it.
+    reused: Option<u32>,
     commands: usize,
 }
 
@@ -99,21 +106,40 @@ impl Login {
             visited: Vec::new(),
             requests: 0,
             requested: None,
+            reused: None,
             commands: 0,
         }
     }
 
     /// A connection to `at` is established: what to send first.
     pub fn connected(&mut self, at: &Address) -> Outgoing {
+        self.visit(at);
+        self.begin(None)
+    }
+
+    /// The same at a server that has taken a ticket in this dialect before: the ticket goes out
+    /// ahead, unless commands go out one at a time.
+    pub fn connected_again(
+        &mut self,
+        at: &Address,
+        dialect: Dialect,
+        ticket: &SecretString,
+    ) -> Outgoing {
+        self.visit(at);
+        self.widened |= self.options.dialects.is_empty() && dialect >= Dialect::MSNP10;
+        self.begin(Some(ticket))
+    }
+
+    fn visit(&mut self, at: &Address) {
         // A second connection to the same server is no referral.
         if self.visited.last() != Some(at) {
             self.visited.push(at.clone());
         }
-        self.begin()
     }
 
-    fn begin(&mut self) -> Outgoing {
+    fn begin(&mut self, ticket: Option<&SecretString>) -> Outgoing {
         self.dialect = None;
+        self.reused = None;
         self.requests = 0;
         let trid = self.trid();
         self.wait_for(LoginStage::Version, trid);
@@ -125,7 +151,14 @@ impl Login {
         text.push_str(&commands::cvr(trid, &self.options.account));
         let trid = self.trid();
         text.push_str(&commands::usr(trid, &self.options.account));
-        Outgoing::new(text, "VER CVR USR")
+        let Some(ticket) = ticket else {
+            return Outgoing::new(text, "VER CVR USR");
+        };
+        let trid = self.trid();
+        self.reused = Some(trid);
+        // Not pushed to the text: it would leave copies of the ticket where it grows.
+        let usr = Zeroizing::new(commands::usr_ticket(trid, ticket));
+        Outgoing::new([&text, usr.as_str()].concat(), "VER CVR USR USR")
     }
 
     /// Takes a command from the server.
@@ -133,6 +166,13 @@ impl Login {
     /// # Errors
     /// [`LoginError`] where the login cannot go on.
     pub fn receive(&mut self, command: &Command<'_>) -> Result<Step, LoginError> {
+        match self.handle(command) {
+            Err(_) if self.is_reusing() => Ok(self.without_ticket()),
+            step => step,
+        }
+    }
+
+    fn handle(&mut self, command: &Command<'_>) -> Result<Step, LoginError> {
         self.commands += 1;
         if self.commands > MAX_COMMANDS {
             return Err(LoginError::TooManyCommands);
@@ -173,6 +213,9 @@ impl Login {
     /// # Errors
     /// [`LoginError::Closed`] where a second try would not help.
     pub fn closed(&mut self, midway: bool) -> Result<Step, LoginError> {
+        if self.is_reusing() {
+            return Ok(self.without_ticket());
+        }
         if self.may_reject_pipelining() {
             return Ok(self.retry_in_lockstep());
         }
@@ -187,6 +230,27 @@ impl Login {
         let trid = self.trid();
         self.wait_for(LoginStage::SignIn, trid);
         Outgoing::new(commands::usr_ticket(trid, ticket), "USR")
+    }
+
+    /// The same with a ticket of an earlier login.
+    pub fn reuse(&mut self, ticket: &SecretString) -> Outgoing {
+        let out = self.ticket(ticket);
+        self.reused = Some(self.awaited);
+        out
+    }
+
+    /// Whether a ticket of an earlier login is out, and the server has not taken it yet.
+    #[must_use]
+    pub const fn is_reusing(&self) -> bool {
+        self.reused.is_some()
+    }
+
+    /// The server does not take that ticket, whatever it did: all begins again, without one.
+    pub const fn without_ticket(&mut self) -> Step {
+        self.reused = None;
+        self.widened = false;
+        self.stage = LoginStage::Version;
+        Step::Reconnect(Retry::NewTicket)
     }
 
     /// The profile was not sent unasked: the next command that may make the server send it, or
@@ -220,6 +284,12 @@ impl Login {
     #[must_use]
     pub const fn stage(&self) -> LoginStage {
         self.stage
+    }
+
+    /// Whether commands go out one at a time.
+    #[must_use]
+    pub const fn is_lockstep(&self) -> bool {
+        self.options.lockstep
     }
 
     /// The dialect agreed on, once it is.
@@ -285,7 +355,7 @@ impl Login {
         command: &Command<'_>,
         offered: &[Dialect],
     ) -> Result<Step, LoginError> {
-        if self.options.dialects.is_empty() && !self.widened {
+        if self.options.dialects.is_empty() && !self.widened && !self.is_reusing() {
             self.widened = true;
             return Ok(Step::Reconnect(Retry::MoreDialects));
         }
@@ -320,6 +390,10 @@ impl Login {
                 command: "USR",
                 what: "no policy",
             })?;
+        if let Some(trid) = self.reused {
+            self.wait_for(LoginStage::SignIn, trid);
+            return Ok(Step::Wait);
+        }
         self.stage = LoginStage::Ticket;
         Ok(Step::NeedTicket(policy.to_owned()))
     }
@@ -333,6 +407,7 @@ impl Login {
                 what: "neither OK nor an error",
             });
         }
+        self.reused = None;
         self.stage = LoginStage::Profile;
         Ok(Step::Wait)
     }
@@ -355,15 +430,20 @@ impl Login {
             return Err(LoginError::TooManyReferrals);
         }
         let here = self.visited.last();
+        if to == "0" && self.is_reusing() {
+            // An answer to the ticket may still come on this connection.
+            return Ok(self.without_ticket());
+        }
         if to == "0" {
             // Stay here and begin again; it counts as a referral, so that the limit applies.
             self.visited.extend(here.cloned());
-            return Ok(Step::Send(self.begin()));
+            return Ok(Step::Send(self.begin(None)));
         }
         let to = Address::parse(&to, here.map_or(MSNP_PORT, |at| at.port))?;
         if self.visited.contains(&to) {
             return Err(LoginError::ReferralLoop { to });
         }
+        self.reused = None;
         self.stage = LoginStage::Version;
         Ok(Step::Refer(to))
     }
@@ -412,7 +492,7 @@ impl Login {
             self.stage,
             LoginStage::Version | LoginStage::ClientVersion | LoginStage::Account
         );
-        early && !self.options.lockstep
+        early && !self.options.lockstep && !self.is_reusing()
     }
 
     fn retry_in_lockstep(&mut self) -> Step {

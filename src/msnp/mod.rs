@@ -17,6 +17,8 @@ pub use codec::{CodecError, Decoder, LooksLike, MAX_LINE, MAX_PAYLOAD, Side};
 pub use command::{Command, Dialect, UnknownDialect};
 pub use error_reply::{ErrorClass, ErrorReply};
 pub use escape::{encode_header_piece, encode_word, percent_decode, percent_encode};
-pub use login::{Account, BadAccount, Login, LoginError, LoginStage, Options, Outgoing, Step};
+pub use login::{
+    Account, BadAccount, Login, LoginError, LoginStage, Options, Outgoing, Retry, Step,
+};
 pub(crate) use profile::ClassicProfile;
 pub use profile::{Profile, find_profile};

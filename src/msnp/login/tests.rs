@@ -1,6 +1,8 @@
 use super::*;
 use crate::msnp::{Decoder, Side};
 
+mod reuse;
+
 const POLICY: &str = "lc=1033,id=507,ru=http%3A%2F%2Fm,kpp=1";
 
 fn login(lockstep: bool, dialects: &[Dialect]) -> Login {
