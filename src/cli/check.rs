@@ -14,7 +14,7 @@ use super::watch::Watch;
 use crate::address::Address;
 use crate::conntype::{Destination, Missing, Observation, Verdict, Warning, classify, settle};
 use crate::exit::Exit;
-use crate::probe::login::{Passport, Plan, observe};
+use crate::probe::login::{Passport, Plan, Tickets, observe};
 use crate::report::{Context, ObservationReport, Report, context, last_login, networks};
 use crate::run_log::RunLog;
 use crate::transport::{Bind, Route};
@@ -32,16 +32,24 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
         let settings = settings::settings(args, runtime)?;
         match watch {
             Some(watch) => watch.run(&settings, output, runtime),
-            None => Ok(output.finish(&once(&settings, output, runtime))),
+            None => {
+                let mut tickets = Tickets::default();
+                Ok(output.finish(&once(&settings, &mut tickets, output, runtime)))
+            }
         }
     })
 }
 
 /// One check, to its end or until a signal.
-pub(super) fn once(settings: &Settings, output: &Output, runtime: &mut Runtime) -> Report {
+pub(super) fn once(
+    settings: &Settings,
+    tickets: &mut Tickets,
+    output: &Output,
+    runtime: &mut Runtime,
+) -> Report {
     let log = RunLog::new(output.progress());
     let observations = RefCell::default();
-    let work = report(settings, &log, &observations, output);
+    let work = report(settings, &log, &observations, tickets, output);
     // What is waited for is known only while the work is there to wait for it.
     let interrupted = |signal| {
         let failure = log.interrupted(signal);
@@ -57,16 +65,17 @@ pub(super) fn once(settings: &Settings, output: &Output, runtime: &mut Runtime) 
 }
 
 /// Carries the settings out and reports the result. Each login is added to `observations` as it
-/// ends.
+/// ends; those after the first use its ticket, or one that is in `tickets` already.
 pub(super) async fn report(
     settings: &Settings,
     log: &RunLog,
     observations: &RefCell<Vec<ObservationReport>>,
+    tickets: &mut Tickets,
     output: &Output,
 ) -> Report {
     let plan = &settings.plan;
     let until = Instant::now() + plan.timeout;
-    let first = match observe(plan, log, until).await {
+    let first = match observe(plan, log, until, tickets).await {
         Ok(first) => first,
         Err(failure) => return Report::of_failure(&failure, output.context(context(log))),
     };
@@ -76,6 +85,7 @@ pub(super) async fn report(
         first: &first.observation,
         verdict: classify(&first.observation),
         observations,
+        tickets,
     };
     run.note(&plan.server, run.first, &run.verdict.clone());
     if let Some((server, passport)) = &settings.second {
@@ -125,13 +135,14 @@ struct Run<'a> {
     first: &'a Observation,
     verdict: Verdict,
     observations: &'a RefCell<Vec<ObservationReport>>,
+    tickets: &'a mut Tickets,
 }
 
 impl Run<'_> {
     /// Logs in once more and settles the verdict with what is observed. Where the login went,
     /// compared with the first; `None` where it failed.
     async fn observe(&mut self, plan: &Plan) -> Option<Destination> {
-        let further = match observe(plan, self.log, self.until).await {
+        let further = match observe(plan, self.log, self.until, self.tickets).await {
             Ok(further) => further.observation,
             Err(failure) => {
                 let failed = ObservationReport::failed(&failure, &last_login(self.log));

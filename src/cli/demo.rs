@@ -21,7 +21,7 @@ use super::values::{OneOf, one_of};
 use crate::conntype::{Label, PortOrder, Warning};
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Stage};
-use crate::probe::login::{Passport, Plan};
+use crate::probe::login::{Passport, Plan, Tickets};
 use crate::report::{Report, demo, print, remedy};
 use crate::run_log::RunLog;
 use crate::secret::SecretString;
@@ -189,7 +189,14 @@ async fn show(path: &Path, output: &Output) -> Result<Report, CommandError> {
         repeat: 1,
     };
     let log = RunLog::new(output.progress());
-    let mut report = check::report(&settings, &log, &RefCell::default(), output).await;
+    let mut report = check::report(
+        &settings,
+        &log,
+        &RefCell::default(),
+        &mut Tickets::default(),
+        output,
+    )
+    .await;
     // No other session exists on a server that has just started.
     report
         .warnings

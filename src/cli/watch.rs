@@ -11,6 +11,7 @@ use super::output::Output;
 use super::runtime::Runtime;
 use super::settings::Settings;
 use crate::exit::Exit;
+use crate::probe::login::Tickets;
 use crate::report::watch::{self, State};
 use crate::report::{Format, Report, print};
 
@@ -56,10 +57,11 @@ impl Watch {
             output.format == Format::Label && !output.has_file() && std::io::stdout().is_terminal();
         let mut last: Option<(State, Exit)> = None;
         let mut failures = 0;
+        let mut tickets = Tickets::default();
         for checks in 1.. {
             let began = Instant::now();
             output.started_at.set(SystemTime::now());
-            let report = check::once(settings, output, runtime);
+            let report = check::once(settings, &mut tickets, output, runtime);
             let exit = report.exit_code;
             if let (true, Some((_, last))) = (exit.is_a_signal(), &last) {
                 return Ok(*last);

@@ -13,4 +13,5 @@ mod outcomes;
 mod passport;
 mod paths;
 mod secrets;
+mod tickets;
 mod tls;

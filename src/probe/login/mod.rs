@@ -11,6 +11,7 @@ pub mod fuzz;
 mod gateway;
 mod plan;
 mod session;
+mod tickets;
 mod tweener;
 
 use std::pin::pin;
@@ -20,8 +21,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use plan::{Passport, Plan};
 pub use session::Observed;
+pub use tickets::Tickets;
 
-use session::{Reached, Session};
+use session::Session;
 use tweener::Tweener;
 
 use crate::failure::Failure;
@@ -40,16 +42,20 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Logs in, observes what the server sees of the connection, and signs out.
 ///
+/// A ticket that is in `tickets` from an earlier login is used again while it is good: with it a
+/// login takes no Passport page, and two round trips where the server has carried a session before.
+///
 /// # Errors
 /// [`Failure`] for whatever prevents a profile, the plan's time being up among them.
 pub async fn observe<'a>(
     plan: &'a Plan,
     log: &'a RunLog,
     until: Instant,
+    tickets: &mut Tickets,
 ) -> Result<Observed<'a>, Failure> {
     log.note(Event::LoginBegan(plan.server.clone()));
     // Kept beyond its deadline: what it waits for is known only while it waits.
-    let mut attempt = pin!(attempt(plan, log, until));
+    let mut attempt = pin!(attempt(plan, log, until, tickets));
     let mut progress = Instant::now() + FIRST_PROGRESS;
     loop {
         tokio::select! {
@@ -68,19 +74,31 @@ async fn attempt<'a>(
     plan: &'a Plan,
     log: &'a RunLog,
     until: Instant,
+    tickets: &mut Tickets,
 ) -> Result<Observed<'a>, Failure> {
-    let mut tweener = Tweener::new(plan, log);
     let mut session = Session::new(plan, log, until);
+    if let Some(kept) = tickets.kept(plan) {
+        if let Some(profile) = session.reuse(kept).await? {
+            tickets.taken(plan, session.manner(), session.carrier());
+            return session.observation(profile).await;
+        }
+        tickets.refused(plan, session.manner());
+    }
+    let mut tweener = Tweener::new(plan, log);
     let (mut policy, login) = prepare(&mut session, &mut tweener).await?;
     loop {
+        let asked = Instant::now();
         let ticket = tokio::select! {
             ticket = tweener.ticket(&login, &policy) => ticket?,
             // Nothing is expected here; a server that hangs up is noticed.
             another = session.policy() => { policy = another?; continue }
         };
         match session.sign_in(&ticket).await? {
-            Reached::Profile(profile) => return session.observation(profile).await,
-            Reached::Policy(another) => policy = another,
+            Some(profile) => {
+                tickets.keep(plan, ticket, asked, session.carrier());
+                return session.observation(profile).await;
+            }
+            None => policy = session.policy().await?,
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct Plan {
 }
 
 /// Where the ticket comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Passport {
     /// From the login server that this nexus names.
     Nexus(Url),

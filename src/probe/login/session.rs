@@ -9,17 +9,19 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Plan;
 use super::error::{ended, garbled, stage_of};
 use super::gateway::Gateway;
+use super::tickets::{Carrier, Kept, Manner};
 use crate::address::Address;
 use crate::conntype::Observation;
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::msnp::{Decoder, Login, LoginStage, Options, Outgoing, Profile, Side, Step};
+use crate::msnp::{Decoder, Login, LoginStage, Options, Outgoing, Profile, Retry, Side, Step};
 use crate::run_log::{Ends, Event, OpenStep, Purpose, RunLog};
 use crate::secret::{self, ExposeSecret, SecretString};
 use crate::transport::{Dialer, Established, connect, describe};
 
-/// How long a server that has accepted the ticket may keep the profile back before it is asked
-/// another way. Every server that sends one unasked does so at once; a slow line needs some of it.
-const PROFILE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server that has accepted the ticket may keep the profile back, and one that got a
+/// ticket of an earlier login its answer, before it is asked another way. Every server that sends
+/// them unasked does so at once; a slow line needs some of it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long signing out may take.
 const SIGN_OUT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -90,6 +92,8 @@ pub(super) enum Reached {
     Policy(String),
     /// The profile is there.
     Profile(Profile),
+    /// The server did not take the ticket of an earlier login.
+    Refused,
 }
 
 /// The notification server's side of the run.
@@ -101,6 +105,10 @@ pub(super) struct Session<'a> {
     decoder: Decoder,
     at: Address,
     wire: Option<Wire<'a>>,
+    /// A ticket to hand in once more.
+    kept: Option<Kept>,
+    /// How it was handed in.
+    manner: Manner,
 }
 
 impl<'a> Session<'a> {
@@ -114,42 +122,84 @@ impl<'a> Session<'a> {
             decoder: Decoder::new(Side::Server),
             at: plan.server.clone(),
             wire: None,
+            kept: None,
+            manner: Manner::Asked,
             plan,
             log,
             until,
         }
     }
 
-    /// Hands the ticket in and waits for the profile.
-    pub(super) async fn sign_in(&mut self, ticket: &SecretString) -> Result<Reached, Failure> {
-        let step = self.begin(Stage::SignIn, "the sign-in at");
+    /// Hands the ticket in and waits for the profile; `None` where the server refers to another one
+    /// after that, and all begins again.
+    pub(super) async fn sign_in(
+        &mut self,
+        ticket: &SecretString,
+    ) -> Result<Option<Profile>, Failure> {
         let out = self.login.ticket(ticket);
-        self.send(&out).await?;
+        self.finish(Some(out)).await
+    }
+
+    /// Signs in with the ticket of an earlier login, ahead where the server has taken one so far.
+    /// `None` where it does not take this one, whatever it does instead: all begins again.
+    pub(super) async fn reuse(&mut self, kept: Kept) -> Result<Option<Profile>, Failure> {
+        let kept = self.kept.insert(kept);
+        let ticket = kept.ticket.clone();
+        let done = match self.negotiate().await {
+            Ok(Some(Reached::Policy(_))) => {
+                let out = self.login.reuse(&ticket);
+                self.finish(Some(out)).await
+            }
+            Ok(Some(_)) => Ok(None),
+            Ok(None) => self.finish(None).await,
+            Err(failure) => Err(failure),
+        };
+        self.kept = None;
+        match done {
+            Err(failure) if self.login.is_reusing() => {
+                let why = failure.message;
+                tracing::info!(why, "the server does not take the ticket again");
+                let step = self.login.without_ticket();
+                self.act(step).await.map(|_| None)
+            }
+            done => done,
+        }
+    }
+
+    /// How the ticket of an earlier login was handed in.
+    pub(super) const fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    /// Who carries the session, if tickets may go there ahead.
+    pub(super) fn carrier(&self) -> Option<Carrier> {
+        let dialect = self.login.dialect().filter(|_| !self.login.is_lockstep())?;
+        let address = self.at.clone();
+        Some(Carrier { address, dialect })
+    }
+
+    /// Sends the ticket, unless it was sent ahead, and waits for the profile.
+    async fn finish(&mut self, ticket: Option<Outgoing>) -> Result<Option<Profile>, Failure> {
+        let step = self.begin(Stage::SignIn, "the sign-in at");
+        if let Some(out) = ticket {
+            self.send(&out).await?;
+        }
         while self.login.stage() == LoginStage::SignIn {
-            if let Some(reached) = self.read().await? {
-                return Ok(reached);
+            if let Some(Reached::Profile(profile)) = self.read().await? {
+                return Ok(Some(profile));
             }
         }
         drop(step);
         if self.login.stage() != LoginStage::Profile {
-            // Referred after the ticket: all begins again.
-            return self.policy().await.map(Reached::Policy);
+            return Ok(None);
         }
         // From here on the server may send unlisted commands with payloads.
         self.decoder.resynchronise();
         self.log.note(Event::SignedIn);
-        let step = self.begin(Stage::Profile, "the profile from");
+        let _step = self.begin(Stage::Profile, "the profile from");
         loop {
-            let patience = PROFILE_TIMEOUT.min(self.until.duration_since(Instant::now()) / 3);
-            match timeout(patience, self.profile()).await {
-                Ok(done) => match done? {
-                    Some(reached) => return Ok(reached),
-                    // Referred elsewhere: all begins again.
-                    None => {
-                        drop(step);
-                        return self.policy().await.map(Reached::Policy);
-                    }
-                },
+            match timeout(self.patience(), self.profile()).await {
+                Ok(done) => return done,
                 Err(_) => match self.login.request_profile() {
                     Some(out) => self.send(&out).await?,
                     None => {
@@ -167,12 +217,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// How long the server may keep something back that can be had in another way.
+    fn patience(&self) -> Duration {
+        PATIENCE.min(self.until.duration_since(Instant::now()) / 3)
+    }
+
     /// Reads until the profile, or until the server refers to another: `None`. Safe to drop while
     /// it waits for the server.
-    async fn profile(&mut self) -> Result<Option<Reached>, Failure> {
+    async fn profile(&mut self) -> Result<Option<Profile>, Failure> {
         while self.login.stage() == LoginStage::Profile {
-            if let Some(reached) = self.read().await? {
-                return Ok(Some(reached));
+            if let Some(Reached::Profile(profile)) = self.read().await? {
+                return Ok(Some(profile));
             }
         }
         Ok(None)
@@ -181,6 +236,16 @@ impl<'a> Session<'a> {
     /// Connects where there is no connection, and negotiates until the server requires a ticket for
     /// a policy. Safe to drop while it waits for the server.
     pub(super) async fn policy(&mut self) -> Result<String, Failure> {
+        match self.negotiate().await? {
+            Some(Reached::Policy(policy)) => Ok(policy),
+            // Only a ticket that is kept leads elsewhere.
+            _ => Err(self.disconnected()),
+        }
+    }
+
+    /// The same, with a ticket to hand in once more: `None` where it was sent ahead, and the server
+    /// has answered what came before.
+    async fn negotiate(&mut self) -> Result<Option<Reached>, Failure> {
         loop {
             if self.wire.is_none() {
                 self.connect().await?;
@@ -189,10 +254,13 @@ impl<'a> Session<'a> {
             let _step = (self.login.stage() != LoginStage::Ticket)
                 .then(|| self.begin(Stage::Negotiate, "an answer from"));
             while self.wire.is_some() {
+                if self.login.stage() == LoginStage::SignIn {
+                    return Ok(None);
+                }
                 match self.read().await? {
-                    Some(Reached::Policy(policy)) => return Ok(policy),
                     // The login accepts a profile only after the ticket.
                     Some(Reached::Profile(_)) | None => {}
+                    reached => return Ok(reached),
                 }
             }
         }
@@ -217,7 +285,17 @@ impl<'a> Session<'a> {
             None => Wire::Tcp(connect(&dialer, &self.at, Purpose::Notification).await?),
         });
         self.decoder = Decoder::new(Side::Server);
-        let out = self.login.connected(&self.at);
+        let out = match &self.kept {
+            Some(Kept {
+                ticket,
+                carrier: Some(Carrier { address, dialect }),
+            }) if *address == self.at => self.login.connected_again(&self.at, *dialect, ticket),
+            _ => self.login.connected(&self.at),
+        };
+        self.manner = match self.login.is_reusing() {
+            true => Manner::Ahead,
+            false => Manner::Asked,
+        };
         self.send(&out).await
     }
 
@@ -245,10 +323,20 @@ impl<'a> Session<'a> {
     }
 
     async fn fill(&mut self) -> Result<Option<Reached>, Failure> {
+        let patience = self.patience();
         let Some(wire) = &mut self.wire else {
             return Err(self.disconnected());
         };
-        match wire.read(&mut self.decoder).await? {
+        let read = wire.read(&mut self.decoder);
+        let read = match self.login.is_reusing() {
+            // It may be what the server is silent about.
+            true => match timeout(patience, read).await {
+                Ok(read) => read,
+                Err(_) => return Err(self.log.timed_out()),
+            },
+            false => read.await,
+        };
+        match read? {
             Ok(1..) => Ok(None),
             Ok(0) => self.closed(None).await,
             Err(error) => self.closed(Some(describe(&error))).await,
@@ -283,7 +371,13 @@ impl<'a> Session<'a> {
             }
             Step::Reconnect(why) => {
                 tracing::info!(?why, "connecting to the same server again");
-                self.wire = None;
+                if let Some(Wire::Tcp(wire)) = self.wire.take()
+                    && self.plan.route.bind.port != 0
+                {
+                    // Closed in the usual way, the two ends could not meet again for a minute.
+                    let _ = wire.stream.set_zero_linger();
+                }
+                return Ok((why == Retry::NewTicket).then_some(Reached::Refused));
             }
         }
         Ok(None)

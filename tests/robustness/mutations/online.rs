@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::run;
 use super::transcript::{Change, Recorded, To, elsewhere};
 use msnp9_conntype::conntype::{Label, PortOrder, classify};
-use msnp9_conntype::probe::login::{Passport, Plan, observe};
+use msnp9_conntype::probe::login::{Passport, Plan, Tickets, observe};
 use msnp9_conntype::report::{Report, context, human, json};
 use msnp9_conntype::run_log::RunLog;
 use msnp9_conntype::secret::SecretString;
@@ -159,7 +159,7 @@ fn login(servers: &FakeServers, time: Duration) -> Report {
     block_on(async {
         let log = RunLog::new(None);
         let until = tokio::time::Instant::now() + time;
-        match observe(&plan, &log, until).await {
+        match observe(&plan, &log, until, &mut Tickets::default()).await {
             Ok(seen) => {
                 let seen = &seen.observation;
                 Report::of_verdict(&classify(seen), seen, context(&log))
