@@ -9,10 +9,17 @@ use msnp9_conntype::msnp::{
 };
 use msnp9_conntype::secret::SecretString;
 
-/// Five referrals, a second try for each of two reasons, and the first connection.
-const MAX_CONNECTIONS: usize = 8;
+/// Five referrals, a second try for each of three reasons, and the first connection.
+const MAX_CONNECTIONS: usize = 9;
 
 fuzz_target!(|data: &[u8]| {
+    for is_again in [false, true] {
+        log_in(data, is_again);
+    }
+});
+
+/// One login; `is_again` sends a ticket of an earlier one ahead.
+fn log_in(data: &[u8], is_again: bool) {
     let [how, bytes @ ..] = data else { return };
     let Ok(account) = "user@example.com".parse::<Account>() else {
         return;
@@ -30,7 +37,11 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let mut connections = 1;
-    proper(&login.connected(&at));
+    let ticket = SecretString::from("t=ticket&p=profile");
+    proper(&match is_again {
+        true => login.connected_again(&at, Dialect::MSNP9, &ticket),
+        false => login.connected(&at),
+    });
     let mut decoder = Decoder::new(Side::Server);
     for piece in bytes.chunks(usize::from(how >> 2) + 1) {
         decoder.feed(piece);
@@ -48,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
                 }
                 Ok(Step::NeedTicket(policy)) => {
                     assert!(policy.bytes().all(|byte| byte.is_ascii_graphic()));
-                    proper(&login.ticket(&SecretString::from("t=ticket&p=profile")));
+                    proper(&login.ticket(&ticket));
                     false
                 }
                 Ok(Step::Refer(referral)) => {
@@ -74,7 +85,7 @@ fuzz_target!(|data: &[u8]| {
         proper(&out);
     }
     let _ = login.closed(decoder.is_midway());
-});
+}
 
 fn proper(out: &Outgoing) {
     let text = String::from_utf8_lossy(out.bytes());
