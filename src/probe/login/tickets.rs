@@ -9,9 +9,13 @@ use crate::address::Address;
 use crate::msnp::{Account, Dialect};
 use crate::secret::SecretString;
 
-/// How old a ticket may be to be handed in once more. Those of Escargot are good for 30 s, those of
-/// `serve` for 60 s, and none says so itself; the difference is for the way to the server.
-const MAX_AGE: Duration = Duration::from_secs(25);
+/// How old a ticket may be to be handed in once more. None says how long it is good: those of Escargot
+/// are for 30 s, those of `serve` for 60 s, those of Microsoft's servers were for hours. What a server
+/// takes shows when it refuses one.
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// Every server takes tickets of this age; the difference from 30 s is for the way to it.
+const YOUNG: Duration = Duration::from_secs(25);
 
 /// A server that has taken a ticket again refuses an older one because of its age. Servers count
 /// that in seconds; a refusal before the first one has another reason.
@@ -103,15 +107,17 @@ impl Tickets {
         server.carrier = carrier;
     }
 
-    /// The server has not taken the ticket again: it is forgotten. One that has taken another in
-    /// that manner before found this one too old, and no other gets as old. One that has not, takes
-    /// none, unless age may be the reason; it is not asked again.
+    /// The server has not taken the ticket again: it is forgotten. Age is the reason if the ticket
+    /// was old, or if the server has taken another in that manner before; no other gets as old then.
+    /// A server without that reason takes none, and is not offered any more.
     pub(super) fn refused(&mut self, plan: &Plan, manner: Manner) {
         let purse = self.purse(plan);
         let asked = purse.ticket.take().map(|(_, asked)| asked);
         let age = asked.map_or(MAX_AGE, |asked| asked.elapsed());
         let server = purse.server(plan);
-        let limit = match server.taken >= Some(manner) || age >= MAX_AGE {
+        let limit = match server.taken >= Some(manner) {
+            // Well below, so that it does not have to refuse many to show its limit.
+            _ if age >= YOUNG => (age / 2).max(YOUNG),
             true => age.max(MIN_LIFETIME),
             false => Duration::ZERO,
         };
@@ -228,10 +234,25 @@ mod tests {
     async fn a_ticket_is_kept_for_as_long_as_every_server_takes_it() {
         let (mut tickets, plan) = (Tickets::default(), plan("ns", "https://login/"));
         with_new(&mut tickets, &plan);
-        wait(24).await;
+        wait(3599).await;
         assert!(tickets.kept(&plan).is_some());
         wait(1).await;
         assert!(tickets.kept(&plan).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_shows_its_limit_by_refusing_an_old_ticket() {
+        for (refused_at, limit) in [(30, 25), (60, 30), (600, 300)] {
+            let (mut tickets, plan) = (Tickets::default(), plan("ns", "https://login/"));
+            with_new(&mut tickets, &plan);
+            wait(refused_at).await;
+            tickets.refused(&plan, Manner::Ahead);
+            with_new(&mut tickets, &plan);
+            wait(limit - 1).await;
+            assert!(tickets.kept(&plan).is_some());
+            wait(1).await;
+            assert!(tickets.kept(&plan).is_none());
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -267,18 +288,5 @@ mod tests {
             wait(1).await;
             assert!(tickets.kept(&plan).is_none());
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_ticket_that_got_old_on_its_way_says_nothing_about_the_server() {
-        let (mut tickets, plan) = (Tickets::default(), plan("ns", "https://login/"));
-        with_new(&mut tickets, &plan);
-        wait(24).await;
-        assert!(tickets.kept(&plan).is_some());
-        wait(8).await;
-        tickets.refused(&plan, Manner::Ahead);
-        with_new(&mut tickets, &plan);
-        wait(24).await;
-        assert!(tickets.kept(&plan).is_some());
     }
 }

@@ -135,11 +135,11 @@ impl<'a> Tweener<'a> {
         let Some(ticket) = ticket else {
             return judge(&login, &response);
         };
-        secret::remember(ticket.expose_secret());
+        secret::remember_passing(ticket.expose_secret());
         // Its parts are as good as the whole.
         for part in ticket.expose_secret().split(['&', '=']) {
             if part.len() >= TICKET_PART {
-                secret::remember(part);
+                secret::remember_passing(part);
             }
         }
         Ok(Answer::Ticket(ticket))
