@@ -40,7 +40,8 @@ pub const HELP: &str = "Exit codes:
   5   Unknown-Connect: the server answered, but not with a usable profile
   70  a bug in this program
   74  the result cannot be written (a full disk, an I/O error, a closed stdout)
-  130 Unknown-Connect: interrupted by SIGINT (Ctrl-C); 143: by SIGTERM
+  130 Unknown-Connect: interrupted by SIGINT (Ctrl-C)
+  143 Unknown-Connect: interrupted by SIGTERM
 With --format nagios: 0 OK, 2 CRITICAL in place of 1, 3 UNKNOWN in place of every other";
 
 impl Exit {

@@ -14,6 +14,7 @@ use super::classify::ClassifyArgs;
 use super::demo::DemoArgs;
 use super::environment;
 use super::explain::ExplainArgs;
+use super::generate::GenerateArgs;
 use super::output::{Output, is_given};
 use super::serve::ServeArgs;
 use super::values;
@@ -46,13 +47,28 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
     /// Show every kind of path on loopback, with the embedded server; needs no network
+    ///
+    /// Logs in over relays that rewrite the address, the port or both, and prints the label of each
+    /// path; with --path, the report of one.
     Demo(DemoArgs),
     /// Run the embedded notification server
+    ///
+    /// Tells each client that logs in the address and port it sees, as Microsoft's servers did. Comes
+    /// with a dispatch server, Passport over TLS and an HTTP gateway. Prints its addresses on stdout as
+    /// one JSON document, and serves until SIGINT or SIGTERM; SIGHUP reads its files again.
     Serve(Box<ServeArgs>),
     /// Classify values that were observed elsewhere
+    ///
+    /// Needs no network: the values are given, or a profile or a transcript that holds them.
     Classify(ClassifyArgs),
     /// Explain a label: what it means and what to do
+    ///
+    /// Tells what to expect of file transfer, voice and webcam, and what to try.
     Explain(ExplainArgs),
+    /// Print shell completions and manual pages
+    ///
+    /// They describe this version of the program, and are the same on every run.
+    Generate(GenerateArgs),
 }
 
 /// Reads the command line and the environment.
@@ -99,7 +115,7 @@ pub(super) fn parse(
 }
 
 /// The declarations, with the options of the output for each command.
-fn command() -> Command {
+pub(super) fn command() -> Command {
     let [expect, format, json, output, quiet, verbose, color] = output_options();
     // A variable may be meant for another run.
     let expect_of_demo = expect.clone().env(None::<&str>).requires("path");
@@ -112,7 +128,7 @@ fn command() -> Command {
         .mut_subcommand("demo", |command| {
             command
                 .args([&expect_of_demo, &format, &json, &output])
-                .args([&quiet, &verbose, &color])
+                .args([&quiet, &verbose])
         })
         .mut_subcommand("serve", |command| {
             command.args([
@@ -123,11 +139,9 @@ fn command() -> Command {
             ])
         })
         .mut_subcommand("classify", |command| {
-            command.args([&expect, &format, &json, &output, &quiet, &color])
+            command.args([&expect, &format, &json, &output, &quiet])
         })
-        .mut_subcommand("explain", |command| {
-            command.args([&page, &json, &output, &color])
-        })
+        .mut_subcommand("explain", |command| command.args([&page, &json, &output]))
 }
 
 /// The names of the options of the output.
@@ -178,6 +192,7 @@ fn output_options() -> [Arg; 7] {
         Arg::new("color")
             .long("color")
             .value_name("WHEN")
+            .global(true)
             .value_parser(values::color())
             .help("When to use colours [default: auto, on terminals unless NO_COLOR is set]"),
     ]

@@ -12,6 +12,7 @@ mod demo;
 mod environment;
 mod error;
 mod explain;
+mod generate;
 mod output;
 mod runtime;
 mod secret_input;
@@ -64,12 +65,16 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
     if !matches!(args.command, Some(Action::Serve(_))) {
         output.start_log();
     }
-    output.open()?;
+    // What is generated is no result of a run, so a variable for that one's file is not meant.
+    if !matches!(args.command, Some(Action::Generate(_))) {
+        output.open()?;
+    }
     match args.command {
         None => check::run(args.check, output),
         Some(Action::Demo(demo)) => demo::run(&demo, output),
         Some(Action::Classify(classify)) => classify::run(&classify, output),
         Some(Action::Explain(explain)) => explain::run(&explain, output),
+        Some(Action::Generate(what)) => generate::run(&what, command_line::command()),
         Some(Action::Serve(serve)) => serve::run(*serve, output).map_err(of_server),
     }
 }

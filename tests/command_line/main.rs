@@ -9,6 +9,7 @@
 mod environment;
 #[cfg(unix)]
 mod formats;
+mod generate;
 mod output;
 mod scenarios;
 mod terminal;

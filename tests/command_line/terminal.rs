@@ -2,8 +2,11 @@
 
 use std::io::{Read, Write};
 use std::num::NonZero;
+use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::process::ExitStatus;
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pty_process::blocking::{Command, Pty};
@@ -48,10 +51,20 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn start(columns: u16, words: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::of(&TOOL, columns, words, variables)
+    }
+
+    /// Starts any program.
+    pub(super) fn of(
+        program: &Path,
+        columns: u16,
+        words: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let (pty, pts) = pty_process::blocking::open().expect("a terminal");
         pty.resize(pty_process::Size::new(ROWS, columns))
             .expect("a size");
-        let mut command = Command::new(&*TOOL)
+        let mut command = Command::new(program)
             .args(words)
             .env_clear()
             .env("TERM", "xterm-256color");
@@ -71,6 +84,9 @@ impl Session {
     pub(super) fn wait_for(&mut self, words: &str) {
         let mut bytes = [0; 4096];
         while !self.text().contains(words) {
+            let mut ready = [PollFd::new(self.pty.as_fd(), PollFlags::POLLIN)];
+            let ready = poll(&mut ready, 60_000_u16).expect("a terminal to wait for");
+            assert_ne!(ready, 0, "{words:?} has not come:\n{}", self.text());
             match self.pty.read(&mut bytes) {
                 Ok(got @ 1..) => self.raw.extend_from_slice(&bytes[..got]),
                 _ => panic!("{words:?} never came:\n{}", self.text()),
@@ -82,7 +98,13 @@ impl Session {
         self.pty.write_all(keys.as_bytes()).expect("keys are taken");
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Ends it without waiting for what it has to say.
+    pub(super) fn kill(mut self) {
+        let _ = self.child.kill();
+        self.child.wait().expect("it ends");
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         kill(Pid::from_raw(pid), signal).expect("a signal");
     }
