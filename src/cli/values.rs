@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use crate::address::{Address, BadAddress, MSNP_PORT};
@@ -124,14 +124,29 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OneOf<T> {
         arg: Option<&Arg>,
         value: &OsStr,
     ) -> Result<T, clap::Error> {
-        if let Some(value) = self.find(&value.to_string_lossy()) {
+        let word = value.to_string_lossy();
+        if let Some(value) = self.find(&word) {
             return Ok(value);
         }
-        let names = self.0.iter().map(|(name, _)| name.clone());
         // For clap's words of the error.
-        PossibleValuesParser::new(names)
-            .parse_ref(command, arg, value)
-            .and_then(|_| Err(clap::Error::new(ErrorKind::InvalidValue)))
+        let refused = |names: Vec<PossibleValue>, value: &OsStr| {
+            let refused = PossibleValuesParser::new(names).parse_ref(command, arg, value);
+            refused.map_or_else(|error| error, |_| clap::Error::new(ErrorKind::InvalidValue))
+        };
+        let names = || self.0.iter().map(|(name, _)| name);
+        let lower = |name: &str| name.to_lowercase();
+        // Case makes no difference, so it makes none for what is similar. clap wants names that live
+        // as long as the program, which ends with this error.
+        let lowered = names().map(|name| PossibleValue::new(&*lower(name.get_name()).leak()));
+        let of_lowered = refused(lowered.collect(), lower(&word).as_ref());
+        let mut error = refused(names().cloned().collect(), value);
+        if let Some(ContextValue::String(similar)) = of_lowered.get(ContextKind::SuggestedValue)
+            && let Some(name) = names().find(|name| lower(name.get_name()) == *similar)
+        {
+            let name = ContextValue::String(name.get_name().to_owned());
+            error.insert(ContextKind::SuggestedValue, name);
+        }
+        Err(error)
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
@@ -267,5 +282,23 @@ mod tests {
         let error = parse("Restrict-NAT").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidValue);
         assert!(error.to_string().contains("Port-Restrict-NAT"), "{error}");
+    }
+
+    #[test]
+    fn a_near_miss_gets_a_suggestion_whatever_its_case() {
+        for (word, similar) in [
+            ("symmetric_nat", "Symmetric-NAT"),
+            ("symmetric", "Symmetric-NAT"),
+            ("SYMETRIC", "Symmetric-NAT"),
+            ("DIRECTCONNECT", "Direct-Connect"),
+            ("ip-restricted-nat", "IP-Restrict-NAT"),
+            ("PORT RESTRICT NAT", "Port-Restrict-NAT"),
+            ("unknown nat", "Unknown-NAT"),
+        ] {
+            let error = label().parse_ref(&Command::new("x"), None, OsStr::new(word));
+            let error = error.unwrap_err().to_string();
+            let tip = format!("tip: a similar value exists: '{similar}'");
+            assert!(error.contains(&tip), "{error}");
+        }
     }
 }
