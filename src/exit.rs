@@ -26,7 +26,7 @@ pub enum Exit {
     Output = 74,
     /// SIGINT ended the run: 128 and the signal's number, as shells have it.
     Interrupted = 130,
-    /// SIGTERM ended the run.
+    /// SIGTERM ended the run, or SIGHUP as the terminal vanished.
     Terminated = 143,
 }
 
@@ -41,7 +41,7 @@ pub const HELP: &str = "Exit codes:
   70  a bug in this program
   74  the result cannot be written (a full disk, an I/O error, a closed stdout)
   130 Unknown-Connect: interrupted by SIGINT (Ctrl-C)
-  143 Unknown-Connect: interrupted by SIGTERM
+  143 Unknown-Connect: interrupted by SIGTERM, or by SIGHUP as the terminal vanished
 With --format nagios: 0 OK, 2 CRITICAL in place of 1, 3 UNKNOWN in place of every other";
 
 impl Exit {

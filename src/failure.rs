@@ -236,7 +236,7 @@ error_codes! {
     Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile]
         "SIGINT (Ctrl-C) ended the run."
     Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile]
-        "SIGTERM ended the run."
+        "SIGTERM ended the run, or SIGHUP as the terminal vanished."
     CannotListen "cannot-listen" Unexpected [Serve]
         "The embedded server cannot listen at an address."
     NoRandomness "no-randomness" Unexpected [Serve]

@@ -15,7 +15,7 @@ use crate::conntype::{PathKind, Proxy};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::msnp::Dialect;
 
-/// Called every second with what is being waited for and how long the run has taken.
+/// Called again and again with what is being waited for and how long the run has taken.
 pub type Progress = Box<dyn Fn(&str, Duration) + Send + Sync>;
 
 /// What a connection is for.

@@ -129,7 +129,8 @@ impl Output {
     pub(super) fn progress(&self) -> Option<Progress> {
         self.shows_status().then(|| -> Progress {
             Box::new(|what, since| {
-                print::status(&format!("waiting for {what} … {} s", since.as_secs()));
+                // The time first: what is cut off on a narrow terminal is the end.
+                print::status(&format!("{:.1} s, waiting for {what}", since.as_secs_f64()));
             })
         })
     }

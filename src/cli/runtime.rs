@@ -33,7 +33,7 @@ pub(super) fn with<T>(
         .context("cannot start the runtime")?;
     let signals = {
         let _entered = tokio.enter();
-        Signals::listen().ok()
+        Signals::listen().ok().map(Signals::and_of_the_terminal)
     };
     let mut runtime = Runtime { tokio, signals };
     let done = body(&mut runtime);
@@ -67,6 +67,15 @@ impl Runtime {
     ) -> Result<T, CommandError> {
         let work = async { Ok(work.await) };
         self.run(work, |signal| Err(CommandError::Interrupted(signal)))
+    }
+
+    /// Runs `work` beside what runs from now on.
+    #[cfg(unix)]
+    pub(super) fn beside(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        self.tokio.spawn(work)
     }
 
     /// Runs blocking `work` to its end, or until a signal. Work that ends right after the signal, as

@@ -55,8 +55,12 @@ fn ask(account: &Account, runtime: &mut Runtime) -> Result<SecretString, Command
     // Before the prompt appears: what is typed at once is not shown either.
     #[cfg(unix)]
     let _terminal = Terminal::hide();
+    #[cfg(unix)]
+    let hiding = runtime.beside(keep_hidden());
     let prompt = format!("Password of {account}: ");
     let typed = runtime.blocking(move || rpassword::prompt_password(prompt).map(keep));
+    #[cfg(unix)]
+    hiding.abort();
     let typed = typed.inspect_err(|error| {
         // The prompt still stands on the line. After SIGINT that line has ended already.
         if matches!(error, CommandError::Interrupted(ErrorCode::Terminated)) {
@@ -64,6 +68,8 @@ fn ask(account: &Account, runtime: &mut Runtime) -> Result<SecretString, Command
         }
     })?;
     typed.map_err(|error| match error.kind() {
+        // It vanished, and SIGHUP is on its way.
+        _ if !io::stdin().is_terminal() => CommandError::Interrupted(ErrorCode::Terminated),
         io::ErrorKind::Interrupted => CommandError::Interrupted(ErrorCode::Interrupted),
         io::ErrorKind::UnexpectedEof => {
             print::message("\n");
@@ -126,6 +132,19 @@ impl Terminal {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, &hidden);
         }
         Self(before)
+    }
+}
+
+/// Hides what is typed again after each stop: the shell has used the terminal in between.
+#[cfg(unix)]
+async fn keep_hidden() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let resumed = SignalKind::from_raw(rustix::process::Signal::CONT.as_raw());
+    if let Ok(mut resumed) = signal(resumed) {
+        while resumed.recv().await.is_some() {
+            // What was there before the first time is what to restore.
+            std::mem::forget(Terminal::hide());
+        }
     }
 }
 

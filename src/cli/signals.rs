@@ -1,15 +1,22 @@
 //! SIGINT and SIGTERM.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
+use std::sync::Once;
+use std::time::Duration;
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{CtrlC, ctrl_c};
 
+use crate::exit::Exit;
 use crate::failure::ErrorCode;
-use crate::report::print;
+use crate::report::{output_file, print};
+
+/// How soon after the first a signal is the same one: GNU `timeout` sends it to its child, and to the
+/// group that the child is in.
+const SAME: Duration = Duration::from_millis(100);
 
 /// The signals that ask the program to stop. While this exists, and afterwards, they do not end the
 /// program by themselves.
@@ -18,38 +25,77 @@ pub(super) struct Signals {
     interrupt: Signal,
     #[cfg(unix)]
     terminate: Signal,
+    #[cfg(unix)]
+    hangup: Option<Signal>,
     #[cfg(windows)]
     interrupt: CtrlC,
 }
 
 impl Signals {
-    /// Starts to listen; needs the context of a runtime.
-    #[cfg(unix)]
+    /// Starts to listen; needs the context of a runtime. From now on, SIGINT ends the program at once
+    /// after any other signal.
     pub(super) fn listen() -> io::Result<Self> {
+        static IMPATIENCE: Once = Once::new();
+        let signals = Self::start()?;
+        // A thread of its own: the others may all wait for the reader of a full pipe.
+        IMPATIENCE.call_once(|| drop(std::thread::spawn(end_at_a_second)));
+        Ok(signals)
+    }
+
+    #[cfg(unix)]
+    fn start() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: None,
         })
     }
 
-    /// Starts to listen; needs the context of a runtime.
     #[cfg(windows)]
-    pub(super) fn listen() -> io::Result<Self> {
+    fn start() -> io::Result<Self> {
         Ok(Self {
             interrupt: ctrl_c()?,
         })
     }
 
+    /// Listens for SIGHUP as well, with which a terminal tells that it is gone. Without a terminal,
+    /// as under `nohup`, SIGHUP keeps its meaning.
+    pub(super) fn and_of_the_terminal(self) -> Self {
+        #[cfg(unix)]
+        if print::is_on_a_terminal() {
+            let hangup = signal(SignalKind::hangup()).ok();
+            return Self { hangup, ..self };
+        }
+        self
+    }
+
     /// The next signal. One that came since the last call counts.
     pub(super) async fn next(&mut self) -> ErrorCode {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => return ErrorCode::Terminated,
+        let signal = self.received().await;
+        if signal == ErrorCode::Interrupted {
+            print::end_echoed_line();
         }
-        #[cfg(windows)]
+        signal
+    }
+
+    #[cfg(unix)]
+    async fn received(&mut self) -> ErrorCode {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => ErrorCode::Interrupted,
+            _ = self.terminate.recv() => ErrorCode::Terminated,
+            _ = hangup => ErrorCode::Terminated,
+        }
+    }
+
+    #[cfg(windows)]
+    async fn received(&mut self) -> ErrorCode {
         self.interrupt.recv().await;
-        print::end_echoed_line();
         ErrorCode::Interrupted
     }
 }
@@ -58,4 +104,17 @@ impl Signals {
 pub(super) fn listen() -> io::Result<impl Future<Output = ErrorCode>> {
     let mut signals = Signals::listen()?;
     Ok(async move { signals.next().await })
+}
+
+/// Waits for a signal, and then for another SIGINT, which ends the program whatever it is doing.
+fn end_at_a_second() -> io::Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build()?.block_on(async {
+        Signals::start()?.received().await;
+        tokio::time::sleep(SAME).await;
+        let mut signals = Signals::start()?;
+        while signals.received().await != ErrorCode::Interrupted {}
+        output_file::remove_unfinished();
+        std::process::exit(Exit::Interrupted.code().into());
+    })
 }

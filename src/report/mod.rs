@@ -17,7 +17,7 @@ mod meaning;
 mod model;
 pub mod nagios;
 pub mod networks;
-mod output_file;
+pub(crate) mod output_file;
 mod page;
 mod parts;
 mod path;

@@ -3,8 +3,20 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::{Builder, NamedTempFile};
+
+/// The latest file beside, for an end that drops nothing.
+static BESIDE: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Removes what an unfinished result leaves, before the program ends at once.
+pub(crate) fn remove_unfinished() {
+    let beside = BESIDE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = &*beside {
+        let _ = std::fs::remove_file(path);
+    }
+}
 
 /// A file for results.
 #[derive(Debug)]
@@ -91,6 +103,7 @@ fn prepare(path: &Path) -> io::Result<Next> {
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let file = builder.tempfile_in(directory).map_err(plain)?;
+    *BESIDE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.path().to_owned());
     if let Some(present) = present {
         file.as_file().set_permissions(present.permissions())?;
     }

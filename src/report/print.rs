@@ -89,7 +89,9 @@ impl Write for Log {
 
 /// Shows a line on stderr that the next one replaces. Only for terminals, see [`takes_status`].
 pub fn status(text: &str) {
-    let line = clean(&redact(text), width_of(&io::stderr()).saturating_sub(1));
+    // A line that wraps is not erased whole. The last columns are for the mark of a cut, for the ^C
+    // that the terminal echoes, and for the cursor.
+    let line = clean(&redact(text), width_of(&io::stderr()).saturating_sub(4));
     let _ = write!(io::stderr().lock(), "\r\x1b[2K{line}");
     STATUS.store(true, Ordering::Relaxed);
 }
@@ -99,6 +101,12 @@ pub fn status(text: &str) {
 pub fn takes_status() -> bool {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     io::stderr().is_terminal() && !(cfg!(unix) && is_dumb)
+}
+
+/// Whether one of the standard streams is a terminal.
+#[must_use]
+pub fn is_on_a_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
 }
 
 /// Ends the line on which the terminal echoed `^C`. A status line takes it along when it is erased.

@@ -13,5 +13,7 @@ mod generate;
 mod output;
 mod scenarios;
 mod terminal;
+#[cfg(target_os = "linux")]
+mod terminal_signals;
 mod usage;
 mod watch;

@@ -162,6 +162,26 @@ fn colours_are_used_as_asked() {
     assert!(help(&["--color", "always", "--help"]));
     assert!(!help(&["--help"]));
     assert_eq!(classify(&["--color", "purple"]).code, 2);
+    // Colours add nothing that the words do not say.
+    let [plain, coloured] = ["never", "always"].map(|when| classify(&["--color", when]));
+    assert_eq!(
+        anstream::adapter::strip_str(&coloured.stderr).to_string(),
+        plain.stderr
+    );
+    // Every command takes the option, and its errors follow it.
+    for words in [
+        &["serve"][..],
+        &["generate"],
+        &["generate", "man"],
+        &["demo"],
+    ] {
+        let error = |when| {
+            let run = Run::of(tool().args(words).args(["--color", when, "--frobnicate"]));
+            assert_eq!(run.code, 2);
+            run.stderr.contains('\x1b')
+        };
+        assert!(error("always") && !error("never"), "{words:?}");
+    }
 }
 
 fn read(path: &Path) -> String {

@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::sync::mpsc::{Receiver, channel};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
@@ -110,10 +111,25 @@ impl Session {
     }
 
     /// Whether the terminal shows what is typed, and sends signals: its usual modes.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         use nix::sys::termios::{LocalFlags, tcgetattr};
         let modes = tcgetattr(&self.pty).expect("modes").local_flags;
         modes.contains(LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG)
+    }
+
+    /// Gives the terminal the modes in which a shell leaves it.
+    pub(super) fn make_whole(&self) {
+        use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+        let mut modes = tcgetattr(&self.pty).expect("modes");
+        modes.local_flags |= LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG;
+        tcsetattr(&self.pty, SetArg::TCSANOW, &modes).expect("modes");
+    }
+
+    /// Closes the terminal, as a window is closed.
+    pub(super) fn vanish(self) -> ExitStatus {
+        let Self { pty, mut child, .. } = self;
+        drop(pty);
+        child.wait().expect("it ends")
     }
 
     fn text(&self) -> String {
@@ -141,7 +157,12 @@ fn run(columns: u16, words: &[&str], variables: &[(&str, &str)]) -> Screen {
     Session::start(columns, words, variables).end()
 }
 
-const TERMINALS: [&[(&str, &str)]; 3] = [&[], &[("NO_COLOR", "1")], &[("TERM", "dumb")]];
+const TERMINALS: [&[(&str, &str)]; 4] = [
+    &[],
+    &[("NO_COLOR", "1")],
+    &[("CLICOLOR", "0")],
+    &[("TERM", "dumb")],
+];
 
 #[test]
 fn the_demo_prints_its_table_first() {
@@ -239,7 +260,19 @@ fn silent() -> (Scripted, String, String) {
     (silent, server, nexus)
 }
 
-fn login<'a>(server: &'a str, nexus: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+/// The same, and what tells when somebody comes.
+pub(super) fn noticing() -> (Scripted, String, String, Receiver<()>) {
+    let (arrived, arrival) = channel();
+    let silent = Scripted::start(move |stream, _| {
+        let _ = arrived.send(());
+        wait_for_close(stream);
+    });
+    let server = silent.address.to_string();
+    let nexus = format!("https://{server}/");
+    (silent, server, nexus, arrival)
+}
+
+pub(super) fn login<'a>(server: &'a str, nexus: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let words = ["--server", server, "--user", "a@b.c", "--nexus-url", nexus];
     [&words[..], more].concat()
 }
@@ -249,19 +282,62 @@ fn progress_names_the_awaited_server_and_is_erased() {
     let (_silent, server, nexus) = silent();
     let words = login(&server, &nexus, &["--timeout", "2.5"]);
     let mut session = Session::start(80, &words, &[("MSNP9_PASSWORD", "x")]);
-    // Which second it is depends on how busy the machine is.
-    session.wait_for(&format!("waiting for an answer from {server} … "));
-    session.wait_for(" s");
+    // Which time it is depends on how busy the machine is.
+    session.wait_for(&format!(" s, waiting for an answer from {server}"));
     let screen = session.end();
     assert_eq!(screen.status.code(), Some(3));
     assert_eq!(screen.lines()[0], "Unknown-Connect", "{}", screen.text);
-    assert!(!screen.text.contains('…'), "{}", screen.text);
+    assert!(!screen.text.contains(" s, "), "{}", screen.text);
 
     // A terminal that cannot erase a line gets none.
     let dumb = [("MSNP9_PASSWORD", "x"), ("TERM", "dumb")];
     let screen = run(80, &words, &dumb);
     assert!(!screen.raw.contains(&0x1b), "{}", screen.text);
     assert_eq!(screen.lines()[0], "Unknown-Connect", "{}", screen.text);
+}
+
+#[test]
+fn an_echoed_interrupt_leaves_no_trace_of_progress() {
+    let (_silent, server, nexus) = silent();
+    for columns in [20, 40] {
+        let words = login(&server, &nexus, &[]);
+        let mut session = Session::start(columns, &words, &[("MSNP9_PASSWORD", "x")]);
+        session.wait_for(" s, waiting");
+        session.type_in("\x03");
+        let screen = session.end();
+        assert_eq!(screen.status.code(), Some(130));
+        assert_eq!(screen.lines()[0], "Unknown-Connect", "{}", screen.text);
+    }
+}
+
+#[test]
+fn progress_never_wraps() {
+    let (_silent, server, nexus) = silent();
+    // A name in wide characters, which the proxy is to look up.
+    let proxy = format!("socks5h://{server}");
+    let wide = "接続先のとても長い名前のサーバー.example";
+    for columns in [1, 2, 7, 20, 40] {
+        for (server, more) in [(server.as_str(), &[][..]), (wide, &["--proxy", &proxy])] {
+            let more = [&["--timeout", "0.6"][..], more].concat();
+            let words = login(server, &nexus, &more);
+            let screen = run(columns, &words, &[("MSNP9_PASSWORD", "x")]);
+            let raw = String::from_utf8(screen.raw.clone()).unwrap();
+            let lines: Vec<_> = raw.split("\r\x1b[2K").collect();
+            assert!(lines.len() > 2, "{raw}");
+            // What comes last is the label.
+            for line in &lines[..lines.len() - 1] {
+                // The terminal may echo ^C after it.
+                let widest = usize::from(columns.max(4)) - 3;
+                assert!(unicode_width(line) <= widest, "{columns}: {line}");
+            }
+        }
+    }
+}
+
+/// The columns of a line; nothing but the wide characters above and Latin ones is in it.
+fn unicode_width(line: &str) -> usize {
+    let width = |c: char| if c > '\u{2fff}' { 2 } else { 1 };
+    line.chars().map(width).sum()
 }
 
 #[test]
@@ -313,13 +389,17 @@ fn a_password_is_asked_for_without_showing_it() {
 fn the_prompt_restores_the_terminal_however_it_ends() {
     let (_silent, server, nexus) = silent();
     let (ctrl_c, ctrl_d, ctrl_z) = ("\x03", "\x04", "\x1a");
-    for (keys, code) in [(ctrl_c, 130), (ctrl_d, 2), ("", 143)] {
+    let none = Signal::SIGCONT;
+    for (keys, signal, code) in [
+        (ctrl_c, none, 130),
+        (ctrl_d, none, 2),
+        ("", Signal::SIGTERM, 143),
+        ("", Signal::SIGHUP, 143),
+    ] {
         let mut session = Session::start(80, &login(&server, &nexus, &[]), &[]);
         session.wait_for("Password of a@b.c: ");
         assert!(!session.is_whole());
-        if keys.is_empty() {
-            session.signal(Signal::SIGTERM);
-        }
+        session.signal(signal);
         session.type_in(keys);
         let status = session.child.wait().unwrap();
         assert_eq!(status.code(), Some(code), "{keys:?}");
@@ -339,13 +419,7 @@ fn the_prompt_restores_the_terminal_however_it_ends() {
 #[test]
 fn an_interrupt_from_the_keyboard_does_not_share_a_line_with_the_label() {
     for (more, first) in [(&[][..], "Unknown-Connect"), (&["--json"], "{")] {
-        let (arrived, arrival) = std::sync::mpsc::channel();
-        let silent = Scripted::start(move |stream, _| {
-            let _ = arrived.send(());
-            wait_for_close(stream);
-        });
-        let server = silent.address.to_string();
-        let nexus = format!("https://{server}/");
+        let (_silent, server, nexus, arrival) = noticing();
         // No progress line, which would take the echo along.
         let variables = [("MSNP9_PASSWORD", "x"), ("TERM", "dumb")];
         let mut session = Session::start(80, &login(&server, &nexus, more), &variables);

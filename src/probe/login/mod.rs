@@ -35,10 +35,10 @@ use crate::transport::Url;
 const NOTIFICATION_GRACE: Duration = Duration::from_millis(50);
 
 /// When progress is first reported; most runs have ended by then.
-const FIRST_PROGRESS: Duration = Duration::from_millis(400);
+const FIRST_PROGRESS: Duration = Duration::from_millis(300);
 
 /// How often it is reported after that.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Logs in, observes what the server sees of the connection, and signs out.
 ///

@@ -35,6 +35,7 @@ pub fn tool_by(mut command: Command) -> Command {
         }
     }
     for name in [
+        "CLICOLOR",
         "CLICOLOR_FORCE",
         "GITHUB_STEP_SUMMARY",
         "NO_COLOR",
