@@ -65,7 +65,7 @@ pub(super) enum Action {
     ///
     /// Tells what to expect of file transfer, voice and webcam, and what to try.
     Explain(ExplainArgs),
-    /// Print shell completions and manual pages
+    /// Print shell completions, manual pages and JSON Schemas
     ///
     /// They describe this version of the program, and are the same on every run.
     Generate(GenerateArgs),

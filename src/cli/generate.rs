@@ -13,7 +13,7 @@ use clap_complete_nushell::Nushell;
 use super::error::CommandError;
 use super::values::{OneOf, one_of};
 use crate::exit::Exit;
-use crate::report::print;
+use crate::report::{Document, print};
 
 /// The arguments of `generate`.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,6 +37,12 @@ enum What {
         #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
         out: Option<PathBuf>,
     },
+    /// Print the JSON Schema of a document
+    Schema {
+        /// Document to describe: that of a login or 'classify', or of another command
+        #[arg(value_name = "DOCUMENT", default_value = "report", value_parser = document())]
+        document: Document,
+    },
 }
 
 /// A shell.
@@ -57,10 +63,15 @@ fn shell() -> OneOf<For> {
     ])
 }
 
+fn document() -> OneOf<Document> {
+    one_of(Document::ALL.map(|document| (document.as_str(), document)))
+}
+
 /// Prints or writes what is asked for. `command` is the whole command line.
 pub(super) fn run(args: &GenerateArgs, command: Command) -> Result<Exit, CommandError> {
     let text = match &args.what {
         What::Completions { shell } => completions(*shell, command),
+        What::Schema { document } => document.schema().to_owned(),
         What::Man { out: None } => man::main(command)?,
         What::Man { out: Some(to) } => return write(man::pages(command)?, to),
     };

@@ -10,7 +10,7 @@ use crate::terminal::Session;
 
 const SHELLS: [&str; 6] = ["bash", "zsh", "fish", "powershell", "elvish", "nushell"];
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "",
     "demo",
     "serve",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 8] = [
     "generate",
     "generate completions",
     "generate man",
+    "generate schema",
 ];
 
 fn words(command: &str) -> Vec<&str> {
@@ -72,6 +73,15 @@ fn every_command_has_a_manual_page_as_before() {
     assert_eq!(page, std::fs::read_to_string(written).unwrap());
     // There is no option for it.
     assert!(page.contains("MSNP9_PASSWORD\\fR"), "{page}");
+}
+
+#[test]
+fn schemas_are_those_of_the_documentation() {
+    let schema = |words: &[&str]| printed(&[&["generate", "schema"], words].concat());
+    for document in msnp9_conntype::report::Document::ALL {
+        assert_eq!(schema(&[document.as_str()]), document.schema());
+    }
+    assert_eq!(schema(&[]), schema(&["report"]));
 }
 
 #[test]
@@ -170,7 +180,20 @@ fn asked(command: &mut Command, script: &Path, line: &str) -> Vec<String> {
 
 /// The beginnings of command lines, and what can follow.
 const CANDIDATES: [(&str, &[&str]); 5] = [
-    ("--format ", &["json", "label", "ndjson", "report"]),
+    (
+        "--format ",
+        &[
+            "github",
+            "html",
+            "json",
+            "junit",
+            "label",
+            "nagios",
+            "ndjson",
+            "prometheus",
+            "report",
+        ],
+    ),
     ("explain --format ", &["json", "report"]),
     (
         "classify --expect Unknown-",

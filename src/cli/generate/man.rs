@@ -15,7 +15,7 @@ const DATE: &str = "2026-11-26";
 const MANUAL: &str = "User Commands";
 
 /// Lines to try, by the name of the page.
-const EXAMPLES: [(&str, &[(&str, &str)]); 7] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 8] = [
     (
         "msnp9-conntype",
         &[
@@ -69,6 +69,13 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 7] = [
         &[(
             "msnp9-conntype generate man --out ~/.local/share/man/man1",
             "Install the manual pages for one user.",
+        )],
+    ),
+    (
+        "msnp9-conntype-generate-schema",
+        &[(
+            "msnp9-conntype generate schema >report.schema.json",
+            "Save the schema that the document of a login satisfies.",
         )],
     ),
 ];
@@ -191,7 +198,7 @@ fn exit_status(command: &Command) -> Vec<(Vec<Inline>, String)> {
             "SIGINT or SIGTERM ended the server",
             &["0", "1", "2", "70", "74"][..],
         )),
-        "explain" | "generate" | "completions" | "man" => {
+        "explain" | "generate" | "completions" | "man" | "schema" => {
             Some(("success", &["0", "2", "70", "74"][..]))
         }
         _ => None,
@@ -217,7 +224,8 @@ fn environment(command: &Command) -> Vec<(Vec<Inline>, String)> {
         Some((variable, format!("The value of --{}.", arg.get_long()?)))
     });
     let mut all: Vec<_> = options.collect();
-    let logs_in = command.get_arguments().any(|arg| arg.get_id() == "proxy");
+    let has = |option| command.get_arguments().any(|arg| arg.get_id() == option);
+    let logs_in = has("proxy");
     let others = [
         (
             logs_in,
@@ -228,6 +236,11 @@ fn environment(command: &Command) -> Vec<(Vec<Inline>, String)> {
             logs_in,
             "HTTPS_PROXY, ALL_PROXY, NO_PROXY",
             "The proxy, and the hosts to reach without it; read with --proxy env alone.",
+        ),
+        (
+            has("expect"),
+            "GITHUB_STEP_SUMMARY",
+            "The file that --format github adds a summary to.",
         ),
         (
             command.get_name() == "serve",
