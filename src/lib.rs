@@ -31,8 +31,8 @@
 //! - [`server`]: the embedded notification server with its Passport pages.
 //! - [`cli`]: one file a command.
 //! - [`failure`]: what went wrong and where, with stable codes. [`exit`]: the table of exit codes.
-//!   [`address`]: `host:port`. [`secret`]: values that cannot be printed.
-//!   `networks`: the presets.
+//!   [`address`]: `host:port`. [`secret`]: values that cannot be printed. [`mask`]: values that
+//!   stand for others in what is shown to strangers. `networks`: the presets.
 //!
 //! Modules named `fuzz` are public for the fuzz targets only; nothing else uses them.
 
@@ -41,6 +41,7 @@ pub mod cli;
 pub mod conntype;
 pub mod exit;
 pub mod failure;
+pub mod mask;
 pub mod msnp;
 mod networks;
 pub mod probe;
@@ -55,11 +56,12 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Each room, and the rooms it may import from.
-    const ROOMS: [(&str, &[&str]); 13] = [
+    const ROOMS: [(&str, &[&str]); 14] = [
         ("address", &["secret"]),
         ("networks", &[]),
         ("secret", &[]),
         ("conntype", &["address"]),
+        ("mask", &["address", "conntype"]),
         ("msnp", &["address", "secret"]),
         ("exit", &["conntype"]),
         ("failure", &["exit", "secret"]),
@@ -84,7 +86,8 @@ mod tests {
         (
             "report",
             &[
-                "address", "conntype", "exit", "failure", "msnp", "networks", "run_log", "secret",
+                "address", "conntype", "exit", "failure", "mask", "msnp", "networks", "run_log",
+                "secret",
             ],
         ),
         (
@@ -94,6 +97,7 @@ mod tests {
                 "conntype",
                 "exit",
                 "failure",
+                "mask",
                 "msnp",
                 "networks",
                 "probe",

@@ -45,7 +45,8 @@ pub(super) fn render(report: &Report) -> String {
         }),
     ]
     .concat();
-    let warnings = list(parts::warnings(report).map(|note| said(&note)));
+    let warnings = parts::warnings(report).chain(parts::redacted(report));
+    let warnings = list(warnings.map(|note| said(&note)));
     let warnings = section("warnings", "Worth knowing", &warnings);
     let footer = footer(report);
     format!(

@@ -147,6 +147,7 @@ fn notes(page: &mut Page, report: &Report, style: Style) {
     let timing = parts::timing(&report.timings_ms).filter(|_| style.verbose);
     let notes = parts::warnings(report)
         .chain(parts::expected(report))
+        .chain(parts::redacted(report))
         .chain(timing);
     for (at, note) in notes.enumerate() {
         if at == 0 {

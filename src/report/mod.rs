@@ -13,6 +13,7 @@ mod html;
 pub mod human;
 pub mod json;
 mod junit;
+mod masked;
 mod meaning;
 mod model;
 pub mod nagios;

@@ -39,6 +39,8 @@ pub struct Report {
     #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "date-time")))]
     #[serde(serialize_with = "time")]
     pub started_at: Option<SystemTime>,
+    /// Whether addresses, ports, host names and the account are masked (`--redact`).
+    pub redacted: bool,
     /// The connection type.
     pub label: Label,
     /// Whether the connection type is known: false for `Unknown-Connect` only.

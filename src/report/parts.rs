@@ -207,6 +207,17 @@ pub(super) fn expected(report: &Report) -> Option<Note> {
     Some(Note { lead, tone, text })
 }
 
+/// What is not as it was observed, where the report is masked.
+pub(super) fn redacted(report: &Report) -> Option<Note> {
+    report.redacted.then(|| Note {
+        lead: "redacted:",
+        tone: Tone::Note,
+        text: "addresses, ports, host names and the account are replaced, each by the same one \
+               everywhere; private addresses stay private, exchanged bytes exchanged"
+            .to_owned(),
+    })
+}
+
 /// The total time and the longest stages; `None` where nothing was timed.
 pub(super) fn timing(timings: &[Timing]) -> Option<Note> {
     let mut slowest: Vec<_> = timings.iter().collect();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::text::clean;
+use crate::mask;
 use crate::secret::redact;
 
 /// Whether a status line is on the terminal. The next output replaces it.
@@ -65,20 +66,29 @@ fn observe_stdout() {
     STDOUT_WAS_CLOSED.store(is_closed, Ordering::Relaxed);
 }
 
-/// Writes a message to stderr. Errors are ignored: there is nowhere to report them.
+/// Writes a message to stderr, masked where the process has a mask.
 pub fn message(text: &str) {
+    report(&mask::text(text));
+}
+
+/// Writes a text to stderr that is masked already where it has to be. Errors are ignored: there is
+/// nowhere to report them.
+pub fn report(text: &str) {
     erase_status();
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Stderr for the log, with secrets hidden.
+/// Stderr for the log, with secrets hidden, and masked where the process has a mask.
 #[derive(Debug, Default)]
 pub struct Log;
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        io::stderr().lock().write_all(redact(&text).as_bytes())?;
+        let text = redact(&text);
+        io::stderr()
+            .lock()
+            .write_all(mask::text(&text).as_bytes())?;
         Ok(line.len())
     }
 
@@ -89,9 +99,10 @@ impl Write for Log {
 
 /// Shows a line on stderr that the next one replaces. Only for terminals, see [`takes_status`].
 pub fn status(text: &str) {
+    let text = redact(text);
     // A line that wraps is not erased whole. The last columns are for the mark of a cut, for the ^C
     // that the terminal echoes, and for the cursor.
-    let line = clean(&redact(text), width_of(&io::stderr()).saturating_sub(4));
+    let line = clean(&mask::text(&text), width_of(&io::stderr()).saturating_sub(4));
     let _ = write!(io::stderr().lock(), "\r\x1b[2K{line}");
     STATUS.store(true, Ordering::Relaxed);
 }

@@ -81,6 +81,7 @@ impl Report {
             },
             // A clock before 1970 is wrong, and has no spelling in RFC 3339.
             started_at: context.started_at.filter(|time| *time >= UNIX_EPOCH),
+            redacted: false,
             label,
             determined: label.determined(),
             alternatives: verdict.map_or_else(Vec::new, |verdict| verdict.alternatives.clone()),

@@ -11,6 +11,7 @@ use crate::conntype::{
     settle,
 };
 use crate::failure::{ErrorCode, Failure, Stage};
+use crate::mask::Mask;
 use crate::msnp::Dialect;
 use crate::report::{Context, ObservationReport, Report, ServerReport, Timing};
 use crate::run_log::Purpose;
@@ -161,5 +162,10 @@ pub(super) fn gateway(client_ip: &str, client_port: &str, gateway: &str) -> Repo
 pub(crate) fn all() -> Vec<(&'static str, Report)> {
     let mut all = verdicts();
     all.extend(failures::failures());
+    let redacted = two_logins(
+        &seen("192.168.178.20:51234", "8.8.4.4", "62789"),
+        &seen("192.168.178.20:51234", "8.8.4.4", "51235"),
+    );
+    all.push(("redacted", redacted.masked(&mut Mask::default())));
     all
 }
