@@ -17,7 +17,8 @@ use crate::address::Address;
 use crate::conntype::swap_port;
 
 /// Ports that tell nothing of anybody, since protocols and proxies have them everywhere: HTTP,
-/// HTTPS, SOCKS, MSNP, Squid, the file transfer of old clients, HTTP proxies. They stay.
+/// HTTPS, SOCKS, MSNP, Squid, the file transfer of old clients, HTTP proxies. They stay, and so do these ports with their bytes
+/// exchanged.
 pub const KEPT_PORTS: [u16; 7] = [80, 443, 1080, 1863, 3128, 7001, 8080];
 
 /// The ranges of IPv4 whose addresses get a mask of the same range, with their prefix lengths.
@@ -56,6 +57,10 @@ const FIRST_PORT: u16 = 61001;
 
 /// Shorter names of hosts, and parts of an account before its `@`, are words like any other.
 const SHORT: usize = 3;
+
+/// More of them would slow a watch of a server that names another host each time; they are then
+/// known by their looks alone.
+const MOST_FORMS: usize = 200;
 
 /// Hands out masks and remembers them.
 #[derive(Debug, Default)]
@@ -227,7 +232,7 @@ impl Mask {
     }
 
     fn add_form(&mut self, form: String, mask: String) {
-        if !self.forms.iter().any(|(known, _)| *known == form) {
+        if self.forms.len() < MOST_FORMS && !self.forms.iter().any(|(known, _)| *known == form) {
             self.forms.push((form, mask));
             let length = |(form, _): &(String, String)| std::cmp::Reverse(form.len());
             self.forms.sort_by_key(length);
@@ -272,7 +277,7 @@ pub fn with<T>(work: impl FnOnce(&mut Mask) -> T) -> Option<T> {
 /// A text with the mask of this process; as it is where none is installed.
 #[must_use]
 pub fn text(text: &str) -> std::borrow::Cow<'_, str> {
-    with(|mask| mask.text(text)).map_or(text.into(), Into::into)
+    with(|mask| mask.text(text)).map_or_else(|| text.into(), Into::into)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
     })
 }
 
-/// One check, to its end or until a signal.
+/// One check, to its end or until a signal; masked where the process has a mask.
 pub(super) fn once(
     settings: &Settings,
     tickets: &mut Tickets,
@@ -61,7 +61,7 @@ pub(super) fn once(
         };
         Report::of_failure(&failure, context)
     };
-    runtime.run(work, interrupted)
+    runtime.run(work, interrupted).to_share()
 }
 
 /// Carries the settings out and reports the result. Each login is added to `observations` as it

@@ -116,7 +116,7 @@ pub(super) fn parse(
 
 /// The declarations, with the options of the output for each command.
 pub(super) fn command() -> Command {
-    let [expect, format, json, output, quiet, verbose, color] = output_options();
+    let [expect, format, json, output, redact, quiet, verbose, color] = output_options();
     // A variable may be meant for another run.
     let expect_of_demo = expect.clone().env(None::<&str>).requires("path");
     let page = format
@@ -124,10 +124,11 @@ pub(super) fn command() -> Command {
         .value_parser(values::format_of_page())
         .help("Format of the page");
     Args::command()
-        .args([&expect, &format, &json, &output, &quiet, &verbose, &color])
+        .args([&expect, &format, &json, &output, &redact])
+        .args([&quiet, &verbose, &color])
         .mut_subcommand("demo", |command| {
             command
-                .args([&expect_of_demo, &format, &json, &output])
+                .args([&expect_of_demo, &format, &json, &output, &redact])
                 .args([&quiet, &verbose])
         })
         .mut_subcommand("serve", |command| {
@@ -139,18 +140,18 @@ pub(super) fn command() -> Command {
             ])
         })
         .mut_subcommand("classify", |command| {
-            command.args([&expect, &format, &json, &output, &quiet])
+            command.args([&expect, &format, &json, &output, &redact, &quiet])
         })
         .mut_subcommand("explain", |command| command.args([&page, &json, &output]))
 }
 
 /// The names of the options of the output.
-const OUTPUT_OPTIONS: [&str; 7] = [
-    "expect", "format", "json", "output", "quiet", "verbose", "color",
+const OUTPUT_OPTIONS: [&str; 8] = [
+    "expect", "format", "json", "output", "redact", "quiet", "verbose", "color",
 ];
 
 /// The options of the output, of which every command has those that have an effect on it.
-fn output_options() -> [Arg; 7] {
+fn output_options() -> [Arg; 8] {
     let flag = |name, variable| {
         let arg = Arg::new(name).long(name).env(variable);
         arg.action(ArgAction::SetTrue)
@@ -181,6 +182,9 @@ fn output_options() -> [Arg; 7] {
             .value_name("FILE|-")
             .value_parser(value_parser!(PathBuf))
             .help("Write the result to a file, complete or not at all; '-' is stdout"),
+        flag("redact", "MSNP9_REDACT").help(
+            "Replace addresses, ports, host names and the account in all output, to share it",
+        ),
         flag("quiet", "MSNP9_QUIET")
             .short('q')
             .help("Suppress the report on stderr"),

@@ -100,7 +100,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
             let report = runtime.until_signal(show(path, output))??;
             Ok(demo::Row {
                 path: path.name,
-                report,
+                report: report.to_share(),
             })
         };
         paths.into_iter().map(row).collect::<Result<Vec<_>, _>>()

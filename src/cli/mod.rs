@@ -31,7 +31,8 @@ use output::Output;
 use serve::ServeError;
 
 use crate::exit::Exit;
-use crate::report::Format;
+use crate::mask;
+use crate::report::{Format, print};
 
 /// Runs the program with these words, and returns its exit code.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
@@ -39,10 +40,24 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     // The texts of --help and of a usage error have colours, too.
     values::early_color(&words).write_global();
     let format = values::early_format(&words);
-    let (args, output) = match command_line::parse(words) {
+    let (args, output) = match command_line::parse(words.clone()) {
         Ok(parsed) => parsed,
-        Err(error) => return code(output::of_clap(&error, format), format),
+        Err(error) => {
+            if words.iter().any(|word| word == "--redact") {
+                mask::install();
+            }
+            return code(output::of_clap(&error, format), format);
+        }
     };
+    // The variable may be meant for another run than a server's.
+    if output.redact && !matches!(args.command, Some(Action::Serve(_))) {
+        mask::install();
+        // Its message may hold anything.
+        std::panic::set_hook(Box::new(|panic| {
+            let at = panic.location().map(ToString::to_string);
+            print::report(&format!("panicked at {}\n", at.unwrap_or_default()));
+        }));
+    }
     // Even a bug in this program ends with a document under --json.
     let exit = match catch_unwind(AssertUnwindSafe(|| act(args, &output))) {
         Ok(Ok(exit)) => exit,

@@ -13,6 +13,7 @@ use super::error::CommandError;
 use crate::conntype::Label;
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
+use crate::mask;
 use crate::report::{
     self, Context, Format, OutputFile, Report, github, human, json, nagios, print, remedy,
 };
@@ -29,6 +30,8 @@ pub(super) struct Output {
     /// The file for the result; `None` is stdout.
     path: Option<PathBuf>,
     file: RefCell<Option<OutputFile>>,
+    /// Whether everything that is printed is masked.
+    pub(super) redact: bool,
     pub(super) quiet: bool,
     pub(super) verbose: u8,
     pub(super) started_at: Cell<SystemTime>,
@@ -75,6 +78,7 @@ impl Output {
             },
             path,
             file: RefCell::default(),
+            redact: flag("redact"),
             quiet: flag("quiet"),
             verbose: levels()
                 .filter_map(|level| level.try_get_one("verbose").ok().flatten().copied())
@@ -169,6 +173,7 @@ impl Output {
 
     /// Prints the result and the report.
     pub(super) fn finish(&self, report: &Report) -> Exit {
+        let report = &report.clone().to_share();
         let text = match self.quiet || self.format.stands_alone() {
             true => String::new(),
             false => {
@@ -222,7 +227,7 @@ impl Output {
             "{NAME}: a bug in this program; {}\n",
             remedy(ErrorCode::Bug, Stage::Bug)
         );
-        self.end_with(&Report::of_bug(), &message, Exit::Bug)
+        self.end_with(&Report::of_bug().to_share(), &message, Exit::Bug)
     }
 
     /// Prints the result of one check among others, without its report.
@@ -279,10 +284,11 @@ impl Output {
         end(&format!("{NAME}: {error}\n"), exit)
     }
 
-    /// The way out of a command with a result: the result first, then the message to stderr.
-    fn end(&self, result: &str, message: &str, exit: Exit) -> Exit {
+    /// The way out of a command with a result: the result first, then the text to stderr, both
+    /// masked already.
+    fn end(&self, result: &str, text: &str, exit: Exit) -> Exit {
         let written = self.write(result);
-        print::message(message);
+        print::report(text);
         match written {
             Ok(()) => exit,
             Err(error) => self.end_without(&error, Exit::Output),
@@ -315,7 +321,12 @@ pub(super) fn of_clap(error: &clap::Error, format: Format) -> Exit {
         let plain = text.to_string();
         let first = plain.split("\n\n").next().unwrap_or_default();
         tell_monitoring(format, first.trim_start_matches("error: "));
-        return end(&text.ansi().to_string(), Exit::Usage);
+        // Colours would hide where a word begins.
+        let message = match mask::with(|_| ()) {
+            Some(()) => plain,
+            None => text.ansi().to_string(),
+        };
+        return end(&message, Exit::Usage);
     }
     let text = match has_colour(&std::io::stdout()) {
         true => text.ansi().to_string(),
@@ -340,7 +351,7 @@ fn has_colour(stream: &impl anstream::stream::RawStream) -> bool {
 fn tell_monitoring(format: Format, why: &str) {
     if format == Format::Nagios {
         // Where stdout is what cannot be written, the exit code is left.
-        let _ = print::result(&nagios::unknown(why));
+        let _ = print::result(&nagios::unknown(&mask::text(why)));
     }
 }
 

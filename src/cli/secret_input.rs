@@ -11,6 +11,7 @@ use super::args::CheckArgs;
 use super::error::CommandError;
 use super::runtime::Runtime;
 use crate::failure::ErrorCode;
+use crate::mask;
 use crate::msnp::Account;
 use crate::report::print;
 use crate::secret::{self, ExposeSecret, SecretString, Zeroizing, keep};
@@ -57,7 +58,7 @@ fn ask(account: &Account, runtime: &mut Runtime) -> Result<SecretString, Command
     let _terminal = Terminal::hide();
     #[cfg(unix)]
     let hiding = runtime.beside(keep_hidden());
-    let prompt = format!("Password of {account}: ");
+    let prompt = mask::text(&format!("Password of {account}: ")).into_owned();
     let typed = runtime.blocking(move || rpassword::prompt_password(prompt).map(keep));
     #[cfg(unix)]
     hiding.abort();

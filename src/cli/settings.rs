@@ -13,6 +13,7 @@ use super::error::CommandError;
 use super::runtime::Runtime;
 use super::secret_input;
 use crate::address::{Address, MSNP_PORT};
+use crate::mask::{self, Mask};
 use crate::networks::Network;
 use crate::probe::login::{Passport, Plan};
 use crate::secret::{ExposeSecret, SecretString};
@@ -36,6 +37,7 @@ pub(super) struct Settings {
 /// # Errors
 /// One line that names the option or the variable that is wrong.
 pub(super) fn settings(args: CheckArgs, runtime: &mut Runtime) -> Result<Settings, CommandError> {
+    mask::with(|mask| tell(mask, &args));
     if args.repeat > 1 && args.bind.is_some_and(|bind| bind.port != 0) {
         let [repeat, bind] = ["--repeat", "--bind"].map(|option| args.origins.name(option));
         return Err(CommandError::usage(format!(
@@ -48,12 +50,36 @@ pub(super) fn settings(args: CheckArgs, runtime: &mut Runtime) -> Result<Setting
     };
     let repeat = args.repeat;
     let mut plan = plan(args, runtime)?;
+    if let Some(proxy) = plan.route.proxies.toward(&plan.server) {
+        mask::with(|mask| {
+            mask.address(&proxy.address);
+            proxy
+                .credentials
+                .iter()
+                .for_each(|(user, _)| drop(mask.account(user)));
+        });
+    }
     plan.route.bind.share = second.is_some();
     Ok(Settings {
         plan,
         second,
         repeat,
     })
+}
+
+/// Tells the mask what the options name, so that it knows them in texts.
+fn tell(mask: &mut Mask, args: &CheckArgs) {
+    let servers = [&args.server, &args.second_server].into_iter().flatten();
+    let pages = [&args.nexus_url, &args.login_url, &args.http_gateway];
+    let pages = pages.into_iter().flatten().map(|url| &url.address);
+    servers.chain(pages).for_each(|at| drop(mask.address(at)));
+    args.user
+        .iter()
+        .for_each(|user| drop(mask.account(user.as_str())));
+    for bind in args.bind.iter() {
+        bind.ip.map(|ip| mask.ip(ip));
+        mask.port(bind.port);
+    }
 }
 
 fn plan(args: CheckArgs, runtime: &mut Runtime) -> Result<Plan, CommandError> {

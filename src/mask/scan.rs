@@ -8,6 +8,9 @@ use super::{Mask, SHORT, key};
 /// Smaller numbers are seconds, error codes and counts.
 const FIRST_BARE_PORT: u16 = 1024;
 
+/// The longest IPv6 address, in bytes, and what ends a sentence.
+const LONGEST_V6: usize = 48;
+
 /// Ends of file names; none of them is a top-level domain.
 const FILES: [&str; 8] = ["asp", "aspx", "dll", "html", "pem", "php", "srf", "txt"];
 
@@ -16,46 +19,40 @@ impl Mask {
     /// URLs, e-mail addresses, names with a dot, and known ports replaced.
     #[must_use]
     pub fn text(&mut self, text: &str) -> String {
+        self.scan(text, FIRST_BARE_PORT)
+    }
+
+    /// The text of a profile's `ClientPort`, in which every number is a port.
+    #[must_use]
+    pub fn port_text(&mut self, text: &str) -> String {
+        for digits in text.split(|c: char| !c.is_ascii_digit()) {
+            digits.parse().map(|port| self.port(port)).ok();
+        }
+        self.scan(text, 1)
+    }
+
+    /// The text masked; numbers from `least` on are ports if such a port is known.
+    fn scan(&mut self, text: &str, least: u16) -> String {
         let mut shown = String::with_capacity(text.len());
         let mut at = 0;
         while let Some(next) = text[at..].chars().next() {
             let (before, rest) = text.split_at(at);
-            let taken = match self.form(before, rest, &mut shown) {
-                0 if next.is_alphanumeric() || next == ':' => self.word(before, rest, &mut shown),
+            let is_word = next.is_alphanumeric() || next == ':';
+            at += match self.form(before, rest, &mut shown) {
+                0 if is_word => self.word(before, rest, least, &mut shown),
                 taken => taken,
             };
-            if taken == 0 {
+            if at == before.len() {
                 shown.push(next);
+                at += next.len_utf8();
             }
-            at += if taken == 0 { next.len_utf8() } else { taken };
-        }
-        shown
-    }
-
-    /// The text of a profile's `ClientPort` that is no port: every number in it is masked, and one
-    /// that is too large stays too large.
-    #[must_use]
-    pub fn numbers(&mut self, text: &str) -> String {
-        let mut shown = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(next) = rest.chars().next() {
-            let digits = run(rest, |c| c.is_ascii_digit());
-            let taken = digits
-                .len()
-                .max(next.len_utf8() * usize::from(digits.is_empty()));
-            match digits.parse::<u16>() {
-                Ok(port) => shown += &self.port(port).to_string(),
-                Err(_) if digits.is_empty() => shown.push(next),
-                Err(_) => shown += "65536",
-            }
-            rest = &rest[taken..];
         }
         shown
     }
 
     /// Takes one word or value from the beginning of `text` and writes what is shown of it; how
     /// many bytes it had. `before` is what precedes it.
-    fn word(&mut self, before: &str, text: &str, shown: &mut String) -> usize {
+    fn word(&mut self, before: &str, text: &str, least: u16, shown: &mut String) -> usize {
         if let Some(length) = e_mail(text) {
             *shown += &self.account(&text[..length]);
             return length + self.port_after(&text[length..], shown);
@@ -73,16 +70,14 @@ impl Mask {
         let has_letter = word.contains(char::is_alphabetic);
         let is_name = self.names.contains_key(&key(word)) && word.len() >= SHORT
             || before.ends_with("://")
-            || has_letter && (port(after).is_some() || is_dotted_name(before, word));
+            || has_letter && (is_named_port(after) || is_dotted_name(before, word));
         if is_name && !word.is_empty() {
             *shown += &self.name(word);
             return word.len() + self.port_after(after, shown);
         }
         match word.parse() {
-            Ok(port) if self.is_port(port, before) => {
-                *shown += &self.port(port).to_string();
-            }
-            _ => self.parts(word, shown),
+            Ok(port) if is_said(before) => *shown += &self.port(port).to_string(),
+            _ => self.parts(word, least, shown),
         }
         word.len()
     }
@@ -132,37 +127,40 @@ impl Mask {
         taken
     }
 
-    /// Whether a number is a port that was masked before, or said to be one.
-    fn is_port(&self, number: u16, before: &str) -> bool {
-        let before = before.trim_end();
-        let is_said = [" port", "Port"].iter().any(|word| before.ends_with(word));
-        is_said || number >= FIRST_BARE_PORT && self.ports.contains_key(&number)
-    }
-
-    /// A word that is nothing as a whole, with the accounts, hosts and IPv4 addresses within it
-    /// masked.
-    fn parts(&mut self, word: &str, shown: &mut String) {
+    /// A word that is nothing as a whole, with the accounts, hosts, IPv4 addresses and ports
+    /// within it masked.
+    fn parts(&mut self, word: &str, least: u16, shown: &mut String) {
         let mut at = 0;
         while let Some(next) = word[at..].chars().next() {
             let (before, rest) = word.split_at(at);
+            at += self.form(before, rest, shown);
+            if at > before.len() {
+                continue;
+            }
             let numbers = run(rest, |c| c.is_ascii_digit() || c == '.');
             let end = numbers.match_indices('.').nth(3).map(|(end, _)| end);
             let four = numbers[..end.unwrap_or(numbers.len())].trim_end_matches('.');
             let digits = run(rest, |c| c.is_ascii_digit());
-            at += match (self.form(before, rest, shown), v4(four)) {
-                (0, Some(ip)) => {
-                    *shown += &self.ip(ip.into()).to_string();
-                    four.len()
-                }
-                (0, None) => {
-                    let as_is = digits.len().max(next.len_utf8());
-                    *shown += &rest[..as_is];
-                    as_is
-                }
-                (taken, _) => taken,
+            let port = digits.parse().ok().filter(|port| *port >= least);
+            at += if let Some(ip) = v4(four) {
+                *shown += &self.ip(ip.into()).to_string();
+                four.len()
+            } else if let Some(mask) = port.and_then(|port| self.ports.get(&port)) {
+                *shown += &mask.to_string();
+                digits.len()
+            } else {
+                let as_is = digits.len().max(next.len_utf8());
+                *shown += &rest[..as_is];
+                as_is
             };
         }
     }
+}
+
+/// Whether the next number is said to be a port.
+fn is_said(before: &str) -> bool {
+    let before = before.trim_end();
+    [" port", "Port"].iter().any(|word| before.ends_with(word))
 }
 
 /// Whether a word may end between the two. Other scripts write words side by side.
@@ -185,15 +183,19 @@ fn is_host(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '.' | '-' | '_')
 }
 
-/// `:port` at the beginning: its length and the port. A colon and a digit after it make it a time.
+/// `:port` at the beginning: its length and the port.
 fn port(text: &str) -> Option<(usize, u16)> {
     let digits = run(text.strip_prefix(':')?, |c| c.is_ascii_digit());
-    let after = &text[1 + digits.len()..];
-    let goes_on = after.starts_with(char::is_alphanumeric)
-        || (after.strip_prefix(':'))
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    let port = digits.parse().ok().filter(|port| *port != 0 && !goes_on)?;
-    Some((1 + digits.len(), port))
+    let length = 1 + digits.len();
+    let port = digits.parse().ok().filter(|port| *port != 0)?;
+    let goes_on = text[length..].starts_with(char::is_alphanumeric);
+    (!goes_on).then_some((length, port))
+}
+
+/// Whether a word with a port after it may be a host: `T23:50:40` is a time.
+fn is_named_port(after: &str) -> bool {
+    let rest = port(after).map(|(length, _)| after[length..].strip_prefix(':').unwrap_or_default());
+    rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// The length of `local@host` at the beginning.
@@ -206,7 +208,8 @@ fn e_mail(text: &str) -> Option<usize> {
 
 /// An IPv6 address at the beginning, and its length.
 fn v6(text: &str) -> Option<(usize, Ipv6Addr)> {
-    let mut word = run(text, |c| c.is_ascii_hexdigit() || matches!(c, ':' | '.'));
+    let word = run(text, |c| c.is_ascii_hexdigit() || matches!(c, ':' | '.'));
+    let mut word = &word[..word.len().min(LONGEST_V6)];
     if text[word.len()..].starts_with(char::is_alphanumeric) {
         return None;
     }

@@ -110,7 +110,7 @@ proptest! {
         let mut mask = informed();
         let masked = mask.text(&text);
         prop_assert_eq!(mask.text(&text), masked);
-        let _ = mask.numbers(&text);
+        let _ = mask.port_text(&text);
     }
 
     #[test]
@@ -197,7 +197,21 @@ fn more_addresses_than_there_are_for_documentation_share_one() {
 
 #[test]
 fn a_port_that_is_none_is_masked_within_its_text() {
-    let mut mask = informed();
-    assert_eq!(mask.numbers("46412."), "61001.");
-    assert_eq!(mask.numbers("x19637, 0, 99999é"), "x18926, 0, 65536é");
+    for (text, masked) in [
+        ("46412.", "61001."),
+        (" 00046412", " 61001"),
+        ("x19637, 0, 99999é", "x18926, 0, 99999é"),
+        ("51,234", "61002,61003"),
+        (
+            "8.8.4.4:46412 ms.planted.net",
+            "203.0.113.1:61001 host1.example",
+        ),
+    ] {
+        assert_eq!(informed().port_text(text), masked, "{text}");
+    }
+    // A mask that is a port as well is not masked once more.
+    let mut mask = Mask::default();
+    let [first, second] = [40000, FIRST_PORT].map(|port| mask.port(port).to_string());
+    assert_eq!(mask.port_text("40000"), first);
+    assert_eq!(mask.text(&FIRST_PORT.to_string()), second);
 }

@@ -182,7 +182,8 @@ mod tests {
             let mut found = Vec::new();
             falsehoods("", &read(&report), &mut found);
             // All of these are known.
-            found.retain(|at| !["/redacted", "/determined", "/expected/met"].contains(&at.as_str()));
+            found
+                .retain(|at| !["/redacted", "/determined", "/expected/met"].contains(&at.as_str()));
             assert_eq!(found, Vec::<String>::new(), "{name}");
         }
     }

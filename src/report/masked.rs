@@ -11,9 +11,18 @@ use super::{
 use crate::address::Address;
 use crate::conntype::{Comparison, Unsettled, Warning};
 use crate::failure::Failure;
-use crate::mask::Mask;
+use crate::mask::{self, Mask};
 
 impl Report {
+    /// The report with the mask of this process, where it has one.
+    #[must_use]
+    pub fn to_share(self) -> Self {
+        match mask::with(|mask| self.clone().masked(mask)) {
+            Some(masked) => masked,
+            None => self,
+        }
+    }
+
     /// The report as it may be shown to strangers. One that is masked already stays as it is.
     #[must_use]
     pub fn masked(self, mask: &mut Mask) -> Self {
@@ -110,9 +119,7 @@ impl Observed {
                 number: number.map(|number| mask.port(number)),
                 order,
                 port: port.map(|port| mask.port(port)),
-                raw: raw_port
-                    .map(|raw| mask.numbers(&raw))
-                    .map(|raw| mask.text(&raw)),
+                raw: raw_port.map(|raw| mask.port_text(&raw)),
             },
         }
     }

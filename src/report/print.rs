@@ -102,7 +102,10 @@ pub fn status(text: &str) {
     let text = redact(text);
     // A line that wraps is not erased whole. The last columns are for the mark of a cut, for the ^C
     // that the terminal echoes, and for the cursor.
-    let line = clean(&mask::text(&text), width_of(&io::stderr()).saturating_sub(4));
+    let line = clean(
+        &mask::text(&text),
+        width_of(&io::stderr()).saturating_sub(4),
+    );
     let _ = write!(io::stderr().lock(), "\r\x1b[2K{line}");
     STATUS.store(true, Ordering::Relaxed);
 }

@@ -12,6 +12,7 @@ mod observations;
 mod outcomes;
 mod passport;
 mod paths;
+mod redact;
 mod secrets;
 mod tickets;
 mod tls;

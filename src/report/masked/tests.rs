@@ -131,3 +131,22 @@ fn a_report_is_masked_once() {
         assert_eq!(texts(name, &once), texts(name, &twice), "{name}");
     }
 }
+
+#[test]
+fn the_text_of_a_field_is_its_value_even_where_masks_are_ports_too() {
+    let mut mask = Mask::default();
+    for port in 61101..61500 {
+        mask.port(port);
+    }
+    for (name, report) in originals() {
+        let Some(seen) = report.masked(&mut mask).observed else {
+            continue;
+        };
+        if let (Some(raw), Ok(number)) = (&seen.client_port.raw, seen.client_port.number) {
+            assert_eq!(raw.trim_end_matches('.'), number.to_string(), "{name}");
+        }
+        if let (Some(raw), Some(ip)) = (&seen.client_ip.raw, seen.client_ip.ip) {
+            assert_eq!(raw.parse(), Ok(ip), "{name}");
+        }
+    }
+}
