@@ -29,9 +29,9 @@ const SOON: Duration = Duration::from_secs(30);
 /// Beyond the deadline: to start, to sign out, to print; and all of that on a busy machine.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// The most memory that any case may use, in KiB: several times what a login needs, and much
+/// The most memory that any case may use, in KiB: twice what a login needs, and much
 /// less than what would come of keeping all that a server sends.
-const MEMORY: u64 = 64 * 1024;
+const MEMORY: u64 = 32 * 1024;
 
 /// The address space a case gets, in KiB: the program, its libraries and a few stacks.
 const SPACE: u64 = 128 * 1024;

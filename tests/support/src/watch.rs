@@ -86,8 +86,13 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<
     })
 }
 
-/// `VmHWM`: the most a process had resident so far, in KiB.
+/// `VmHWM`: the most a process had resident so far, in KiB. `None` until it runs a program of its own:
+/// for a moment a new process still shows the memory of the one that started it.
 fn peak_of(pid: u32) -> Option<u64> {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    if std::env::current_exe().is_ok_and(|own| own == program) {
+        return None;
+    }
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
