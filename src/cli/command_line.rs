@@ -143,6 +143,8 @@ pub(super) fn command() -> Command {
             command.args([&expect, &format, &json, &output, &redact, &quiet])
         })
         .mut_subcommand("explain", |command| command.args([&page, &json, &output]))
+        // What is changed moves to the end. So does this, to stay the last.
+        .mut_subcommand("generate", |command| command)
 }
 
 /// The names of the options of the output.

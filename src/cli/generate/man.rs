@@ -180,7 +180,6 @@ fn own_sections(command: &Command, name: &str, above: &[String]) -> Roff {
     );
     let inner = command.get_subcommands().map(self::name);
     let mut others: Vec<_> = above.iter().cloned().chain(inner).collect();
-    others.sort();
     if let Some(last) = others.pop() {
         roff.control("SH", ["SEE ALSO"]);
         for other in others {
@@ -260,7 +259,6 @@ fn environment(command: &Command) -> Vec<(Vec<Inline>, String)> {
             .filter(|(is_read, ..)| *is_read)
             .map(|(_, name, text)| (name.to_owned(), text.to_owned())),
     );
-    all.sort();
     all.into_iter()
         .map(|(name, text)| (vec![bold(name)], text))
         .collect()
