@@ -36,6 +36,7 @@ const OTHERS: &[&str] = &[
     "--path",
     "--release",
     "--rm",
+    "--root",
     "--schemafile",
     "--show",
     "--target",

@@ -284,7 +284,9 @@ fn the_label_and_its_arithmetic_stay() {
     for pointer in [
         "/label",
         "/reason",
-        "/comparison",
+        // The ports differ from run to run; one in 256 has two equal bytes.
+        "/comparison/ip",
+        "/comparison/port",
         "/path/kind",
         "/exit_code",
     ] {
