@@ -1,8 +1,9 @@
 //! `--format` and `--output`: one result, in one format, in one place.
 
 use std::path::Path;
+use std::process::Command;
 
-use support::{Run, text, tool};
+use support::{Run, TOOL, text, tool, tool_by};
 
 const CLASSIFY: [&str; 7] = [
     "classify",
@@ -135,6 +136,23 @@ fn an_output_that_cannot_be_written_is_an_error_before_the_work() {
         assert!(run.stderr.contains(text(path)), "{}", run.stderr);
         assert_eq!(run.stderr.lines().count(), 1);
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_fills_leaves_the_file_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("result");
+    std::fs::write(&path, "old").unwrap();
+    // Files may not grow, and a write that tries is an error.
+    let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
+    let mut command = tool_by(Command::new("sh"));
+    command.args(["-c", script]).arg(&*TOOL).args(CLASSIFY);
+    let run = Run::of(command.args(["-q", "--json", "--output", text(&path)]));
+    assert_eq!((run.code, run.stdout.as_str()), (74, ""));
+    assert!(run.stderr.contains(text(&path)), "{}", run.stderr);
+    assert_eq!(read(&path), "old");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
 #[test]
