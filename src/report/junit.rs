@@ -1,9 +1,8 @@
 //! A JUnit XML document with one test: whether the connection type is as expected.
 
-use std::io;
+use std::time::Duration;
 
-use quick_xml::Writer;
-use quick_xml::events::{BytesDecl, BytesText, Event};
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use super::headline::{headline, outside, seconds};
 use super::human::{self, Style};
@@ -17,68 +16,40 @@ const LONGEST: usize = 1000;
 /// The document.
 #[must_use]
 pub(super) fn render(report: &Report) -> String {
-    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    // Memory takes everything that is written to it.
-    let _ = document(&mut writer, report);
-    let mut text = String::from_utf8(writer.into_inner()).unwrap_or_default();
-    text.push('\n');
-    text
-}
-
-type Xml = Writer<Vec<u8>>;
-
-fn document(xml: &mut Xml, report: &Report) -> io::Result<()> {
-    let state = report.exit_code.state();
-    let count = |counted| u8::from(state == counted).to_string();
-    let (failures, errors) = (count(State::Critical), count(State::Unknown));
-    let time = format!("{:.3}", seconds(report).unwrap_or_default());
-    let counts = [
-        ("tests", "1"),
-        ("failures", &failures),
-        ("errors", &errors),
-        ("time", &time),
-    ];
-    let started_at = report
-        .started_at
-        .map(|at| humantime::format_rfc3339_seconds(at).to_string());
-    let suite = [("name", "connection type"), ("skipped", "0")].into_iter();
-    let suite = suite.chain(started_at.as_deref().map(|at| ("timestamp", at)));
+    let time = seconds(report).unwrap_or_default();
+    let time = Duration::try_from_secs_f64(time).unwrap_or_default();
     let name = match &report.expected {
         Some(expected) => format!("connection type is {}", join(&expected.labels, "or")),
         None => "connection type is determined".to_owned(),
     };
-    let case = [
-        ("name", &*name),
-        ("classname", report.tool.name),
-        ("time", &time),
-    ];
-
-    xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-    xml.create_element("testsuites")
-        .with_attribute(("name", report.tool.name))
-        .with_attributes(counts)
-        .write_inner_content(|xml| {
-            xml.create_element("testsuite")
-                .with_attributes(suite.chain(counts))
-                .write_inner_content(|xml| {
-                    xml.create_element("properties")
-                        .write_inner_content(|xml| properties(xml, report))?;
-                    xml.create_element("testcase")
-                        .with_attributes(case)
-                        .write_inner_content(|xml| outcome(xml, report, state))?;
-                    Ok(())
-                })?;
-            Ok(())
-        })?;
-    Ok(())
+    let mut case = TestCase::new(name, outcome(report));
+    case.set_classname(report.tool.name)
+        .set_time(time)
+        .set_system_out(allowed(&human::render(report, Style::default())));
+    let mut suite = TestSuite::new("connection type");
+    suite.set_time(time).add_test_case(case);
+    if let Some(at) = report.started_at {
+        // The library's own form has an offset instead of the Z of our other outputs.
+        let at = humantime::format_rfc3339_seconds(at).to_string();
+        suite.extra.insert("timestamp".into(), at.into());
+    }
+    for (name, value) in properties(report) {
+        if let Some(value) = value {
+            suite.add_property((name, &*line(&value)));
+        }
+    }
+    let mut document = quick_junit::Report::new(report.tool.name);
+    document.set_time(time).add_test_suite(suite);
+    // Memory takes everything that is written to it.
+    document.to_string().unwrap_or_default()
 }
 
-fn properties(xml: &mut Xml, report: &Report) -> io::Result<()> {
+fn properties(report: &Report) -> [(&'static str, Option<String>); 9] {
     fn text<T: ToString>(value: Option<T>) -> Option<String> {
         value.map(|value| value.to_string())
     }
     let server = report.server.as_ref();
-    let properties = [
+    [
         ("version", Some(report.tool.version.to_owned())),
         ("label", text(Some(report.label))),
         ("local", text(report.local)),
@@ -91,48 +62,32 @@ fn properties(xml: &mut Xml, report: &Report) -> io::Result<()> {
         ("path", text(Some(report.path.kind))),
         ("dialect", text(report.dialect)),
         ("exit code", text(Some(report.exit_code.code()))),
-    ];
-    for (name, value) in properties {
-        if let Some(value) = value {
-            xml.create_element("property")
-                .with_attributes([("name", name), ("value", &*line(&value))])
-                .write_empty()?;
-        }
-    }
-    Ok(())
+    ]
 }
 
-/// What is wrong, and the report for a person.
-fn outcome(xml: &mut Xml, report: &Report, state: State) -> io::Result<()> {
-    let (element, kind, text) = match (state, &report.error) {
-        (State::Ok, _) => (None, String::new(), String::new()),
+/// What is wrong.
+fn outcome(report: &Report) -> TestCaseStatus {
+    let (kind, ty, text) = match (report.exit_code.state(), &report.error) {
+        (State::Ok, _) => return TestCaseStatus::success(),
         (State::Unknown, Some(error)) => {
-            let text = format!(
-                "{} in the stage {}\n{}",
-                error.code,
-                error.stage,
-                line(&sentence(&error.remedy))
-            );
-            (Some("error"), error.code.to_string(), text)
+            let remedy = line(&sentence(&error.remedy));
+            let text = format!("{} in the stage {}\n{remedy}", error.code, error.stage);
+            (NonSuccessKind::Error, error.code.to_string(), text)
         }
         (State::Critical | State::Unknown, _) => {
             let text = match &report.reason {
                 Why::Rule(reason) => sentence(&words::reason(reason)),
                 Why::Failed { text, .. } => line(text),
             };
-            (Some("failure"), report.label.to_string(), text)
+            (NonSuccessKind::Failure, report.label.to_string(), text)
         }
     };
-    if let Some(element) = element {
-        let message = line(&headline(report));
-        xml.create_element(element)
-            .with_attributes([("message", &*message), ("type", &*kind)])
-            .write_text_content(BytesText::new(&text))?;
-    }
-    let page = allowed(&human::render(report, Style::default()));
-    xml.create_element("system-out")
-        .write_text_content(BytesText::new(&page))?;
-    Ok(())
+    let mut status = TestCaseStatus::non_success(kind);
+    status
+        .set_message(line(&headline(report)))
+        .set_type(ty)
+        .set_description(text);
+    status
 }
 
 /// A text from the run, on one line.
