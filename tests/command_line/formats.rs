@@ -1,5 +1,6 @@
 //! The formats for other programs: monitoring, metrics, CI.
 
+use std::io::Read;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -73,6 +74,8 @@ fn outcomes(format: &str) -> Vec<Outcome> {
 fn interrupted(served: &Serve, format: &str) -> Run {
     let (arrived, arrival) = std::sync::mpsc::channel();
     let silent = Scripted::start(move |stream, _| {
+        // The client has seen its connection when it speaks.
+        let _ = stream.read(&mut [0]);
         let _ = arrived.send(());
         wait_for_close(stream);
     });
