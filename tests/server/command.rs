@@ -254,7 +254,9 @@ fn an_invalid_value_is_reported_with_its_option_or_variable() {
         assert_eq!(run.code, 2, "{}", run.stderr);
         run.stderr
     };
-    let missing = "/nonexistent/file";
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("none/file");
+    let missing = text(&missing);
     let loopback = "127.0.0.1:0";
     for (option, variable, more) in [
         ("--accounts", "MSNP9_SERVE_ACCOUNTS", &[][..]),
