@@ -29,58 +29,77 @@ const HIDDEN: &str = "[hidden]";
 /// Shorter secrets are redacted only as whole words: their letters occur everywhere.
 const SHORT: usize = 4;
 
-/// A secret of this process, in one of the forms in which it is sent.
-struct Known {
-    form: SecretString,
-    /// Whether it is one of many: a ticket, not the password.
-    is_passing: bool,
-}
-
-/// The secrets of this process, the latest last.
-static KNOWN: RwLock<Vec<Known>> = RwLock::new(Vec::new());
-
 /// How many passing secrets are known at a time; a login has up to ten.
 const MOST_PASSING: usize = 100;
+
+/// Secrets, each in every form in which it is sent.
+#[derive(Default)]
+struct Known {
+    lasting: Vec<SecretString>,
+    /// Such that others replace with time, the latest last.
+    passing: Vec<SecretString>,
+}
+
+/// The secrets of this process.
+static KNOWN: RwLock<Known> = RwLock::new(Known {
+    lasting: Vec::new(),
+    passing: Vec::new(),
+});
 
 /// Registers a secret for [`redact`], in one of the forms in which it is sent: a hostile server may
 /// echo it.
 pub fn remember(form: &str) {
-    register(form, false);
-}
-
-/// The same for a secret that another one replaces with time, such as a ticket. The oldest are
-/// forgotten.
-pub fn remember_passing(form: &str) {
-    register(form, true);
-}
-
-fn register(form: &str, is_passing: bool) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    if form.is_empty() || known.iter().any(|known| known.form.expose_secret() == form) {
-        return;
-    }
-    let passing = known.iter().filter(|known| known.is_passing);
-    if is_passing && passing.count() >= MOST_PASSING {
-        let oldest = known.iter().position(|known| known.is_passing);
-        oldest.map(|oldest| known.remove(oldest));
-    }
-    let form = SecretString::from(form);
-    known.push(Known { form, is_passing });
+    known.add(form);
+}
+
+/// The same for a ticket, which another one replaces with time. The oldest are forgotten; one that is
+/// used again has to be registered again.
+pub fn remember_ticket(ticket: &SecretString) {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    known.add_ticket(ticket.expose_secret());
 }
 
 /// A text from the network with every registered secret replaced.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
-    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
-    let forms = known.iter().map(|known| known.form.expose_secret());
-    let mut found: Vec<_> = forms.filter(|form| text.contains(form)).collect();
-    // A secret that contains another one goes first.
-    found.sort_by_key(|form| std::cmp::Reverse(form.len()));
-    let mut shown = Cow::Borrowed(text);
-    for secret in found {
-        shown = Cow::Owned(hide(&shown, secret));
+    KNOWN
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .redact(text)
+}
+
+impl Known {
+    fn add(&mut self, form: &str) {
+        let is_it = |known: &SecretString| known.expose_secret() == form;
+        if !form.is_empty() && !self.lasting.iter().any(is_it) {
+            self.lasting.push(SecretString::from(form));
+        }
     }
-    shown
+
+    /// A part of a ticket (`t=…&p=…`) is as good as the whole; shorter ones are its keys.
+    fn add_ticket(&mut self, ticket: &str) {
+        let parts = ticket.split(['&', '=']).filter(|part| part.len() >= 8);
+        for form in parts.chain([ticket]).filter(|form| !form.is_empty()) {
+            self.passing.retain(|known| known.expose_secret() != form);
+            self.passing.push(SecretString::from(form));
+        }
+        let too_many = self.passing.len().saturating_sub(MOST_PASSING);
+        self.passing.drain(..too_many);
+    }
+
+    fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let forms = self.lasting.iter().chain(&self.passing);
+        let forms = forms.map(ExposeSecret::expose_secret);
+        let mut found: Vec<_> = forms.filter(|form| text.contains(form)).collect();
+        // A secret that contains another one goes first.
+        found.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        let mut shown = Cow::Borrowed(text);
+        for secret in found {
+            shown = Cow::Owned(hide(&shown, secret));
+        }
+        shown
+    }
 }
 
 /// The first `most` characters of a text from the network. Secrets are hidden before it is cut,
@@ -166,14 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn only_the_latest_passing_secrets_are_known() {
-        remember("lasting-secret");
-        for number in 0..=MOST_PASSING {
-            remember_passing(&format!("passing-secret-{number:04}"));
+    fn only_the_latest_tickets_are_known_and_those_in_use() {
+        let mut known = Known::default();
+        known.add("lasting-secret");
+        known.add_ticket("t=in-use-ticket");
+        for number in 0..MOST_PASSING {
+            known.add_ticket(&format!("ticket-{number:04}"));
+            known.add_ticket("t=in-use-ticket");
         }
-        assert_eq!(redact("lasting-secret"), HIDDEN);
-        assert_eq!(redact("passing-secret-0100"), HIDDEN);
-        assert_eq!(redact("passing-secret-0000"), "passing-secret-0000");
+        assert_eq!(known.redact("lasting-secret"), HIDDEN);
+        assert_eq!(known.redact("t=in-use-ticket"), HIDDEN);
+        assert_eq!(known.redact("in-use-ticket"), HIDDEN);
+        assert_eq!(known.redact("ticket-0099"), HIDDEN);
+        assert_eq!(known.redact("ticket-0001"), "ticket-0001");
     }
 
     #[test]

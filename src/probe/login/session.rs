@@ -15,7 +15,7 @@ use crate::conntype::Observation;
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::msnp::{Decoder, Login, LoginStage, Options, Outgoing, Profile, Retry, Side, Step};
 use crate::run_log::{Ends, Event, OpenStep, Purpose, RunLog};
-use crate::secret::{self, ExposeSecret, SecretString};
+use crate::secret::{self, SecretString};
 use crate::transport::{Dialer, Established, connect, describe};
 
 /// How long a server that has accepted the ticket may keep the profile back, and one that got a
@@ -145,6 +145,7 @@ impl<'a> Session<'a> {
     pub(super) async fn reuse(&mut self, kept: Kept) -> Result<Option<Profile>, Failure> {
         let kept = self.kept.insert(kept);
         let ticket = kept.ticket.clone();
+        secret::remember_ticket(&ticket);
         let done = match self.negotiate().await {
             Ok(Some(Reached::Policy(_))) => {
                 let out = self.login.reuse(&ticket);
@@ -403,7 +404,7 @@ impl<'a> Session<'a> {
         let _step = self.begin(Stage::Profile, "the end of the session at");
         let _ = timeout_at(latest, self.send(&Login::sign_out())).await;
         if let Some(sso) = &profile.sso {
-            secret::remember_passing(sso.expose_secret());
+            secret::remember_ticket(sso);
         }
         let (ip, port) = (profile.client_ip.as_deref(), profile.client_port.as_deref());
         let observation = Observation {

@@ -17,9 +17,6 @@ const MAX_REDIRECTS: usize = 5;
 /// How much of a server's own words is shown, in characters.
 const MAX_TEXT: usize = 200;
 
-/// Shorter parts of a ticket (`t=…&p=…`) are its keys.
-const TICKET_PART: usize = 8;
-
 const PASSPORT_URLS: HeaderName = HeaderName::from_static("passporturls");
 const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
 
@@ -135,13 +132,7 @@ impl<'a> Tweener<'a> {
         let Some(ticket) = ticket else {
             return judge(&login, &response);
         };
-        secret::remember_passing(ticket.expose_secret());
-        // Its parts are as good as the whole.
-        for part in ticket.expose_secret().split(['&', '=']) {
-            if part.len() >= TICKET_PART {
-                secret::remember_passing(part);
-            }
-        }
+        secret::remember_ticket(&ticket);
         Ok(Answer::Ticket(ticket))
     }
 
