@@ -17,8 +17,8 @@ use crate::address::Address;
 use crate::conntype::swap_port;
 
 /// Ports that tell nothing of anybody, since protocols and proxies have them everywhere: HTTP,
-/// HTTPS, SOCKS, MSNP, Squid, the file transfer of old clients, HTTP proxies. They stay, and so do these ports with their bytes
-/// exchanged.
+/// HTTPS, SOCKS, MSNP, Squid, the network detection of old clients, HTTP proxies. They stay, and so do
+/// these ports with their bytes exchanged.
 pub const KEPT_PORTS: [u16; 7] = [80, 443, 1080, 1863, 3128, 7001, 8080];
 
 /// The ranges of IPv4 whose addresses get a mask of the same range, with their prefix lengths.

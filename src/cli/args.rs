@@ -115,14 +115,14 @@ pub(super) struct CheckArgs {
 
     /// Check again and again, such as every 30s, 5m or 1h
     ///
-    /// On a terminal a line for each change; elsewhere a JSON document a line for each check, or
-    /// what --format and --output say. A check that fails is tried again later and later, after up to
-    /// eight times the interval. Ctrl-C ends it.
+    /// Prints a line for each change on a terminal, elsewhere one line of JSON for each check, or what
+    /// --format and --output say. Each failure doubles the pause, up to eight intervals. Ctrl-C ends
+    /// it.
     #[arg(long, env = "MSNP9_EVERY", value_name = "DURATION", value_parser = values::interval)]
     pub(super) every: Option<Duration>,
 
     /// Number of checks with --every
-    #[arg(long, env = "MSNP9_COUNT", value_name = "N", requires = "every", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, env = "MSNP9_COUNT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub(super) count: Option<u64>,
 
     /// Use IPv4 only

@@ -23,7 +23,12 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
     if matches!(args.network, Some(NetworkOrList::List)) {
         return output.page(networks::json, networks::text);
     }
+    output.check_input("--password-file", args.password_file.as_deref())?;
+    output.check_input("--ca-file", args.ca_file.as_deref())?;
     let count = args.count;
+    if count.is_some() && args.every.is_none() && !args.origins.is_variable("--count") {
+        return Err(CommandError::usage("--count needs --every DURATION"));
+    }
     let watch = args.every.map(|every| Watch { every, count });
     if watch.is_some() {
         Watch::check(output)?;

@@ -119,8 +119,11 @@ pub(super) fn command() -> Command {
     let [expect, format, json, output, redact, quiet, verbose, color] = output_options();
     // A variable may be meant for another run.
     let expect_of_demo = expect.clone().env(None::<&str>).requires("path");
+    // Variables are for results.
+    let output_of_page = output.clone().env(None::<&str>);
     let page = format
         .clone()
+        .env(None::<&str>)
         .value_parser(values::format_of_page())
         .help("Format of the page");
     Args::command()
@@ -142,7 +145,9 @@ pub(super) fn command() -> Command {
         .mut_subcommand("classify", |command| {
             command.args([&expect, &format, &json, &output, &redact, &quiet])
         })
-        .mut_subcommand("explain", |command| command.args([&page, &json, &output]))
+        .mut_subcommand("explain", |command| {
+            command.args([&page, &json, &output_of_page])
+        })
         // What is changed moves to the end. So does this, to stay the last.
         .mut_subcommand("generate", |command| command)
 }
@@ -185,7 +190,7 @@ fn output_options() -> [Arg; 8] {
             .value_parser(value_parser!(PathBuf))
             .help("Write the result to a file, complete or not at all; '-' is stdout"),
         flag("redact", "MSNP9_REDACT").help(
-            "Replace addresses, ports, host names and the account in all output, to share it",
+            "Replace addresses, ports, host names and the account in all output, so that it can be shared",
         ),
         flag("quiet", "MSNP9_QUIET")
             .short('q')

@@ -17,6 +17,11 @@ const LONGEST: usize = 100;
 pub(super) struct Origins(HashMap<String, String>);
 
 impl Origins {
+    /// Whether the value of an option comes from a variable.
+    pub(super) fn is_variable(&self, option: &str) -> bool {
+        self.0.contains_key(option.trim_start_matches('-'))
+    }
+
     /// The name for an option such as `--proxy` in an error: the variable that its value comes from,
     /// if any.
     pub(super) fn name(&self, option: &str) -> String {

@@ -13,7 +13,7 @@ use clap_complete_nushell::Nushell;
 use super::error::CommandError;
 use super::values::{OneOf, one_of};
 use crate::exit::Exit;
-use crate::report::{Document, print};
+use crate::report::{Document, OutputFile, print};
 
 /// The arguments of `generate`.
 #[derive(Clone, Debug, clap::Args)]
@@ -133,7 +133,9 @@ fn write(files: Vec<(String, String)>, to: &Path) -> Result<Exit, CommandError> 
         .map_err(|why| CommandError::value("--out", format!("{}: {why}", to.display())))?;
     for (name, text) in files {
         let file = to.join(name);
-        std::fs::write(&file, text).map_err(|why| unwritten(file.display(), why))?;
+        OutputFile::open(&file)
+            .and_then(|mut file| file.write(&text))
+            .map_err(|why| unwritten(file.display(), why))?;
     }
     Ok(Exit::Done)
 }

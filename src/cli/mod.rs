@@ -40,13 +40,14 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     // The texts of --help and of a usage error have colours, too.
     values::early_color(&words).write_global();
     let format = values::early_format(&words);
+    signals::set_code_at_a_second(code(Exit::Interrupted, format));
     let (args, output) = match command_line::parse(words.clone()) {
         Ok(parsed) => parsed,
         Err(error) => {
-            if words.iter().any(|word| word == "--redact") {
+            if values::early_redact(&words) {
                 mask::install();
             }
-            return code(output::of_clap(&error, format), format);
+            return code(output::of_clap(&error, &words, format), format);
         }
     };
     // The variable may be meant for another run than a server's.

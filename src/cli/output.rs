@@ -1,6 +1,7 @@
 //! Where a result goes: the label or the document to stdout or a file, the report to stderr.
 
 use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -27,8 +28,8 @@ const NAME: &str = "msnp9-conntype";
 pub(super) struct Output {
     pub(super) expected: Vec<Label>,
     pub(super) format: Format,
-    /// The file for the result; `None` is stdout.
-    path: Option<PathBuf>,
+    /// The file for the result, and the option or the variable that names it; `None` is stdout.
+    path: Option<(PathBuf, &'static str)>,
     file: RefCell<Option<OutputFile>>,
     /// Whether everything that is printed is masked.
     pub(super) redact: bool,
@@ -44,28 +45,41 @@ impl Output {
     /// Two formats at once.
     pub(super) fn of(matches: &ArgMatches) -> Result<Self, String> {
         let inner = matches.subcommand().map(|(_, inner)| inner);
+        // A variable is meant for results of this kind, not for pages or a server.
+        let is_result = match matches.subcommand() {
+            None => !matches!(
+                matches.get_one("network"),
+                Some(super::args::NetworkOrList::List)
+            ),
+            Some(("demo", inner)) => inner.contains_id("path"),
+            Some((name, _)) => name == "classify",
+        };
         // The command line counts more than the environment.
         let levels = || inner.into_iter().chain([matches]);
         let from = |id: &'static str| {
             let given = levels().find(|level| is_given(level, id));
-            given.or_else(|| levels().find(|level| matches!(level.try_contains_id(id), Ok(true))))
+            let has = |level: &&ArgMatches| matches!(level.try_contains_id(id), Ok(true));
+            given.or_else(|| levels().find(has).filter(|_| is_result))
         };
         let flag = |id| levels().any(|level| matches!(level.try_get_one(id), Ok(Some(true))));
         let expected = from("expect").and_then(|level| level.get_many("expect"));
-        let path = from("output").and_then(|level| level.get_one::<PathBuf>("output").cloned());
-        let path = path.filter(|path| path != Path::new("-"));
+        let path = from("output").and_then(|level| {
+            let path = level.get_one::<PathBuf>("output")?.clone();
+            let name = match is_given(level, "output") {
+                true => "--output",
+                false => "MSNP9_OUTPUT",
+            };
+            (path != Path::new("-")).then_some((path, name))
+        });
         // Check after check is for a terminal, or for a program that reads line after line.
-        let is_watch = inner.is_none() && from("every").is_some();
+        let is_watch = is_result && inner.is_none() && from("every").is_some();
         let is_live = path.is_none() && std::io::stdout().is_terminal();
         let default = match is_watch && !is_live {
             true => Format::Ndjson,
             false => Format::Label,
         };
-        // A server has no result; the variable may be meant for another run.
-        let is_server = matches.subcommand_name() == Some("serve");
-        let of_result = from("format").filter(|_| !is_server);
         let asked = format(
-            of_result.map(|level| (level, level.get_one("format").copied())),
+            from("format").map(|level| (level, level.get_one("format").copied())),
             flag("json").then(|| levels().any(|level| is_given(level, "json"))),
         )?;
         Ok(Self {
@@ -89,17 +103,32 @@ impl Output {
 
     /// Opens the file for the result before the work begins.
     pub(super) fn open(&self) -> Result<(), CommandError> {
-        let Some(path) = &self.path else {
+        let Some((path, name)) = &self.path else {
             return Ok(());
         };
         let file = OutputFile::open(path).map_err(|why| {
-            CommandError::value(
-                "--output",
-                format!("cannot write {}: {why}", path.display()),
-            )
+            CommandError::value(name, format!("cannot write {}: {why}", path.display()))
         })?;
         *self.file.borrow_mut() = Some(file);
         Ok(())
+    }
+
+    /// Refuses to replace a file that an option reads.
+    pub(super) fn check_input(
+        &self,
+        option: &str,
+        input: Option<&Path>,
+    ) -> Result<(), CommandError> {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        match (&self.path, input) {
+            (Some((path, name)), Some(input))
+                if path == input || real(path).is_some_and(|path| Some(path) == real(input)) =>
+            {
+                let why = format!("{} is the file of {option}", path.display());
+                Err(CommandError::value(name, why))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Starts the log of the steps. Only this program logs, none of its libraries.
@@ -257,7 +286,8 @@ impl Output {
     /// Writes a result to the file, or to stdout.
     pub(super) fn write(&self, result: &str) -> Result<(), CommandError> {
         let (to, done) = match (&mut *self.file.borrow_mut(), &self.path) {
-            (Some(file), Some(path)) => (path.display().to_string(), file.write(result)),
+            _ if result.is_empty() => return Ok(()),
+            (Some(file), Some((path, _))) => (path.display().to_string(), file.write(result)),
             _ => ("stdout".to_owned(), print::result(result)),
         };
         done.map_err(|why| CommandError::Output { to, why })
@@ -315,10 +345,13 @@ impl Output {
 }
 
 /// Prints what clap made of the command line: a usage error, or a text that was asked for.
-pub(super) fn of_clap(error: &clap::Error, format: Format) -> Exit {
+pub(super) fn of_clap(error: &clap::Error, words: &[OsString], format: Format) -> Exit {
     let text = error.render();
     if error.use_stderr() {
-        let plain = text.to_string();
+        let plain = match mask::with(|_| ()) {
+            Some(()) => without_values(text.to_string(), words),
+            None => text.to_string(),
+        };
         let first = plain.split("\n\n").next().unwrap_or_default();
         tell_monitoring(format, first.trim_start_matches("error: "));
         // Colours would hide where a word begins.
@@ -340,6 +373,29 @@ pub(super) fn of_clap(error: &clap::Error, format: Format) -> Exit {
             end(&format!("{NAME}: {error}\n"), Exit::Output)
         }
     }
+}
+
+/// The error without the value that is wrong, which nothing is known of.
+fn without_values(error: String, words: &[OsString]) -> String {
+    let variables = std::env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        name.starts_with("MSNP9_")
+    });
+    let given = words
+        .iter()
+        .cloned()
+        .chain(variables.map(|(_, value)| value));
+    given.fold(error, |error, word| {
+        let word = word.to_string_lossy();
+        let value = match word.strip_prefix("--") {
+            Some(option) => option.split_once('=').map_or("", |(_, value)| value),
+            None => &word,
+        };
+        match value.is_empty() {
+            true => error,
+            false => error.replace(&format!("'{value}'"), "'[masked]'"),
+        }
+    })
 }
 
 /// Whether a stream may have colours: a terminal may, unless `NO_COLOR` is set.

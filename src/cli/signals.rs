@@ -3,6 +3,7 @@
 use std::future::{Future, pending};
 use std::io;
 use std::sync::Once;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 #[cfg(unix)]
@@ -10,13 +11,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{CtrlC, ctrl_c};
 
-use crate::exit::Exit;
 use crate::failure::ErrorCode;
 use crate::report::{output_file, print};
 
 /// How soon after the first a signal is the same one: GNU `timeout` sends it to its child, and to the
 /// group that the child is in.
 const SAME: Duration = Duration::from_millis(100);
+
+/// The exit code after a second SIGINT.
+static CODE_AT_A_SECOND: AtomicU8 = AtomicU8::new(0);
+
+/// Sets the exit code after a second SIGINT.
+pub(super) fn set_code_at_a_second(code: u8) {
+    CODE_AT_A_SECOND.store(code, Ordering::Relaxed);
+}
 
 /// The signals that ask the program to stop. While this exists, and afterwards, they do not end the
 /// program by themselves.
@@ -115,6 +123,6 @@ fn end_at_a_second() -> io::Result<()> {
         let mut signals = Signals::start()?;
         while signals.received().await != ErrorCode::Interrupted {}
         output_file::remove_unfinished();
-        std::process::exit(Exit::Interrupted.code().into());
+        std::process::exit(CODE_AT_A_SECOND.load(Ordering::Relaxed).into());
     })
 }

@@ -72,6 +72,18 @@ pub(super) fn early_format(words: &[OsString]) -> Format {
         .unwrap_or_default()
 }
 
+/// Whether errors of the command line are masked.
+pub(super) fn early_redact(words: &[OsString]) -> bool {
+    let has = |wanted: &str| words.iter().any(|word| word == wanted);
+    // A server's errors are for its operator.
+    let is_set = || {
+        let value = std::env::var("MSNP9_REDACT").unwrap_or_default();
+        let no = ["", "0", "n", "no", "f", "false", "off"];
+        !has("serve") && !no.contains(&value.trim().to_ascii_lowercase().as_str())
+    };
+    has("--redact") || is_set()
+}
+
 /// The last value of an option among the words.
 fn early<T: Clone>(option: &str, values: &OneOf<T>, words: &[OsString]) -> Option<T> {
     let mut words = words.iter().map(|word| word.to_string_lossy());

@@ -64,6 +64,7 @@ impl Watch {
             let report = check::once(settings, &mut tickets, output, runtime);
             let exit = report.exit_code;
             if let (true, Some((_, last))) = (exit.is_a_signal(), &last) {
+                print::erase_status();
                 return Ok(*last);
             }
             let state = State::of(&report);
@@ -76,6 +77,7 @@ impl Watch {
             }
             let is_last = self.count.is_some_and(|count| checks >= count);
             if is_last || exit.is_a_signal() || print::reader_is_gone() {
+                print::erase_status();
                 return Ok(exit);
             }
             failures = match (report.determined, exit) {
@@ -91,7 +93,7 @@ impl Watch {
                 _ => Instant::now() + pause,
             };
             let wait = async {
-                wait(&report, checks, until, is_live && output.shows_status()).await;
+                wait(&report, checks, until, output.shows_status()).await;
                 None
             };
             if runtime.run(wait, Some).is_some() {

@@ -14,9 +14,24 @@ const LONGEST_V6: usize = 48;
 /// Ends of file names; none of them is a top-level domain.
 const FILES: [&str; 8] = ["asp", "aspx", "dll", "html", "pem", "php", "srf", "txt"];
 
+/// Paths that every Passport server and gateway has.
+const PATHS: [&str; 4] = ["/", "/rdr/pprdr.asp", "/login2.srf", "/gateway/gateway.dll"];
+
+/// The path of a URL at the beginning of the text: writes what is shown of it, and how many bytes it
+/// had.
+fn path_after(text: &str, shown: &mut String) -> usize {
+    let is_path = |c: char| !c.is_whitespace() && !['\'', '"', '<', '>', ')'].contains(&c);
+    let path = run(text, is_path).trim_end_matches([',', ';', ':', '.']);
+    if !path.starts_with(['/', '?', '#']) {
+        return 0;
+    }
+    *shown += if PATHS.contains(&path) { path } else { "/…" };
+    path.len()
+}
+
 impl Mask {
     /// The text with the accounts registered, addresses of both families, `host:port`, hosts in
-    /// URLs, e-mail addresses, names with a dot, and known ports replaced.
+    /// URLs, their paths, e-mail addresses, names with a dot, and known ports replaced.
     #[must_use]
     pub fn text(&mut self, text: &str) -> String {
         self.scan(text, FIRST_BARE_PORT)
@@ -42,6 +57,10 @@ impl Mask {
                 0 if is_word => self.word(before, rest, least, &mut shown),
                 taken => taken,
             };
+            let (before, word) = text[..at].split_at(before.len());
+            if !word.is_empty() && (before.ends_with("://") || before.ends_with("://[")) {
+                at += path_after(&text[at..], &mut shown);
+            }
             if at == before.len() {
                 shown.push(next);
                 at += next.len_utf8();

@@ -24,7 +24,12 @@ fn what_looks_like_a_value_is_replaced_in_text() {
             "host1.example. Then 203.0.113.1.",
         ),
         ("to other.planted.net", "to host3.example"),
-        ("http://nas/x?y", "http://host3.example/x?y"),
+        ("http://nas/x?y,", "http://host3.example/…,"),
+        ("https://8.8.4.4/me (", "https://203.0.113.1/… ("),
+        (
+            "https://nas/rdr/pprdr.asp answers",
+            "https://host3.example/rdr/pprdr.asp answers",
+        ),
         ("https://[2a00::7]:8443/", "https://[2001:db8::1]:61002/"),
         ("nas:4444", "host3.example:61002"),
         (

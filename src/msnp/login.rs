@@ -18,56 +18,18 @@ use crate::secret::{SecretString, Zeroizing, excerpt};
 mod account;
 mod commands;
 mod error;
+mod step;
 
 pub use account::{Account, BadAccount};
 pub use commands::Outgoing;
 pub use error::{LoginError, LoginStage};
+pub use step::{Options, Retry, Step};
 
 /// How many referrals are followed.
 const MAX_REFERRALS: usize = 5;
 
 /// How many commands are read before the profile; a contact list has some thousands.
 const MAX_COMMANDS: usize = 50_000;
-
-/// What the login needs.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Who logs in.
-    pub account: Account,
-    /// What to offer, best first; empty stands for MSNP9 and MSNP8.
-    pub dialects: Vec<Dialect>,
-    /// Whether to send one command at a time from the start; otherwise only after a server has
-    /// refused several at once.
-    pub lockstep: bool,
-}
-
-/// What the driver has to do next.
-#[derive(Debug)]
-pub enum Step {
-    /// Read on.
-    Wait,
-    /// Send this, then read on.
-    Send(Outgoing),
-    /// Get a ticket for this policy, then call [`Login::ticket`]; read on meanwhile.
-    NeedTicket(String),
-    /// Close, connect there, then call [`Login::connected`].
-    Refer(Address),
-    /// Close, connect to the same address again, then call [`Login::connected`].
-    Reconnect(Retry),
-    /// Done.
-    Profile(Profile),
-}
-
-/// Why the same server is asked again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// It did not accept three commands at once.
-    Lockstep,
-    /// It speaks none of the dialects offered; there are more.
-    MoreDialects,
-    /// It did not take the ticket of an earlier login; it may take a new one.
-    NewTicket,
-}
 
 /// The client's side of one login, over as many connections as the servers' referrals take.
 #[derive(Debug)]

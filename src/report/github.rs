@@ -82,8 +82,12 @@ pub fn summary(report: &Report) -> String {
         let meaning = Meaning::of_run(report);
         let hints = hints::of_run(report);
         page += "\n<details><summary>What it means, and what to try</summary>\n";
-        for text in [meaning.connection, meaning.file_transfer, meaning.voice] {
-            page += &format!("\n{}\n", escaped(text));
+        for (lead, text) in [
+            ("", meaning.connection),
+            ("File transfer: ", meaning.file_transfer),
+            ("Voice and webcam: ", meaning.voice),
+        ] {
+            page += &format!("\n{lead}{}\n", escaped(text));
         }
         page.push('\n');
         for hint in hints {

@@ -15,19 +15,15 @@ use serde::Serialize;
 #[must_use]
 pub fn render(report: &impl Serialize) -> String {
     // No value can fail. If one does, that is a bug, and a document of a bug is printed.
-    let text = serde_json::to_string_pretty(report)
-        .or_else(|_| serde_json::to_string_pretty(&Report::of_bug()))
-        .unwrap_or_default();
-    escaped(&text)
+    let text = serde_json::to_string_pretty(report);
+    escaped(&text.unwrap_or_else(|_| render(&Report::of_bug())))
 }
 
 /// The same document on one line.
 #[must_use]
 pub fn line(report: &impl Serialize) -> String {
-    let text = serde_json::to_string(report)
-        .or_else(|_| serde_json::to_string(&Report::of_bug()))
-        .unwrap_or_default();
-    escaped(&text)
+    let text = serde_json::to_string(report);
+    escaped(&text.unwrap_or_else(|_| line(&Report::of_bug())))
 }
 
 fn escaped(text: &str) -> String {

@@ -1,11 +1,22 @@
 //! The file that a result is written to: it holds a whole result, or what it held before.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use tempfile::{Builder, NamedTempFile};
+
+use super::print;
+
+/// What belongs to a descriptor of this process: replacing it would replace what that leads to.
+const DESCRIPTORS: [&str; 5] = [
+    "/dev/fd",
+    "/dev/stdin",
+    "/dev/stdout",
+    "/dev/stderr",
+    "/proc",
+];
 
 /// The latest file beside, for an end that drops nothing.
 static BESIDE: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -56,29 +67,35 @@ impl OutputFile {
         };
         match next {
             Next::Beside(mut file) => {
-                file.write_all(text.as_bytes())?;
+                file.as_file_mut().write_all(text.as_bytes())?;
                 // A disk that is full may say so only now.
                 file.as_file().sync_all()?;
-                file.persist(target(&self.path))
-                    .map_err(|failed| failed.error)?;
-                Ok(())
+                let done = file.persist(target(&self.path)?);
+                done.map_err(|failed| failed.error)?;
             }
-            Next::Itself(mut file) => match file.write_all(text.as_bytes()) {
-                // The reader wants no more.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                done => done,
-            },
+            Next::Itself(mut file) => {
+                match file.write_all(text.as_bytes()) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                        print::reader_has_gone();
+                    }
+                    done => done?,
+                }
+                // Opening a pipe again would wait for another reader.
+                self.next = Some(Next::Itself(file));
+            }
         }
+        Ok(())
     }
 }
 
 fn prepare(path: &Path) -> io::Result<Next> {
-    let target = target(path);
-    let present = match std::fs::metadata(&target) {
+    let present = match std::fs::metadata(path) {
         Ok(present) => {
-            // Renaming asks for the directory's permission alone.
-            let file = OpenOptions::new().append(true).open(&target)?;
-            if !present.is_file() {
+            // By the path as given, so that the system may refuse to follow a link. Renaming asks for
+            // the directory's permission alone.
+            let file = OpenOptions::new().append(true).open(path)?;
+            let is_descriptor = DESCRIPTORS.iter().any(|known| path.starts_with(known));
+            if !present.is_file() || is_descriptor {
                 return Ok(Next::Itself(file));
             }
             Some(present)
@@ -86,16 +103,18 @@ fn prepare(path: &Path) -> io::Result<Next> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let name = target.file_name();
-    let name = name.ok_or_else(|| io::Error::from(io::ErrorKind::IsADirectory))?;
+    let target = target(path)?;
+    let ends_in_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if target.file_name().is_none() || ends_in_slash {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
     let directory = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(name);
+    let found = std::fs::metadata(directory)?;
     let mut builder = Builder::new();
-    builder.prefix(&prefix).suffix(".tmp");
+    builder.prefix(".msnp9-conntype.").suffix(".tmp");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -105,22 +124,56 @@ fn prepare(path: &Path) -> io::Result<Next> {
     let file = builder.tempfile_in(directory).map_err(plain)?;
     *BESIDE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.path().to_owned());
     if let Some(present) = present {
-        file.as_file().set_permissions(present.permissions())?;
+        take_after(file.as_file(), &present, &found)?;
     }
     Ok(Next::Beside(file))
 }
 
+/// Gives a file the owner, the group and the permissions of the one that it is to replace, as far as
+/// this user may.
+#[cfg(unix)]
+fn take_after(file: &File, present: &Metadata, directory: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let user = rustix::process::geteuid().as_raw();
+    let is_sticky = directory.mode() & 0o1000 != 0;
+    if is_sticky && ![0, present.uid(), directory.uid()].contains(&user) {
+        // There only the owner of a file may replace it.
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let (owner, group) = (Some(present.uid()), Some(present.gid()));
+    let _ = fchown(file, owner, group).or_else(|_| fchown(file, None, group));
+    // Never set-user-ID: the result is no program.
+    let mut mode = present.mode() & 0o777;
+    if file.metadata()?.gid() != present.gid() {
+        mode &= !0o070;
+    }
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(windows)]
+fn take_after(file: &File, present: &Metadata, _: &Metadata) -> io::Result<()> {
+    file.set_permissions(present.permissions())
+}
+
 /// The system's own words: `tempfile` adds the name of the file beside.
 fn plain(error: io::Error) -> io::Error {
-    match error.raw_os_error() {
+    let inner = error.get_ref().and_then(|error| error.source());
+    let inner = inner.and_then(|inner| inner.downcast_ref::<io::Error>());
+    match inner.unwrap_or(&error).raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => error.kind().into(),
     }
 }
 
 /// The file itself where the path is a link to it.
-fn target(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+fn target(path: &Path) -> io::Result<PathBuf> {
+    match std::fs::canonicalize(path) {
+        // Whoever made a link that leads nowhere would choose where a file is made.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+            Ok(path.to_owned())
+        }
+        found => found,
+    }
 }
 
 #[cfg(test)]
@@ -149,16 +202,25 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn permissions_and_links_stay() {
-        use std::os::unix::fs::{PermissionsExt, symlink};
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
         let directory = tempfile::tempdir().unwrap();
         let [path, link] = ["real", "link"].map(|name| directory.path().join(name));
         std::fs::write(&path, "old").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o4640)).unwrap();
+        // Only root can give a file away.
+        let _ = std::os::unix::fs::chown(&path, Some(33), Some(34));
+        let owners = |path: &Path| {
+            path.metadata()
+                .map(|found| (found.uid(), found.gid()))
+                .unwrap()
+        };
+        let before = owners(&path);
         symlink(&path, &link).unwrap();
         OutputFile::open(&link).unwrap().write("new").unwrap();
         assert_eq!(read(&path), "new");
         assert!(link.is_symlink());
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o640);
+        assert_eq!(owners(&path), before);
     }
 
     #[cfg(unix)]
@@ -171,6 +233,16 @@ mod tests {
             .unwrap()
             .write("text");
         assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(directory.path().join("none"), &link).unwrap();
+        assert!(OutputFile::open(&link).is_err());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -212,8 +212,8 @@ pub(super) fn redacted(report: &Report) -> Option<Note> {
     report.redacted.then(|| Note {
         lead: "redacted:",
         tone: Tone::Note,
-        text: "addresses, ports, host names and the account are replaced, each by the same one \
-               everywhere; private addresses stay private, exchanged bytes exchanged"
+        text: "addresses, ports, host names and the account are masked, each with the same mask \
+               throughout; private addresses stay private, and exchanged bytes stay exchanged"
             .to_owned(),
     })
 }

@@ -28,7 +28,7 @@ pub fn result(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            READER_IS_GONE.store(true, Ordering::Relaxed);
+            reader_has_gone();
             Ok(())
         }
         done => done,
@@ -37,6 +37,10 @@ pub fn result(text: &str) -> io::Result<()> {
 
 /// Whether a result met a closed pipe.
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn reader_has_gone() {
+    READER_IS_GONE.store(true, Ordering::Relaxed);
+}
 
 /// Whether nobody reads further results.
 #[must_use]

@@ -156,10 +156,79 @@ fn a_disk_that_fills_leaves_the_file_as_it_was() {
 }
 
 #[test]
+fn a_file_that_is_read_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("password");
+    std::fs::write(&path, "secret").unwrap();
+    for option in ["--password-file", "--ca-file"] {
+        let login = ["--server", "127.0.0.1:1", "--user", "a@b.c", "--output"];
+        let run = Run::of(tool().args(login).arg(&path).arg(option).arg(&path));
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(run.stderr.contains(option), "{}", run.stderr);
+        assert_eq!(read(&path), "secret");
+    }
+}
+
+#[test]
 fn a_full_device_is_an_error_of_the_environment() {
     let run = classify(&["-q", "--json", "--output", "/dev/full"]);
     assert_eq!(run.code, 74);
     assert!(run.stderr.contains("/dev/full"), "{}", run.stderr);
+}
+
+#[test]
+fn the_variables_are_for_results_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("result");
+    std::fs::write(&path, "old").unwrap();
+    let variables = [
+        ("MSNP9_COUNT", "3"),
+        ("MSNP9_EVERY", "5m"),
+        ("MSNP9_FORMAT", "junit"),
+        ("MSNP9_OUTPUT", text(&path)),
+    ];
+    for words in [&["explain"][..], &["demo"], &["--network", "list"]] {
+        let run = Run::of(tool().args(words).envs(variables));
+        assert_eq!(run.code, 0, "{words:?}: {}", run.stderr);
+        let first = run.stdout.lines().next().unwrap().to_owned();
+        let usual = Run::of(tool().args(words)).stdout;
+        assert!(usual.starts_with(&first), "{words:?}: {first}");
+    }
+    let serve = ["serve", "--listen", "192.0.2.1:0", "--json", "--open"];
+    let run = Run::of(tool().args(serve).envs(variables));
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stdout.contains("cannot-listen"), "{}", run.stdout);
+    assert_eq!(read(&path), "old");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    let run = Run::of(tool().args(CLASSIFY).envs(variables));
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""));
+    assert!(read(&path).contains("<testsuites"));
+    let wrong = [("MSNP9_OUTPUT", text(directory.path()))];
+    let run = Run::of(tool().args(CLASSIFY).envs(wrong));
+    assert!(
+        run.stderr.contains("MSNP9_OUTPUT: cannot write"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_descriptor_is_written_to_and_the_file_behind_it_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    std::fs::write(&path, "old\n").unwrap();
+    let log = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .unwrap();
+    let mut command = tool();
+    command
+        .args(CLASSIFY)
+        .args(["-q", "--output", "/dev/stderr"]);
+    let status = command.stderr(log).status().unwrap();
+    assert!(status.success());
+    assert_eq!(read(&path), "old\nIP-Restrict-NAT\n");
 }
 
 #[test]

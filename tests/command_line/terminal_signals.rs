@@ -116,7 +116,8 @@ fn hurried(signal: Signal) -> Option<Run> {
 #[test]
 fn a_signal_that_comes_twice_at_once_counts_once() {
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
-        let mut runs = std::iter::repeat_with(|| hurried(signal));
+        // A machine that is never quick enough in so many tries is not one to test this on.
+        let mut runs = std::iter::repeat_with(|| hurried(signal)).take(200);
         let run = runs.find_map(|run| run).unwrap();
         let json = run.json();
         run.assert_failure(

@@ -1,11 +1,12 @@
 //! `--every`: check after check, with the built binary and `serve`.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Process, Run, Serve, closed_port, text, tool};
+use support::{Process, Run, Scripted, Serve, text, tool, wait_for_close};
 
 use super::terminal::Session;
 
@@ -61,9 +62,7 @@ fn an_output_file_holds_the_latest_check() {
 fn a_check_that_fails_is_a_line_and_the_last_one_gives_the_code() {
     let login = ["--user", "a@b.c", "--every", "1s", "--count", "2"];
     let mut command = tool();
-    command
-        .args(["--server", &closed_port().to_string()])
-        .args(login);
+    command.args(["--server", "127.0.0.1:1"]).args(login);
     let run = Run::of(command.env("MSNP9_PASSWORD", "x"));
     assert_eq!(run.code, 3, "{}", run.stderr);
     let codes: Vec<_> = run.stdout.lines().map(document).collect();
@@ -90,17 +89,29 @@ fn an_interrupt_between_two_checks_ends_with_the_code_of_the_last() {
 
 #[test]
 fn an_interrupt_of_a_later_check_ends_with_the_code_of_the_last_whole_one() {
-    let server = Serve::start(&["--open"]);
-    let process = Process::start(watch(&server, &["-v"])).unwrap();
-    document(&process.first_line(PATIENCE).unwrap());
-    server.signal(Signal::SIGSTOP);
-    let from = process.stderr().len();
-    let waits = |line: &str| line.contains("waiting for");
-    process.stderr_line(PATIENCE, from, waits).unwrap();
+    let (arrived, arrival) = std::sync::mpsc::channel();
+    // The first connection is closed, and the second one never answered.
+    let server = Scripted::start(move |stream, number| {
+        if number > 0 {
+            let _ = arrived.send(());
+            wait_for_close(stream);
+        }
+    });
+    let mut command = tool();
+    command.args(["--server", &server.address.to_string(), "--user", "a@b.c"]);
+    command.args(["--login-url", "http://127.0.0.1:1/", "--insecure-http"]);
+    command
+        .args(["--every", "1s", "--lockstep"])
+        .env("MSNP9_PASSWORD", "x");
+    let process = Process::start(command).unwrap();
+    let first = document(&process.first_line(PATIENCE).unwrap());
+    arrival.recv_timeout(PATIENCE).unwrap();
     process.signal(Signal::SIGINT).unwrap();
     let output = process.finish(PATIENCE).unwrap();
-    server.signal(Signal::SIGCONT);
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        output.status.code(),
+        first["exit_code"].as_i64().map(|code| code as i32)
+    );
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
 }
 
@@ -126,6 +137,35 @@ fn a_closed_pipe_ends_the_watch() {
     let mut child = watch(&server, &["--count", "100"]);
     let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
+    let since = Instant::now();
+    assert!(child.wait().unwrap().success());
+    assert!(since.elapsed() < PATIENCE, "it ran on");
+}
+
+#[test]
+fn a_pipe_by_name_gets_result_after_result_until_its_reader_leaves() {
+    let server = Serve::start(&["--open"]);
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let words = [
+        "--count",
+        "100",
+        "--format",
+        "label",
+        "--output",
+        text(&pipe),
+    ];
+    let mut child = watch(&server, &words).spawn().unwrap();
+    let reader = BufReader::new(std::fs::File::open(&pipe).unwrap());
+    let labels: Vec<_> = reader.lines().take(2).collect::<Result<_, _>>().unwrap();
+    assert_eq!(labels, ["Direct-Connect"; 2]);
     let since = Instant::now();
     assert!(child.wait().unwrap().success());
     assert!(since.elapsed() < PATIENCE, "it ran on");
@@ -172,6 +212,9 @@ fn a_terminal_gets_a_line_for_each_change_and_one_that_is_redrawn() {
         "1s",
     ];
     let variables = [("MSNP9_PASSWORD", "x"), ("MSNP9_CA_FILE", text(&ca))];
+    let counted = [&words[..], &["--count", "2"]].concat();
+    let screen = Session::start(80, &counted, &variables).end();
+    assert_eq!(screen.lines().len(), 1, "{}", screen.text);
     let mut session = Session::start(80, &words, &variables);
     session.wait_for("Direct-Connect, 2 checks, next in 1 s");
     drop(server);

@@ -370,6 +370,7 @@ fn a_run_that_fails_early_shows_nothing_either() {
     for words in [
         &["--server", "planted@127.77.0.5:1"][..],
         &["--server", "127.77.0.5:99999", "--format", "nagios"],
+        &["--server", "planted server", "--user=planted person@x.y"],
         &[
             "--server",
             "planted.test:1",
@@ -397,6 +398,12 @@ fn a_run_that_fails_early_shows_nothing_either() {
                 .arg("--redact")
                 .env("MSNP9_USER", ACCOUNT),
         );
+        let by_variable = Run::of(
+            tool()
+                .args(words)
+                .envs([("MSNP9_USER", ACCOUNT), ("MSNP9_REDACT", "yes")]),
+        );
+        assert_eq!(by_variable.stderr, run.stderr);
         assert!([2, 3, 5].contains(&run.code), "{run:?}");
         let all = format!("{}\n{}", run.stdout, run.stderr);
         assert_eq!(
