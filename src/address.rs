@@ -8,6 +8,9 @@ use crate::secret::excerpt;
 /// The port of notification and dispatch servers.
 pub const MSNP_PORT: u16 = 1863;
 
+/// The port of the servers of UDP echo.
+pub const UDP_ECHO_PORT: u16 = 7001;
+
 /// A host, by name or by address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {

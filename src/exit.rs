@@ -49,11 +49,19 @@ impl Exit {
     /// there was one; `expected` is empty where nothing was expected.
     #[must_use]
     pub fn of(label: Label, failed: Option<Self>, expected: &[Label]) -> Self {
-        match failed {
-            Some(exit @ (Self::Interrupted | Self::Terminated | Self::Bug)) => exit,
-            _ if expected.contains(&label) => Self::Done,
-            _ if !label.determined() => failed.unwrap_or(Self::NoProfile),
-            _ if expected.is_empty() => Self::Done,
+        let met = expected.contains(&label);
+        Self::settle(label.determined(), failed, expected.is_empty(), met)
+    }
+
+    /// The same, of a label of any kind.
+    #[must_use]
+    pub const fn settle(determined: bool, failed: Option<Self>, any: bool, met: bool) -> Self {
+        match (failed, determined) {
+            (Some(exit @ (Self::Interrupted | Self::Terminated | Self::Bug)), _) => exit,
+            _ if met => Self::Done,
+            (Some(exit), false) => exit,
+            (None, false) => Self::NoProfile,
+            _ if any => Self::Done,
             _ => Self::Unexpected,
         }
     }

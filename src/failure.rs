@@ -36,6 +36,8 @@ pub enum Stage {
     Profile,
     /// Reading the profile.
     Verdict,
+    /// The tests of UDP echo.
+    UdpEcho,
     /// Starting the embedded server.
     Serve,
     /// A bug in this program, wherever it was.
@@ -93,23 +95,23 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    NameNotFound "name-not-found" Unreachable [Resolve Nexus Login Gateway]
+    NameNotFound "name-not-found" Unreachable [Resolve Nexus Login Gateway UdpEcho]
         "The host name cannot be looked up, or has no address."
-    NoUsableAddress "no-usable-address" Unreachable [Resolve Nexus Login Gateway]
+    NoUsableAddress "no-usable-address" Unreachable [Resolve Nexus Login Gateway UdpEcho]
         "The host has no address of the family that is asked for, or that the proxy can carry."
-    ConnectionRefused "connection-refused" Unreachable [Connect Proxy Nexus Login Gateway]
+    ConnectionRefused "connection-refused" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho]
         "Nothing listens at the address and port."
-    Unreachable "unreachable" Unreachable [Connect Proxy Nexus Login Gateway]
+    Unreachable "unreachable" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho]
         "This host has no route to the address."
-    Timeout "timeout" Unreachable [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile]
+    Timeout "timeout" Unreachable [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho]
         "No answer within the time of the run."
     ConnectionReset "connection-reset" Unreachable [Connect Proxy Nexus Login Gateway]
         "The connection was reset while it was opened."
-    NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway]
+    NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho]
         "This host does not permit the connection."
-    ConnectionFailed "connection-failed" Unreachable [Connect Proxy Nexus Login Gateway]
+    ConnectionFailed "connection-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho]
         "The connection failed with another system error."
-    BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway]
+    BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho]
         "The local address or port cannot be used."
     LocalPortInUse "local-port-in-use" Unreachable [Connect Proxy Gateway]
         "The local port has a connection to this very address already."
@@ -233,9 +235,9 @@ error_codes! {
         "ClientPort stayed the same while the local port changed."
     ObservationsDisagree "observations-disagree" NoProfile [Verdict]
         "Two observations contradict each other and have nothing in common."
-    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile]
+    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho]
         "SIGINT (Ctrl-C) ended the run."
-    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile]
+    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho]
         "SIGTERM ended the run, or SIGHUP as the terminal vanished."
     CannotListen "cannot-listen" Unexpected [Serve]
         "The embedded server cannot listen at an address."

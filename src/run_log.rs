@@ -31,6 +31,8 @@ pub enum Purpose {
     Login,
     /// The HTTP gateway.
     Gateway,
+    /// The tests of UDP echo.
+    UdpEcho,
 }
 
 impl fmt::Display for Purpose {
@@ -40,6 +42,7 @@ impl fmt::Display for Purpose {
             Self::Nexus => "nexus",
             Self::Login => "login",
             Self::Gateway => "gateway",
+            Self::UdpEcho => "udp-echo",
         })
     }
 }
@@ -50,6 +53,7 @@ impl Purpose {
     pub const fn stage(self, step: Stage) -> Stage {
         match (self, step) {
             (Self::Notification, step) => step,
+            (Self::UdpEcho, _) => Stage::UdpEcho,
             // A proxy that cannot be reached is the same for every connection.
             (_, Stage::Proxy) => Stage::Proxy,
             (Self::Nexus, _) => Stage::Nexus,
@@ -237,12 +241,13 @@ impl RunLog {
                 _ => {}
             }
         }
-        // Where both servers are waited for, the notification server is named.
-        let is_passport = |purpose| matches!(purpose, Purpose::Nexus | Purpose::Login);
+        // Where several servers are waited for, the notification server is named.
+        let is_beside =
+            |purpose| matches!(purpose, Purpose::Nexus | Purpose::Login | Purpose::UdpEcho);
         let mut latest_first = open.values().rev();
         let waiting = latest_first
             .clone()
-            .find(|(purpose, ..)| !is_passport(*purpose))
+            .find(|(purpose, ..)| !is_beside(*purpose))
             .or_else(|| latest_first.next());
         if let Some((purpose, step, what)) = waiting {
             return (purpose.stage(*step), (*what).clone());

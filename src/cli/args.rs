@@ -107,6 +107,13 @@ pub(super) struct CheckArgs {
     )]
     pub(super) second_server: Option<Address>,
 
+    /// Server of UDP echo to ask beside the login; the default port is 7001
+    ///
+    /// Shows how a NAT filters and maps UDP, in the report and in JSON (probes.udp_echo); the label on
+    /// stdout stays that of TCP. No proxy is used.
+    #[arg(long, env = "MSNP9_UDP_ECHO", value_name = "HOST[:PORT]", value_parser = values::udp_echo)]
+    pub(super) udp_echo: Option<Address>,
+
     /// Number of logins, each from a new local port
     ///
     /// A server that reports the same port each time does not report what it observes.

@@ -14,8 +14,12 @@ use super::watch::Watch;
 use crate::address::Address;
 use crate::conntype::{Destination, Missing, Observation, Verdict, Warning, classify, settle};
 use crate::exit::Exit;
+use crate::failure::{Failure, Stage};
 use crate::probe::login::{Passport, Plan, Tickets, observe};
-use crate::report::{Context, ObservationReport, Report, context, last_login, networks};
+use crate::probe::udp_echo;
+use crate::report::{
+    Context, ObservationReport, Probes, Report, UdpEchoReport, context, last_login, networks,
+};
 use crate::run_log::RunLog;
 use crate::transport::{Bind, Route};
 
@@ -60,8 +64,16 @@ pub(super) fn once(
         let failure = log.interrupted(signal);
         let mut observations = observations.take();
         observations.extend(ObservationReport::failed(&failure, &last_login(&log)));
+        let probes = Probes {
+            udp_echo: settings.udp_echo.as_ref().map(|plan| {
+                let message = "interrupted before the tests were judged";
+                let failure = Failure::new(Stage::UdpEcho, signal, message);
+                UdpEchoReport::of(&plan.server, &Err(failure))
+            }),
+        };
         let context = Context {
             observations,
+            probes,
             ..output.context(context(&log))
         };
         Report::of_failure(&failure, context)
@@ -78,12 +90,41 @@ pub(super) async fn report(
     tickets: &mut Tickets,
     output: &Output,
 ) -> Report {
-    let plan = &settings.plan;
-    let until = Instant::now() + plan.timeout;
-    let first = match observe(plan, log, until, tickets).await {
-        Ok(first) => first,
-        Err(failure) => return Report::of_failure(&failure, output.context(context(log))),
+    let until = Instant::now() + settings.plan.timeout;
+    let udp_echo = async {
+        let plan = settings.udp_echo.as_ref()?;
+        Some((&plan.server, udp_echo::observe(plan, log, until).await))
     };
+    let logins = logins(settings, log, until, observations, tickets);
+    let (udp_echo, logins) = tokio::join!(udp_echo, logins);
+    let found = logins.as_ref().ok().map(|(_, first)| first);
+    let udp_echo = udp_echo.map(|(server, mut outcome)| {
+        if let (Ok(evidence), Some(first)) = (&mut outcome, found) {
+            evidence.client_ip = first.client_ip.value.ok();
+        }
+        UdpEchoReport::of(server, &outcome)
+    });
+    let context = Context {
+        observations: observations.take(),
+        probes: Probes { udp_echo },
+        ..output.context(context(log))
+    };
+    match logins {
+        Ok((verdict, first)) => Report::of_verdict(&verdict, &first, context),
+        Err(failure) => Report::of_failure(&failure, context),
+    }
+}
+
+/// Every login, and the verdict on all of them with the first observation.
+async fn logins(
+    settings: &Settings,
+    log: &RunLog,
+    until: Instant,
+    observations: &RefCell<Vec<ObservationReport>>,
+    tickets: &mut Tickets,
+) -> Result<(Verdict, Observation), Failure> {
+    let plan = &settings.plan;
+    let first = observe(plan, log, until, tickets).await?;
     let mut run = Run {
         log,
         until,
@@ -107,11 +148,8 @@ pub(super) async fn report(
         }
         run.observe(plan).await;
     }
-    let context = Context {
-        observations: observations.take(),
-        ..output.context(context(log))
-    };
-    Report::of_verdict(&run.verdict, &first.observation, context)
+    let verdict = run.verdict;
+    Ok((verdict, first.observation))
 }
 
 /// The plan of a second login, from the same local end toward another server.

@@ -16,6 +16,7 @@ use super::environment;
 use super::explain::ExplainArgs;
 use super::generate::GenerateArgs;
 use super::output::{Output, is_given};
+use super::probe::ProbeArgs;
 use super::serve::ServeArgs;
 use super::values;
 
@@ -61,6 +62,12 @@ pub(super) enum Action {
     ///
     /// Needs no network: the values are given, or a profile or a transcript that holds them.
     Classify(ClassifyArgs),
+    /// Ask the network without a login: UDP echo
+    ///
+    /// Runs the three tests of MSN's own network detection with a server that has two addresses, and
+    /// prints the connection type of UDP: Direct-Connect, IP-Restrict-NAT, Port-Restrict-NAT,
+    /// Symmetric-NAT, Firewall, or Unknown-Connect where the tests do not tell.
+    Probe(ProbeArgs),
     /// Explain a label: what it means and what to do
     ///
     /// Tells what to expect of file transfer, voice and webcam, and what to try.
@@ -144,6 +151,9 @@ pub(super) fn command() -> Command {
         })
         .mut_subcommand("classify", |command| {
             command.args([&expect, &format, &json, &output, &redact, &quiet])
+        })
+        .mut_subcommand("probe", |command| {
+            command.args([&format, &json, &output, &redact, &quiet, &verbose])
         })
         .mut_subcommand("explain", |command| {
             command.args([&page, &json, &output_of_page])

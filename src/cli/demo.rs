@@ -187,6 +187,7 @@ async fn show(path: &Path, output: &Output) -> Result<Report, CommandError> {
         plan,
         second: None,
         repeat: 1,
+        udp_echo: None,
     };
     let log = RunLog::new(output.progress());
     let mut report = check::report(

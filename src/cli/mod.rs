@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod generate;
 mod output;
+mod probe;
 mod runtime;
 mod secret_input;
 mod serve;
@@ -89,6 +90,7 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
         None => check::run(args.check, output),
         Some(Action::Demo(demo)) => demo::run(&demo, output),
         Some(Action::Classify(classify)) => classify::run(&classify, output),
+        Some(Action::Probe(probe)) => probe::run(probe, output),
         Some(Action::Explain(explain)) => explain::run(&explain, output),
         Some(Action::Generate(what)) => generate::run(&what, command_line::command()),
         Some(Action::Serve(serve)) => serve::run(*serve, output).map_err(of_server),

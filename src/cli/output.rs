@@ -16,7 +16,8 @@ use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::mask;
 use crate::report::{
-    self, Context, Format, OutputFile, Report, github, human, json, nagios, print, remedy,
+    self, Context, Format, OutputFile, ProbeReport, Report, github, human, json, nagios, print,
+    remedy,
 };
 use crate::run_log::Progress;
 
@@ -183,6 +184,49 @@ impl Output {
                 ),
             )),
         }
+    }
+
+    /// Whether the result of a probe can be printed in this format.
+    ///
+    /// # Errors
+    /// A format that describes one login.
+    pub(super) fn check_probe(&self) -> Result<(), CommandError> {
+        match self.format {
+            Format::Ndjson => Ok(()),
+            _ => self.check_page().map_err(|_| {
+                let word = self.format.words().0;
+                CommandError::value(
+                    "--format",
+                    format!(
+                        "'{word}' is for the result of a login; 'probe' prints 'label', 'json', \
+                         'ndjson' or 'report'"
+                    ),
+                )
+            }),
+        }
+    }
+
+    /// Prints the result of a probe, masked already, and its report.
+    pub(super) fn finish_probe(&self, report: &ProbeReport) -> Exit {
+        let result = match self.format {
+            Format::Json => json::render(report),
+            Format::Ndjson => json::line(report),
+            Format::Report => human::probe(report, self.style_of_result()),
+            _ => format!("{}\n", report.label),
+        };
+        let text = match self.quiet || self.format.stands_alone() {
+            true => String::new(),
+            false => {
+                let to = std::io::stderr();
+                let style = human::Style {
+                    colour: has_colour(&to),
+                    width: print::width_of(&to),
+                    ..human::Style::default()
+                };
+                human::probe(report, style)
+            }
+        };
+        self.end(&result, &text, report.exit_code)
     }
 
     /// Prints a page, or its JSON document.

@@ -97,6 +97,7 @@ fn announce(addresses: &Addresses) -> Result<(), ServeError> {
         ("dispatch", &addresses.dispatch),
         ("passport", &addresses.passport),
         ("gateway", &addresses.gateway),
+        ("udp-echo", &addresses.udp_echo),
     ] {
         for address in list {
             info!(service, %address, "listening");
@@ -116,6 +117,7 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
         dispatch_listen: addresses(args.dispatch_listen),
         passport_listen: addresses(args.passport_listen),
         gateway_listen: addresses(args.gateway_listen),
+        udp_echo: args.udp_echo,
         advertise: args.advertise,
         passport_host: args.passport_host,
         nexus_form: args.nexus_form,
@@ -148,7 +150,7 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
         ("--gateway-listen", &config.gateway_listen),
     ];
     let usage = |text| Err(ServeError::Usage(text));
-    if all.iter().all(|(_, list)| list.is_empty()) {
+    if all.iter().all(|(_, list)| list.is_empty()) && config.udp_echo.is_none() {
         return usage("nothing to serve: every listening address is 'none'".to_owned());
     }
     if files.write_ca.is_some() && config.passport_listen.is_empty() {

@@ -9,8 +9,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use crate::address::{Address, BadAddress, MSNP_PORT};
-use crate::conntype::{Label, PathKind, PortOrder, can_be_local};
+use crate::address::{Address, BadAddress, MSNP_PORT, UDP_ECHO_PORT};
+use crate::conntype::{Label, PathKind, PortOrder, UdpLabel, can_be_local};
 use crate::report::Format;
 use crate::transport::Bind;
 
@@ -29,6 +29,11 @@ pub(super) fn one_of<T>(
 /// A parser for labels.
 pub(super) fn label() -> OneOf<Label> {
     one_of(Label::ALL.map(|label| (label.as_str(), label)))
+}
+
+/// A parser for a label of UDP, as given to `--expect`.
+pub(super) fn udp_label() -> OneOf<UdpLabel> {
+    one_of(UdpLabel::ALL.map(|label| (label.as_str(), label)))
 }
 
 /// A parser for the format of a result.
@@ -169,6 +174,11 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OneOf<T> {
 /// `HOST[:PORT]` of a notification or dispatch server.
 pub(super) fn server(text: &str) -> Result<Address, BadAddress> {
     Address::parse(text, MSNP_PORT)
+}
+
+/// `HOST` or `HOST:PORT` of a server of UDP echo.
+pub(super) fn udp_echo(text: &str) -> Result<Address, BadAddress> {
+    Address::parse(text, UDP_ECHO_PORT)
 }
 
 /// `IP:PORT`, with brackets around IPv6.

@@ -13,6 +13,7 @@ mod label;
 mod observation;
 mod range;
 mod settle;
+mod udp;
 
 pub use classify::classify;
 pub use evidence::{
@@ -26,3 +27,4 @@ pub use observation::{
 };
 pub use range::Range;
 pub use settle::settle;
+pub use udp::{UdpEvidence, UdpLabel, UdpTest};

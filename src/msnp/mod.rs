@@ -12,6 +12,7 @@ mod escape;
 mod login;
 pub mod passport;
 mod profile;
+pub mod udp_echo;
 
 pub use codec::{CodecError, Decoder, LooksLike, MAX_LINE, MAX_PAYLOAD, Side};
 pub use command::{Command, Dialect, UnknownDialect};

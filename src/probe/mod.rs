@@ -3,3 +3,4 @@
 //! [`conntype`](crate::conntype) to judge.
 
 pub mod login;
+pub mod udp_echo;

@@ -45,7 +45,7 @@ pub(super) fn render(report: &Report) -> String {
         }),
     ]
     .concat();
-    let warnings = parts::warnings(report).chain(parts::redacted(report));
+    let warnings = parts::warnings(report).chain(parts::redacted(report.redacted));
     let warnings = list(warnings.map(|note| said(&note)));
     let warnings = section("warnings", "Worth knowing", &warnings);
     let footer = footer(report);

@@ -9,7 +9,7 @@ use super::page::{BAD, HEADING, ODD, PLAIN, Page, QUIET};
 use super::parts::Tone;
 use super::path::stops;
 use super::text::sentence;
-use super::{ErrorReport, Report, Role, hints, parts};
+use super::{ErrorReport, ProbeReport, Report, Role, UdpEchoReport, hints, parts};
 use crate::conntype::Label;
 
 /// The column of the text beside a name.
@@ -48,8 +48,46 @@ pub fn render(report: &Report, style: Style) -> String {
         (None, Some(error)) => failure(&mut page, report, error, style),
         (None, None) => {}
     }
+    if let Some(udp_echo) = &report.probes.udp_echo {
+        page.blank();
+        udp(&mut page, udp_echo);
+    }
     notes(&mut page, report, style);
     page.finish()
+}
+
+/// The report of `probe` as text, a newline at its end.
+#[must_use]
+pub fn probe(report: &ProbeReport, style: Style) -> String {
+    let mut page = Page::new(style.width, style.colour);
+    if let Some(udp_echo) = &report.probes.udp_echo {
+        udp(&mut page, udp_echo);
+    }
+    for note in parts::expected_of(report.expected.as_ref(), report.label)
+        .into_iter()
+        .chain(parts::redacted(report.redacted))
+    {
+        page.led(note.lead, note.tone.look(), 2, &note.text);
+    }
+    page.finish()
+}
+
+/// The tests of UDP echo.
+fn udp(page: &mut Page, found: &UdpEchoReport) {
+    page.heading(&format!("{}: {}", parts::UDP_ECHO, found.label), HEADING);
+    if let Some(error) = &found.error {
+        page.text(
+            2,
+            &format!(
+                "{}; {}.",
+                sentence(&error.message).trim_end_matches('.'),
+                error.remedy
+            ),
+        );
+    }
+    for text in found.sentences() {
+        page.text(2, &text);
+    }
 }
 
 /// A run that ended before there was anything to compare.
@@ -147,7 +185,7 @@ fn notes(page: &mut Page, report: &Report, style: Style) {
     let timing = parts::timing(&report.timings_ms).filter(|_| style.verbose);
     let notes = parts::warnings(report)
         .chain(parts::expected(report))
-        .chain(parts::redacted(report))
+        .chain(parts::redacted(report.redacted))
         .chain(timing);
     for (at, note) in notes.enumerate() {
         if at == 0 {

@@ -47,6 +47,7 @@ impl Report {
             credentials_sent_to,
             path,
             observations,
+            probes,
             timings_ms,
             expected,
             warnings,
@@ -65,6 +66,7 @@ impl Report {
             .into_iter()
             .map(|one| one.masked(mask))
             .collect();
+        let probes = probes.masked(mask);
         Self {
             schema_version,
             tool,
@@ -89,6 +91,7 @@ impl Report {
             credentials_sent_to,
             path,
             observations,
+            probes,
             timings_ms,
             expected,
             warnings,

@@ -23,6 +23,7 @@ mod page;
 mod parts;
 mod path;
 pub mod print;
+mod probes;
 mod prometheus;
 mod remedy;
 mod run;
@@ -38,6 +39,7 @@ pub use model::{
     Timing, Tool, Why,
 };
 pub use output_file::OutputFile;
+pub use probes::{ProbeReport, Probes, UdpEchoReport, UdpOutcome, UdpTestReport, UdpTests};
 pub use remedy::remedy;
 pub use run::{context, last_login};
 pub use schema::Document;

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use super::remedy;
+use super::{Probes, remedy};
 use crate::address::Address;
 use crate::conntype::{
     Comparison, Label, Mapping, OrderMatch, PathKind, PortUnknown, Proxy, ProxyRelation, Reason,
@@ -71,6 +71,8 @@ pub struct Report {
     /// One entry for each login that was tried, in order, also if there was only one. Empty for
     /// `classify`.
     pub observations: Vec<ObservationReport>,
+    /// What other probes than the login found.
+    pub probes: Probes,
     /// One entry for each step. Steps of one connection do not overlap, those of different
     /// connections do.
     pub timings_ms: Vec<Timing>,
@@ -93,6 +95,14 @@ pub struct Tool {
     pub name: &'static str,
     /// Its version, such as `0.1.0`.
     pub version: &'static str,
+}
+
+impl Tool {
+    /// This program.
+    pub(super) const THIS: Self = Self {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+    };
 }
 
 /// Why there is this label: `code` and `text` in JSON.
@@ -294,9 +304,9 @@ pub struct Timing {
 /// The labels expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Expected {
+pub struct Expected<L = Label> {
     /// The labels given.
-    pub labels: Vec<Label>,
+    pub labels: Vec<L>,
     /// Whether the label is one of them.
     pub met: bool,
 }
@@ -352,6 +362,8 @@ pub struct Context {
     /// Every login that was tried. [`Report::of_failure`] adds the one that failed where there is
     /// none.
     pub observations: Vec<ObservationReport>,
+    /// What other probes found.
+    pub probes: Probes,
     /// The labels expected.
     pub expected: Vec<Label>,
 }
@@ -360,7 +372,7 @@ pub(super) fn code<S: Serializer>(exit: &Exit, to: S) -> Result<S::Ok, S::Error>
     to.serialize_u8(exit.code())
 }
 
-fn time<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn time<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
     time.map(|time| humantime::format_rfc3339_millis(time).to_string())
         .serialize(to)
 }
@@ -376,7 +388,7 @@ fn known<S: Serializer>(port: &Result<u16, PortUnknown>, to: S) -> Result<S::Ok,
 /// One end of a connection.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Endpoint {
+pub(super) struct Endpoint {
     /// Its address.
     ip: IpAddr,
     /// Its port.
@@ -384,7 +396,7 @@ struct Endpoint {
     port: u16,
 }
 
-fn endpoint<S: Serializer>(end: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn endpoint<S: Serializer>(end: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
     end.map(|end| Endpoint {
         ip: end.ip(),
         port: end.port(),

@@ -1,8 +1,10 @@
 //! What a report for a person says, apart from its layout: one source of sentences for the
 //! terminal and the page in a browser.
 
+use std::fmt::Display;
+
 use super::text::{clean, join, sentence};
-use super::{ObservationReport, Report, Timing, Why, words};
+use super::{Expected, ObservationReport, Report, Timing, Why, words};
 use crate::conntype::{Label, OrderMatch, PortOrder, PortUnknown, Sameness, Warning, swap_port};
 use crate::run_log::Purpose;
 
@@ -11,6 +13,7 @@ pub(super) const COMPARED: &str = "What was compared";
 pub(super) const HERE: &str = "here";
 pub(super) const THERE: &str = "the server says";
 pub(super) const OBSERVATIONS: &str = "Individual observations";
+pub(super) const UDP_ECHO: &str = "UDP echo";
 pub(super) const MEANING: &str = "What it means";
 pub(super) const FILE_TRANSFER: &str = "File transfer";
 pub(super) const VOICE: &str = "Voice and webcam";
@@ -197,19 +200,24 @@ pub(super) fn warnings(report: &Report) -> impl Iterator<Item = Note> {
 
 /// The labels expected, and whether the label is one of them.
 pub(super) fn expected(report: &Report) -> Option<Note> {
-    let expected = report.expected.as_ref()?;
+    expected_of(report.expected.as_ref(), report.label)
+}
+
+/// The same, of labels of any kind.
+pub(super) fn expected_of<L: Display>(expected: Option<&Expected<L>>, label: L) -> Option<Note> {
+    let expected = expected?;
     let labels = join(&expected.labels, "or");
     let (tone, text) = match expected.met {
         true => (Tone::Good, format!("{labels} (met)")),
-        false => (Tone::Bad, format!("{labels} (not met: {})", report.label)),
+        false => (Tone::Bad, format!("{labels} (not met: {label})")),
     };
     let lead = "expected:";
     Some(Note { lead, tone, text })
 }
 
 /// What is not as it was observed, where the report is masked.
-pub(super) fn redacted(report: &Report) -> Option<Note> {
-    report.redacted.then(|| Note {
+pub(super) fn redacted(is_redacted: bool) -> Option<Note> {
+    is_redacted.then(|| Note {
         lead: "redacted:",
         tone: Tone::Note,
         text: "addresses, ports, host names and the account are masked, each with the same mask \
@@ -244,7 +252,7 @@ pub(super) fn total(timings: &[Timing]) -> f64 {
 /// The name of a step; those of the notification server have none before it.
 pub(super) fn step(timing: &Timing) -> String {
     match timing.connection {
-        Purpose::Notification => timing.stage.to_string(),
+        Purpose::Notification | Purpose::UdpEcho => timing.stage.to_string(),
         other => format!("{other} {}", timing.stage),
     }
 }

@@ -18,6 +18,10 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
             Stage::Nexus => "nothing listens there: check --nexus-url, or give --login-url",
             Stage::Login => "nothing listens there: check --login-url, or ask the nexus",
             Stage::Gateway => "nothing listens there: check --http-gateway",
+            Stage::UdpEcho => {
+                "check the port (usually 7001) and that the server runs; a firewall that rejects UDP \
+                 looks the same"
+            }
             Stage::Proxy => {
                 "nothing listens there: check the proxy's address and port, and that it runs"
             }

@@ -8,6 +8,8 @@ pub enum Document {
     Report,
     /// `demo`.
     Demo,
+    /// `probe`.
+    Probe,
     /// `explain`.
     Explain,
     /// `--network list`.
@@ -18,9 +20,10 @@ pub enum Document {
 
 impl Document {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Report,
         Self::Demo,
+        Self::Probe,
         Self::Explain,
         Self::Networks,
         Self::Serve,
@@ -32,6 +35,7 @@ impl Document {
         match self {
             Self::Report => "report",
             Self::Demo => "demo",
+            Self::Probe => "probe",
             Self::Explain => "explain",
             Self::Networks => "networks",
             Self::Serve => "serve",
@@ -44,6 +48,7 @@ impl Document {
         match self {
             Self::Report => include_str!("../../docs/schema/report.v1.json"),
             Self::Demo => include_str!("../../docs/schema/demo.v1.json"),
+            Self::Probe => include_str!("../../docs/schema/probe.v1.json"),
             Self::Explain => include_str!("../../docs/schema/explain.v1.json"),
             Self::Networks => include_str!("../../docs/schema/networks.v1.json"),
             Self::Serve => include_str!("../../docs/schema/serve.v1.json"),

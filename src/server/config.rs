@@ -1,6 +1,6 @@
 //! The configuration of a server.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct Config {
     pub passport_listen: Vec<SocketAddr>,
     /// Addresses of the HTTP gateway, without TLS as on Microsoft's servers.
     pub gateway_listen: Vec<SocketAddr>,
+    /// Two addresses of this machine that answer UDP echo.
+    pub udp_echo: Option<[SocketAddrV4; 2]>,
     /// The notification server that the dispatch server refers to; by default the listening
     /// address that the client can reach the same way.
     pub advertise: Option<Address>,
@@ -54,6 +56,7 @@ impl Default for Config {
             dispatch_listen: loopback.clone(),
             passport_listen: loopback.clone(),
             gateway_listen: loopback,
+            udp_echo: None,
             advertise: None,
             passport_host: None,
             nexus_form: NexusForm::default(),

@@ -5,6 +5,7 @@
 //!      │                               ▲
 //!      └──────► http ── gateway ───────┘
 //!                └───── passport
+//!   udp_echo                                datagrams, with sockets of its own
 //! ```
 //! Each of these uses `state`: what all connections of a server share, which is `config`,
 //! `accounts`, `ticket`, `registry`, `limits`, `throttle` and `stats`. `tls` holds the certificate.
@@ -43,6 +44,7 @@ mod tcp;
 mod throttle;
 mod ticket;
 mod tls;
+mod udp_echo;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -67,11 +69,13 @@ use http::site::own_authority;
 use listener::Service;
 use session::Role;
 use state::ServerState;
+use udp_echo::UdpEcho;
 
 /// A server with open sockets; [`run`](Self::run) serves them.
 pub struct Server {
     state: Arc<ServerState>,
     listeners: Vec<(TcpListener, Service)>,
+    udp_echo: Option<UdpEcho>,
     addresses: Addresses,
     authority_pem: Option<String>,
 }
@@ -93,6 +97,9 @@ pub struct Addresses {
     /// Where the HTTP gateway listens. Empty where it is disabled.
     #[cfg_attr(test, schemars(with = "Vec<crate::address::Address>"))]
     pub gateway: Vec<SocketAddr>,
+    /// The two addresses of UDP echo. Empty where it is disabled.
+    #[cfg_attr(test, schemars(with = "Vec<crate::address::Address>"))]
+    pub udp_echo: Vec<SocketAddr>,
     /// URL of the nexus, at the configured name or Passport's first address. Null without Passport.
     pub nexus_url: Option<String>,
     /// URL of the login page, likewise. Null without Passport.
@@ -142,6 +149,12 @@ impl Server {
                 tls::prepare(&config.certificate, &config.passport_listen, passport_host)?;
             passport = open(&config.passport_listen, Service::Passport(acceptor))?;
         }
+        let udp_echo = config.udp_echo.map(UdpEcho::open).transpose();
+        let udp_echo = udp_echo.map_err(|(address, reason)| ServerError::Listen {
+            service: "udp-echo",
+            address,
+            reason,
+        })?;
         let page = |path: &str| {
             let local = reachable(*passport.first()?);
             let site = own_authority(passport_host, None, local, 443);
@@ -159,10 +172,12 @@ impl Server {
             dispatch,
             passport,
             gateway,
+            udp_echo: udp_echo.as_ref().map_or_else(Vec::new, UdpEcho::addresses),
         };
         Ok(Self {
             state: Arc::new(ServerState::new(config, tickets, notification)),
             listeners,
+            udp_echo,
             addresses,
             authority_pem,
         })
@@ -206,6 +221,9 @@ impl Server {
         for (listener, service) in self.listeners {
             let state = Arc::clone(&self.state);
             tasks.spawn(listener::run(listener, service, state, closing.clone()));
+        }
+        if let Some(udp_echo) = self.udp_echo {
+            tasks.spawn(udp_echo.run(Arc::clone(&self.state.stats), closing));
         }
         shutdown.await;
         // Fails if there is no listener.

@@ -70,6 +70,12 @@ stats! {
     http_requests,
     /// Sessions opened through the gateway.
     gateway_sessions,
+    /// Packets of UDP echo answered.
+    udp_answered,
+    /// Packets of UDP echo without an answer: they ask for nothing that is given.
+    udp_ignored,
+    /// Packets of UDP echo without an answer because of the limits of their rate.
+    udp_limited,
     /// Connections and sessions ended for invalid input.
     protocol_errors,
     /// Connections and sessions ended because the client did not send or read in time.

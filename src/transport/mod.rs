@@ -18,6 +18,7 @@ mod proxies;
 mod proxy;
 mod route;
 mod tls;
+mod udp;
 mod url;
 
 pub use proxies::{BadProxy, Proxies, ProxyScheme, ProxySettings};
@@ -30,3 +31,4 @@ pub(crate) use error::describe;
 pub(crate) use http::{Connection, Request, Response};
 pub(crate) use proxy::{authorization, connect, reach, requires_password, wrong_password};
 pub(crate) use tls::Connector;
+pub(crate) use udp::{UdpSocket, resolve as resolve_udp};

@@ -10,11 +10,12 @@ use crate::terminal::Session;
 
 const SHELLS: [&str; 6] = ["bash", "zsh", "fish", "powershell", "elvish", "nushell"];
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "",
     "demo",
     "serve",
     "classify",
+    "probe",
     "explain",
     "generate",
     "generate completions",

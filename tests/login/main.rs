@@ -16,3 +16,4 @@ mod redact;
 mod secrets;
 mod tickets;
 mod tls;
+mod udp_echo;

@@ -14,3 +14,4 @@ mod gateway;
 mod limits;
 mod login;
 mod passport;
+mod udp_echo;

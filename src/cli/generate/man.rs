@@ -15,7 +15,7 @@ const DATE: &str = "2026-11-26";
 const MANUAL: &str = "User Commands";
 
 /// Lines to try, by the name of the page.
-const EXAMPLES: [(&str, &[(&str, &str)]); 8] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 9] = [
     (
         "msnp9-conntype",
         &[
@@ -48,6 +48,13 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 8] = [
         &[(
             "msnp9-conntype classify --local 192.168.1.5:46412 --profile saved.txt",
             "Print the label for a profile that was saved, and for the local end of its connection.",
+        )],
+    ),
+    (
+        "msnp9-conntype-probe",
+        &[(
+            "msnp9-conntype probe --udp-echo echo.example.net",
+            "Print the connection type of UDP.",
         )],
     ),
     (

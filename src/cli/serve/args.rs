@@ -1,13 +1,13 @@
 //! The options of `serve`, for clap.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::{BoolishValueParser, PossibleValue};
 use clap::{ArgAction, ValueEnum};
 
-use crate::address::{Address, MSNP_PORT};
+use crate::address::{Address, MSNP_PORT, UDP_ECHO_PORT};
 use crate::cli::environment::Origins;
 use crate::cli::values::{OneOf, one_of};
 use crate::msnp::passport::NexusForm;
@@ -60,6 +60,18 @@ pub(in crate::cli) struct ServeArgs {
         value_delimiter = ','
     )]
     pub(super) gateway_listen: Vec<Listen>,
+
+    /// Two IPv4 addresses of this machine that answer UDP echo; the default port is 7001
+    ///
+    /// A client finds out with them how its NAT filters and maps UDP (--udp-echo there). Each client
+    /// network gets at most 64 answers a second, none longer than its request.
+    #[arg(
+        long,
+        env = "MSNP9_SERVE_UDP_ECHO",
+        value_name = "IP[:PORT],IP[:PORT]",
+        value_parser = udp_echo
+    )]
+    pub(super) udp_echo: Option<[SocketAddrV4; 2]>,
 
     /// ClientPort in the profile of clients that use the gateway
     #[arg(
@@ -252,6 +264,23 @@ impl FromStr for Listen {
                 "expected an IP address and a port, such as 127.0.0.1:1863 or [::1]:1863, or 'none'"
             })
     }
+}
+
+/// Two addresses: each names the other one to clients, so neither is a wildcard.
+fn udp_echo(text: &str) -> Result<[SocketAddrV4; 2], &'static str> {
+    let read = |text: &str| {
+        let at = text.parse().or_else(|_| {
+            let ip = text.parse::<Ipv4Addr>();
+            ip.map(|ip| SocketAddrV4::new(ip, UDP_ECHO_PORT))
+        });
+        at.ok()
+            .filter(|at: &SocketAddrV4| !at.ip().is_unspecified())
+    };
+    let both = text.split_once(',').and_then(|(one, two)| {
+        let both = [read(one.trim())?, read(two.trim())?];
+        (both[0].ip() != both[1].ip()).then_some(both)
+    });
+    both.ok_or("expected two different IPv4 addresses, such as 192.0.2.1:7001,192.0.2.2:7001")
 }
 
 fn nexus_form() -> OneOf<NexusForm> {

@@ -75,10 +75,7 @@ impl Report {
         let failed = outcome.err().map(|failure| failure.code.exit());
         Self {
             schema_version: SCHEMA_VERSION,
-            tool: Tool {
-                name: env!("CARGO_PKG_NAME"),
-                version: env!("CARGO_PKG_VERSION"),
-            },
+            tool: Tool::THIS,
             // A clock before 1970 is wrong, and has no spelling in RFC 3339.
             started_at: context.started_at.filter(|time| *time >= UNIX_EPOCH),
             redacted: false,
@@ -95,6 +92,7 @@ impl Report {
             dialect: context.dialect,
             credentials_sent_to: context.credentials_to,
             observations: context.observations,
+            probes: context.probes,
             timings_ms: context.timings,
             exit_code: Exit::of(label, failed, &context.expected),
             expected: (!context.expected.is_empty()).then(|| Expected {

@@ -11,13 +11,17 @@ use serde_json::{Value, json};
 
 use super::Document;
 use crate::address::Address;
-use crate::conntype::{Label, Missing, PortUnknown as Port, Reason, Unsettled as Open, Warning};
+use crate::conntype::{
+    Label, Missing, PortUnknown as Port, Reason, UdpLabel, Unsettled as Open, Warning,
+};
 use crate::exit::Exit;
 use crate::failure::ErrorCode;
 use crate::msnp::Dialect;
 use crate::report::human::tests::all;
 use crate::report::text::sentence;
-use crate::report::{Report, SCHEMA_VERSION, Why, demo, explain, json, networks, words};
+use crate::report::{
+    ProbeReport, Report, SCHEMA_VERSION, Why, demo, explain, json, networks, words,
+};
 use crate::server::Addresses;
 
 /// What `demo` prints: one report for each path; with `--path`, or where it ends early, one report.
@@ -52,6 +56,7 @@ fn derived(document: Document) -> String {
     let mut schema = match document {
         Document::Report => generator.into_root_schema_for::<Report>(),
         Document::Demo => generator.into_root_schema_for::<Demo<'_>>(),
+        Document::Probe => generator.into_root_schema_for::<ProbeReport>(),
         Document::Explain => generator.into_root_schema_for::<explain::Document>(),
         Document::Networks => generator.into_root_schema_for::<networks::Document>(),
         Document::Serve => generator.into_root_schema_for::<Serve>(),
@@ -222,6 +227,8 @@ describe! {
         |_| json_schema!({ "type": "integer", "minimum": 0, "maximum": 255 });
     Label: "A connection type. No other is added in this version.",
         |_| json_schema!({ "type": "string", "enum": Label::ALL });
+    UdpLabel: "A connection type of UDP. No other is added in this version.",
+        |_| json_schema!({ "type": "string", "enum": UdpLabel::ALL });
     Warning: "Something worth knowing that does not change the label.", |_| said(&open(
         rows(include_str!("../../../docs/labels.md"), "| code | meaning |"),
         WORD,

@@ -1,0 +1,139 @@
+use std::net::SocketAddrV4;
+use std::time::{Duration, UNIX_EPOCH};
+
+use support::document::{self, Document};
+
+use super::*;
+use crate::report::human::{self, Style};
+use crate::report::json;
+
+fn at(end: &str) -> SocketAddrV4 {
+    end.parse().unwrap()
+}
+
+fn server() -> Address {
+    Address::parse("echo.example", 7001).unwrap()
+}
+
+fn evidence(second: UdpTest, third: UdpTest) -> UdpEvidence {
+    UdpEvidence {
+        server: at("203.0.113.80:7001"),
+        other: Some(at("198.51.100.9:7001")),
+        local: at("192.168.1.5:5000"),
+        client_ip: None,
+        first: UdpTest::Answered(at("203.0.113.7:40001")),
+        second,
+        third,
+        round_trip: Some(Duration::from_micros(20_126)),
+        ignored: 2,
+    }
+}
+
+fn report(outcome: &Result<UdpEvidence, Failure>, expected: &[UdpLabel]) -> ProbeReport {
+    ProbeReport::of_udp_echo(&server(), outcome, UNIX_EPOCH, expected)
+}
+
+fn port_restricted() -> ProbeReport {
+    let third = UdpTest::Answered(at("203.0.113.7:40001"));
+    report(&Ok(evidence(UdpTest::NoAnswer, third)), &[])
+}
+
+#[test]
+fn the_document_fits_its_schema_and_tells_each_test() {
+    let text = json::render(&port_restricted());
+    let read = document::read(Document::Probe, &text).unwrap();
+    assert_eq!(read["label"], "Port-Restrict-NAT");
+    let udp_echo = &read["probes"]["udp_echo"];
+    assert_eq!(udp_echo["outside"]["port"], 40001);
+    assert_eq!(udp_echo["tests"]["second"]["outcome"], "no-answer");
+    assert_eq!(udp_echo["tests"]["third"]["outside"]["ip"], "203.0.113.7");
+    assert_eq!(udp_echo["round_trip_ms"], 20.13);
+    assert!(udp_echo["error"].is_null());
+    assert_eq!(read["exit_code"], 0);
+}
+
+#[test]
+fn what_the_tests_do_not_tell_is_an_error() {
+    let failure = Failure::new(Stage::UdpEcho, ErrorCode::ConnectionRefused, "refused");
+    let open = evidence(UdpTest::NoAnswer, UdpTest::NoAnswer);
+    let lone = UdpEvidence {
+        other: None,
+        second: UdpTest::NotRun,
+        third: UdpTest::NotRun,
+        ..open
+    };
+    let shut = evidence(UdpTest::NoAnswer, UdpTest::Refused);
+    for (outcome, code) in [
+        (Err(failure), "connection-refused"),
+        (Ok(open), "timeout"),
+        (Ok(lone), "no-usable-address"),
+        (Ok(shut), "connection-refused"),
+    ] {
+        let text = json::line(&report(&outcome, &[]));
+        let read = document::read(Document::Probe, &text).unwrap();
+        assert_eq!(read["label"], "Unknown-Connect");
+        assert_eq!(read["probes"]["udp_echo"]["error"]["code"], code);
+        assert_eq!(read["exit_code"], 3, "{code}");
+    }
+}
+
+#[test]
+fn expected_labels_give_the_exit_code() {
+    let outcome = Ok(evidence(UdpTest::NoAnswer, UdpTest::NoAnswer));
+    let code = |expected: &[UdpLabel]| report(&outcome, expected).exit_code.code();
+    assert_eq!(code(&[UdpLabel::UnknownConnect]), 0);
+    assert_eq!(code(&[UdpLabel::Firewall]), 3);
+    let silent = Ok(UdpEvidence {
+        first: UdpTest::NoAnswer,
+        ..evidence(UdpTest::NotRun, UdpTest::NotRun)
+    });
+    let code = |expected: &[UdpLabel]| report(&silent, expected).exit_code.code();
+    assert_eq!(code(&[]), 0);
+    assert_eq!(code(&[UdpLabel::DirectConnect, UdpLabel::Firewall]), 0);
+    assert_eq!(code(&[UdpLabel::DirectConnect]), 1);
+}
+
+#[test]
+fn the_report_for_a_person_tells_the_tests() {
+    insta::assert_snapshot!(human::probe(&port_restricted(), Style::default()));
+}
+
+#[test]
+fn a_masked_report_holds_no_value() {
+    let mut mask = Mask::default();
+    for n in 0..200 {
+        for net in [[9, 9, 9], [192, 168, 9]] {
+            mask.ip([net[0], net[1], net[2], n].into());
+        }
+    }
+    let failure = Failure::new(
+        Stage::UdpEcho,
+        ErrorCode::NameNotFound,
+        "look up echo.example",
+    );
+    let third = UdpTest::Answered(at("203.0.113.8:40002"));
+    for outcome in [
+        Ok(evidence(UdpTest::NoAnswer, third)),
+        Ok(evidence(UdpTest::NoAnswer, UdpTest::NoAnswer)),
+        Err(failure),
+    ] {
+        let mut report = report(&outcome, &[]);
+        report.probes = report.probes.masked(&mut mask);
+        let text = json::render(&report) + &human::probe(&report, Style::default());
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
+        let words: Vec<_> = text.split(|c| !is_part(c)).collect();
+        for value in [
+            "echo.example",
+            "203.0.113.80",
+            "198.51.100.9",
+            "192.168.1.5",
+            "203.0.113.7",
+            "203.0.113.8",
+            "40001",
+            "40002",
+            "5000",
+        ] {
+            assert!(!words.contains(&value), "{value}: {text}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Datagrams.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+
+use super::{Dialer, Family, Route};
+use crate::address::Address;
+use crate::failure::{ErrorCode, Failure, Stage};
+use crate::run_log::{Purpose, RunLog};
+
+/// The IPv4 address of a server of UDP echo; its packets carry no other. Proxies carry no UDP.
+pub(crate) async fn resolve(
+    route: &Route,
+    to: &Address,
+    log: &RunLog,
+) -> Result<SocketAddrV4, Failure> {
+    let route = Route {
+        family: match route.family {
+            Family::Any => Family::V4,
+            family => family,
+        },
+        ..route.clone()
+    };
+    let dialer = Dialer { route: &route, log };
+    let found = dialer.resolve(to, Purpose::UdpEcho).await?;
+    let v4 = found.iter().find_map(|at| match at {
+        SocketAddr::V4(at) => Some(*at),
+        SocketAddr::V6(_) => None,
+    });
+    v4.ok_or_else(|| {
+        Failure::new(
+            Stage::UdpEcho,
+            ErrorCode::NoUsableAddress,
+            format!("{}: UDP echo works over IPv4 only", to.host),
+        )
+    })
+}
+
+/// A socket for datagrams, with or without a remote end.
+pub(crate) struct UdpSocket {
+    inner: tokio::net::UdpSocket,
+    toward: Option<SocketAddrV4>,
+}
+
+impl UdpSocket {
+    /// Opens a socket at a port that the system picks.
+    pub(crate) async fn open(ip: IpAddr) -> io::Result<Self> {
+        Ok(Self {
+            inner: tokio::net::UdpSocket::bind((ip, 0)).await?,
+            toward: None,
+        })
+    }
+
+    /// Receives from this end alone from now on, and the ICMP errors of what is sent there.
+    pub(crate) async fn connect(&mut self, to: SocketAddrV4) -> io::Result<()> {
+        self.inner.connect(to).await?;
+        self.toward = Some(to);
+        Ok(())
+    }
+
+    /// The local end; its address is known once there is a remote one.
+    pub(crate) fn local(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    /// Sends one datagram.
+    pub(crate) async fn send(&self, to: SocketAddrV4, bytes: &[u8]) -> io::Result<()> {
+        match self.toward == Some(to) {
+            true => self.inner.send(bytes).await,
+            false => self.inner.send_to(bytes, to).await,
+        }
+        .map(drop)
+    }
+
+    /// Receives one datagram, as far as it fits.
+    pub(crate) async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.inner.recv_from(buffer).await
+    }
+}
