@@ -27,14 +27,9 @@ fn client() -> UdpSocket {
 /// Every packet that arrives until there is silence.
 fn received(client: &UdpSocket) -> Vec<(Vec<u8>, SocketAddr)> {
     let mut buffer = [0; 2048];
-    std::iter::from_fn(|| {
-        client
-            .recv_from(&mut buffer)
-            .ok()
-            .map(|(len, from)| (len, from))
-    })
-    .map(|(len, from)| (vec![0; len], from))
-    .collect()
+    std::iter::from_fn(|| client.recv_from(&mut buffer).ok())
+        .map(|(len, from)| (vec![0; len], from))
+        .collect()
 }
 
 fn ask(client: &UdpSocket, to: SocketAddr, bytes: &[u8]) -> Option<(Packet, SocketAddr)> {
