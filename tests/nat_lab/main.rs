@@ -14,6 +14,7 @@ mod proxies;
 mod proxy_trouble;
 mod run;
 mod table;
+mod udp;
 
 mod self_guards;
 mod self_networks;
@@ -65,6 +66,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         proxies::ROWS,
         proxy_trouble::ROWS,
         gateways::ROWS,
+        udp::ROWS,
     ]
     .into_iter()
     .flatten()

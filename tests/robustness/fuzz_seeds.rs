@@ -4,9 +4,10 @@
 //! that they are as they would be written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
+use msnp9_conntype::msnp::udp_echo::{Other, Packet};
 use support::answer::{Answer, POLICY};
 use support::scenarios::{self, Scenario};
 
@@ -89,6 +90,20 @@ fn seeds() -> Seeds {
             name,
             led_by(u8::from(gateway), request.as_bytes()),
         );
+    }
+    let client = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 7), 1033);
+    let other = Other {
+        discard_port: 9,
+        address: SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 9), 7001),
+    };
+    let request = Packet::request([1, 2, 3, 4]);
+    let answer = Packet {
+        client,
+        other: Some(other),
+        ..request
+    };
+    for (name, packet) in [("request", request), ("answer", answer)] {
+        add("udp_echo", name, packet.bytes().to_vec());
     }
     for (target, texts) in words() {
         for (at, text) in texts.iter().enumerate() {

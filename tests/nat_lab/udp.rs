@@ -1,0 +1,156 @@
+//! UDP echo beside the login: what a NAT lets in, and how it maps.
+
+use crate::ends::{Tool, serve_with};
+use crate::run::Run;
+use crate::table::Row;
+use support::lab::{Error, Topology, topology};
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        path: "UDP echo, no NAT",
+        run: || echo(topology::direct(), ""),
+        expected: "Direct-Connect same/same 0",
+        facts: &[
+            (LABEL, "Direct-Connect"),
+            ("/probes/udp_echo/outside/ip", "203.0.113.7"),
+            ("/probes/udp_echo/tests/second/outcome", "not-run"),
+        ],
+    },
+    Row {
+        path: "UDP echo, endpoint-independent mapping, everything let in",
+        run: || echo(topology::endpoint_independent(), &lets_in("")),
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            (LABEL, "IP-Restrict-NAT"),
+            ("/probes/udp_echo/outside/ip", "203.0.113.7"),
+            ("/probes/udp_echo/tests/second/outcome", "answered"),
+        ],
+    },
+    Row {
+        path: "UDP echo, endpoint-independent mapping, filtered by address",
+        run: || {
+            echo(
+                topology::endpoint_independent(),
+                &lets_in("ip saddr @asked"),
+            )
+        },
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            (LABEL, "IP-Restrict-NAT"),
+            ("/probes/udp_echo/tests/second/outcome", "answered"),
+        ],
+    },
+    Row {
+        path: "UDP echo, endpoint-independent mapping, filtered by address and port",
+        run: || echo(topology::endpoint_independent(), ""),
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            (LABEL, "Port-Restrict-NAT"),
+            ("/probes/udp_echo/tests/second/outcome", "no-answer"),
+            ("/probes/udp_echo/tests/third/outcome", "answered"),
+        ],
+    },
+    Row {
+        path: "UDP echo, masquerade, port kept",
+        run: || echo(topology::masquerade(), ""),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[(LABEL, "Port-Restrict-NAT")],
+    },
+    Row {
+        path: "UDP echo, endpoint-dependent mapping",
+        run: || echo(topology::endpoint_dependent(), ""),
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            (LABEL, "Symmetric-NAT"),
+            ("/probes/udp_echo/tests/third/outcome", "answered"),
+        ],
+    },
+    Row {
+        path: "UDP echo, round trip 400 ms, 5 % loss",
+        run: || {
+            let net = topology::slow_and_lossy()?;
+            let server = serve_with(&net, SERVE)?;
+            Tool::new(&net, &server).timeout(60).args(ASK).run()
+        },
+        expected: "Direct-Connect same/same 0",
+        facts: &[(LABEL, "Direct-Connect")],
+    },
+    Row {
+        path: "UDP echo, UDP dropped",
+        run: || echo(topology::masquerade(), &forwarding("udp dport 7001 drop")),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (LABEL, "Firewall"),
+            ("/probes/udp_echo/outside", "null"),
+            ("/probes/udp_echo/error", "null"),
+        ],
+    },
+    Row {
+        path: "UDP echo, UDP refused",
+        run: || echo(topology::masquerade(), &forwarding("udp dport 7001 reject")),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (LABEL, "Unknown-Connect"),
+            ("/probes/udp_echo/error/code", "connection-refused"),
+        ],
+    },
+    Row {
+        path: "UDP echo, only the other address dropped",
+        run: || {
+            let rule = "ip daddr 203.0.113.81 udp dport 7001 drop";
+            echo(topology::masquerade(), &forwarding(rule))
+        },
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (LABEL, "Unknown-Connect"),
+            ("/probes/udp_echo/error/code", "timeout"),
+        ],
+    },
+];
+
+const LABEL: &str = "/probes/udp_echo/label";
+
+const SERVE: &[&str] = &["--open", "--udp-echo", "203.0.113.80,203.0.113.81"];
+
+const ASK: &[&str] = &["--udp-echo", "203.0.113.80"];
+
+/// A login with UDP echo beside it, the router having this table as well.
+fn echo(net: Result<Topology, Error>, table: &str) -> Result<Run, Error> {
+    let net = net?;
+    if let Some(router) = net.routers.first().filter(|_| !table.is_empty()) {
+        router.nft(table)?;
+    }
+    let server = serve_with(&net, SERVE)?;
+    Ok(Tool::new(&net, &server).args(ASK).run()?.seen_as(&net))
+}
+
+/// The table of a router that passes on what comes to an outside port, if `condition` holds; `@asked`
+/// has every address that the client has sent UDP to. The mapping is that of
+/// [`topology::endpoint_independent`].
+fn lets_in(condition: &str) -> String {
+    format!(
+        "table ip letsin {{
+            set asked {{ type ipv4_addr; flags dynamic; size 64; }}
+            chain out {{
+                type filter hook forward priority filter;
+                ip saddr 192.168.1.5 meta l4proto udp add @asked {{ ip daddr }}
+            }}
+            chain in {{
+                type nat hook prerouting priority dstnat;
+                ip daddr 203.0.113.7 meta l4proto udp {condition} dnat to 192.168.1.5 : udp dport ^ 0x4000
+            }}
+        }}"
+    )
+}
+
+/// The table of a router that treats what it forwards by this rule.
+fn forwarding(rule: &str) -> String {
+    format!(
+        "table inet udpecho {{
+            chain through {{
+                type filter hook forward priority filter;
+                {rule}
+            }}
+        }}"
+    )
+}
