@@ -53,7 +53,7 @@ impl Output {
                 Some(super::args::NetworkOrList::List)
             ),
             Some(("demo", inner)) => inner.contains_id("path"),
-            Some((name, _)) => name == "classify",
+            Some((name, _)) => matches!(name, "classify" | "probe"),
         };
         // The command line counts more than the environment.
         let levels = || inner.into_iter().chain([matches]);

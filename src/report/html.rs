@@ -48,6 +48,11 @@ pub(super) fn render(report: &Report) -> String {
     let warnings = parts::warnings(report).chain(parts::redacted(report.redacted));
     let warnings = list(warnings.map(|note| said(&note)));
     let warnings = section("warnings", "Worth knowing", &warnings);
+    let udp_echo = report.probes.udp_echo.as_ref().map(|found| {
+        let said = list(found.sentences().iter().map(|said| escape(said)));
+        section("udp-echo", &parts::udp_echo(found), &said)
+    });
+    let udp_echo = udp_echo.unwrap_or_default();
     let footer = footer(report);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
@@ -56,7 +61,7 @@ pub(super) fn render(report: &Report) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <header class=\"{class}\">\n<h1 id=\"label\">{label}</h1>\n{header}</header>\n\
-         <main>\n{main}{warnings}</main>\n<footer>\n{footer}</footer>\n</body>\n</html>\n"
+         <main>\n{main}{udp_echo}{warnings}</main>\n<footer>\n{footer}</footer>\n</body>\n</html>\n"
     )
 }
 

@@ -74,17 +74,7 @@ pub fn probe(report: &ProbeReport, style: Style) -> String {
 
 /// The tests of UDP echo.
 fn udp(page: &mut Page, found: &UdpEchoReport) {
-    page.heading(&format!("{}: {}", parts::UDP_ECHO, found.label), HEADING);
-    if let Some(error) = &found.error {
-        page.text(
-            2,
-            &format!(
-                "{}; {}.",
-                sentence(&error.message).trim_end_matches('.'),
-                error.remedy
-            ),
-        );
-    }
+    page.heading(&parts::udp_echo(found), HEADING);
     for text in found.sentences() {
         page.text(2, &text);
     }

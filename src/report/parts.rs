@@ -4,7 +4,7 @@
 use std::fmt::Display;
 
 use super::text::{clean, join, sentence};
-use super::{Expected, ObservationReport, Report, Timing, Why, words};
+use super::{Expected, ObservationReport, Report, Timing, UdpEchoReport, Why, words};
 use crate::conntype::{Label, OrderMatch, PortOrder, PortUnknown, Sameness, Warning, swap_port};
 use crate::run_log::Purpose;
 
@@ -13,7 +13,6 @@ pub(super) const COMPARED: &str = "What was compared";
 pub(super) const HERE: &str = "here";
 pub(super) const THERE: &str = "the server says";
 pub(super) const OBSERVATIONS: &str = "Individual observations";
-pub(super) const UDP_ECHO: &str = "UDP echo";
 pub(super) const MEANING: &str = "What it means";
 pub(super) const FILE_TRANSFER: &str = "File transfer";
 pub(super) const VOICE: &str = "Voice and webcam";
@@ -196,6 +195,11 @@ pub(super) fn warnings(report: &Report) -> impl Iterator<Item = Note> {
         let text = words::warning(warning);
         Note { lead, tone, text }
     })
+}
+
+/// The tests of UDP echo, as a heading.
+pub(super) fn udp_echo(found: &UdpEchoReport) -> String {
+    format!("UDP echo: {}", found.label)
 }
 
 /// The labels expected, and whether the label is one of them.

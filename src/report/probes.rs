@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::model::{code, endpoint, time};
+use super::text::sentence;
 use super::{ErrorReport, Expected, SCHEMA_VERSION, Tool};
 use crate::address::Address;
 use crate::conntype::{UdpEvidence, UdpLabel, UdpTest};
@@ -184,6 +185,10 @@ impl UdpEchoReport {
     /// The observations in sentences, and what they mean.
     pub(super) fn sentences(&self) -> Vec<String> {
         let mut sentences = Vec::new();
+        if let Some(error) = &self.error {
+            sentences.push(sentence(&error.message));
+            sentences.push(sentence(&error.remedy));
+        }
         if let Some(tests) = &self.tests {
             let of = |end: Option<SocketAddr>| match end {
                 Some(end) => end.to_string(),

@@ -103,6 +103,8 @@ fn beside_a_login_the_label_stays_that_of_tcp() {
     let document = Run::of(served.tool().args(["--json", "--udp-echo", &at])).json();
     assert_eq!(document["probes"]["udp_echo"]["label"], "Direct-Connect");
     assert_eq!(document["label"], "Direct-Connect");
+    let page = Run::of(served.tool().args(["--format", "html", "--udp-echo", &at]));
+    assert!(page.stdout.contains("<h2>UDP echo: Direct-Connect</h2>"));
     let without = Run::of(served.tool().arg("--json")).json();
     assert!(without["probes"]["udp_echo"].is_null());
 }
@@ -136,12 +138,18 @@ fn another_client_ip_than_that_of_udp_is_isalike() {
 
 #[test]
 fn a_masked_report_shows_no_address_of_the_probe() {
-    let (_served, at) = serve();
+    let (served, at) = serve();
     let run = probe(&at, &["--redact", "--json", "-v"]);
     let document = run.document(Document::Probe);
     assert_eq!(document["redacted"], true);
+    let login = ["--redact", "--json", "--udp-echo", &at];
+    let login = Run::of(served.tool().args(login));
+    assert_eq!(
+        login.json()["probes"]["udp_echo"]["label"],
+        "Direct-Connect"
+    );
     let port = at.split(':').next_back().unwrap();
-    for text in [&run.stdout, &run.stderr] {
+    for text in [&run.stdout, &run.stderr, &login.stdout, &login.stderr] {
         assert!(!text.contains(port), "{text}");
     }
 }
