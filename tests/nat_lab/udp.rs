@@ -31,7 +31,7 @@ pub(crate) const ROWS: &[Row] = &[
         run: || {
             echo(
                 topology::endpoint_independent(),
-                &lets_in("ip saddr @asked"),
+                &lets_in("ip saddr . udp dport @asked"),
             )
         },
         expected: "Symmetric-NAT different/different 0",
@@ -125,15 +125,15 @@ fn echo(net: Result<Topology, Error>, table: &str) -> Result<Run, Error> {
 }
 
 /// The table of a router that passes on what comes to an outside port, if `condition` holds; `@asked`
-/// has every address that the client has sent UDP to. The mapping is that of
+/// has every address that was sent UDP to, with the outside port that it came from. The mapping is that of
 /// [`topology::endpoint_independent`].
 fn lets_in(condition: &str) -> String {
     format!(
         "table ip letsin {{
-            set asked {{ type ipv4_addr; flags dynamic; size 64; }}
+            set asked {{ type ipv4_addr . inet_service; flags dynamic; size 64; }}
             chain out {{
-                type filter hook forward priority filter;
-                ip saddr 192.168.1.5 meta l4proto udp add @asked {{ ip daddr }}
+                type filter hook postrouting priority srcnat + 10;
+                ip saddr 203.0.113.7 meta l4proto udp add @asked {{ ip daddr . udp sport }}
             }}
             chain in {{
                 type nat hook prerouting priority dstnat;
