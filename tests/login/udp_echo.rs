@@ -1,10 +1,11 @@
 //! UDP echo: `probe`, and `--udp-echo` beside a login.
 
 use std::net::UdpSocket;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use support::document::Document;
-use support::{Run, Serve, tool};
+use support::{Process, Run, Serve, tool};
 
 fn serve() -> (Serve, String) {
     let served = Serve::start(&["--udp-echo", "127.0.0.1:0,127.0.0.2:0"]);
@@ -84,6 +85,24 @@ fn silence_is_a_firewall_and_the_time_limit_counts() {
     let document = run.document(Document::Probe);
     assert_eq!(document["label"], "Unknown-Connect");
     assert_eq!(document["probes"]["udp_echo"]["error"]["code"], "timeout");
+}
+
+#[test]
+fn a_signal_ends_a_probe_with_its_document() {
+    let mute = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = mute.local_addr().unwrap().to_string();
+    let mut command = tool();
+    command.args(["probe", "--udp-echo", &at, "--json", "-v"]);
+    let process = Process::start(command).unwrap();
+    // The request is there, so the tool listens for signals.
+    mute.recv_from(&mut [0; 64]).unwrap();
+    process.signal(Signal::SIGINT).unwrap();
+    let run = Run::from(process.finish(Duration::from_secs(20)).unwrap());
+    let document = run.document(Document::Probe);
+    assert_eq!(document["label"], "Unknown-Connect");
+    let error = &document["probes"]["udp_echo"]["error"];
+    assert_eq!(error["code"], "interrupted");
+    assert_eq!(run.code, 130);
 }
 
 #[test]
