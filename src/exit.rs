@@ -49,19 +49,19 @@ impl Exit {
     /// there was one; `expected` is empty where nothing was expected.
     #[must_use]
     pub fn of(label: Label, failed: Option<Self>, expected: &[Label]) -> Self {
-        let met = expected.contains(&label);
-        Self::settle(label.determined(), failed, expected.is_empty(), met)
+        let met = (!expected.is_empty()).then(|| expected.contains(&label));
+        Self::settle(label.determined(), failed, met)
     }
 
-    /// The same, of a label of any kind.
+    /// The same, of a label of any kind. `met` is whether it was expected; `None` where nothing was.
     #[must_use]
-    pub const fn settle(determined: bool, failed: Option<Self>, any: bool, met: bool) -> Self {
+    pub const fn settle(determined: bool, failed: Option<Self>, met: Option<bool>) -> Self {
         match (failed, determined) {
             (Some(exit @ (Self::Interrupted | Self::Terminated | Self::Bug)), _) => exit,
-            _ if met => Self::Done,
+            _ if matches!(met, Some(true)) => Self::Done,
             (Some(exit), false) => exit,
             (None, false) => Self::NoProfile,
-            _ if any => Self::Done,
+            _ if met.is_none() => Self::Done,
             _ => Self::Unexpected,
         }
     }

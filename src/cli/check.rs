@@ -43,13 +43,13 @@ pub(super) fn run(args: CheckArgs, output: &Output) -> Result<Exit, CommandError
             Some(watch) => watch.run(&settings, output, runtime),
             None => {
                 let mut tickets = Tickets::default();
-                Ok(output.finish(&once(&settings, &mut tickets, output, runtime)))
+                Ok(output.finish(once(&settings, &mut tickets, output, runtime)))
             }
         }
     })
 }
 
-/// One check, to its end or until a signal; masked where the process has a mask.
+/// One check, to its end or until a signal.
 pub(super) fn once(
     settings: &Settings,
     tickets: &mut Tickets,
@@ -78,7 +78,7 @@ pub(super) fn once(
         };
         Report::of_failure(&failure, context)
     };
-    runtime.run(work, interrupted).to_share()
+    runtime.run(work, interrupted)
 }
 
 /// Carries the settings out and reports the result. Each login is added to `observations` as it

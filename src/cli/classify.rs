@@ -72,7 +72,7 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
             ErrorCode::NoProfile,
             "the file holds no profile (Content-Type: text/x-msmsgsprofile)",
         );
-        return Ok(output.finish(&Report::of_failure(&failure, context)));
+        return Ok(output.finish(Report::of_failure(&failure, context)));
     };
     if let Some(sso) = &profile.sso {
         secret::remember(sso.expose_secret());
@@ -86,7 +86,7 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
             profile.client_port.as_deref(),
         )
     };
-    Ok(output.finish(&Report::of_verdict(
+    Ok(output.finish(Report::of_verdict(
         &classify(&observation),
         &observation,
         context,

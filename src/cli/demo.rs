@@ -95,7 +95,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
             PATHS.iter().collect()
         }
     };
-    let rows = runtime::with(|runtime| {
+    let mut rows = runtime::with(|runtime| {
         let row = |path: &Path| {
             let report = runtime.until_signal(show(path, output))??;
             Ok(demo::Row {
@@ -105,8 +105,10 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
         };
         paths.into_iter().map(row).collect::<Result<Vec<_>, _>>()
     })?;
-    if let (Some(_), [row]) = (args.path, &rows[..]) {
-        return Ok(output.finish(&row.report));
+    if args.path.is_some()
+        && let Some(row) = rows.pop()
+    {
+        return Ok(output.finish(row.report));
     }
     let labels = rows.iter().map(|row| row.report.label);
     let is_right = labels.eq(PATHS.iter().map(|path| path.label));

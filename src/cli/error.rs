@@ -34,6 +34,12 @@ impl CommandError {
         Self::Usage(text.into())
     }
 
+    /// Where a result goes does not take it.
+    pub(super) fn unwritten(to: impl Display, why: io::Error) -> Self {
+        let to = to.to_string();
+        Self::Output { to, why }
+    }
+
     /// The value of an option is wrong; `option` names it or the variable that it came from.
     pub(super) fn value(option: impl Display, why: impl Display) -> Self {
         Self::Usage(format!("{option}: {why}"))

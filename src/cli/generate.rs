@@ -2,7 +2,6 @@
 
 mod man;
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValue;
@@ -75,7 +74,7 @@ pub(super) fn run(args: &GenerateArgs, command: Command) -> Result<Exit, Command
         What::Man { out: None } => man::main(command)?,
         What::Man { out: Some(to) } => return write(man::pages(command)?, to),
     };
-    print::result(&text).map_err(|why| unwritten("stdout", why))?;
+    print::result(&text).map_err(|why| CommandError::unwritten("stdout", why))?;
     Ok(Exit::Done)
 }
 
@@ -135,12 +134,7 @@ fn write(files: Vec<(String, String)>, to: &Path) -> Result<Exit, CommandError> 
         let file = to.join(name);
         OutputFile::open(&file)
             .and_then(|mut file| file.write(&text))
-            .map_err(|why| unwritten(file.display(), why))?;
+            .map_err(|why| CommandError::unwritten(file.display(), why))?;
     }
     Ok(Exit::Done)
-}
-
-fn unwritten(to: impl Display, why: std::io::Error) -> CommandError {
-    let to = to.to_string();
-    CommandError::Output { to, why }
 }

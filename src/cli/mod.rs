@@ -99,10 +99,7 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
 
 fn of_server(error: ServeError) -> CommandError {
     match error {
-        ServeError::Output(why) => CommandError::Output {
-            to: "stdout".to_owned(),
-            why,
-        },
+        ServeError::Output(why) => CommandError::unwritten("stdout", why),
         error if error.is_usage() => CommandError::Usage(error.to_string()),
         error => CommandError::Serve {
             code: error.code(),

@@ -174,16 +174,8 @@ impl Output {
     /// # Errors
     /// A format that describes one login.
     pub(super) fn check_page(&self) -> Result<(), CommandError> {
-        match self.format {
-            Format::Label | Format::Report | Format::Json => Ok(()),
-            other => Err(CommandError::value(
-                "--format",
-                format!(
-                    "'{}' is for the result of one login; this prints 'report' or 'json'",
-                    other.words().0
-                ),
-            )),
-        }
+        let why = "is for the result of one login; this prints 'report' or 'json'";
+        self.check_format(&[Format::Label, Format::Report, Format::Json], why)
     }
 
     /// Whether the result of a probe can be printed in this format.
@@ -191,19 +183,18 @@ impl Output {
     /// # Errors
     /// A format that describes one login.
     pub(super) fn check_probe(&self) -> Result<(), CommandError> {
-        match self.format {
-            Format::Ndjson => Ok(()),
-            _ => self.check_page().map_err(|_| {
-                let word = self.format.words().0;
-                CommandError::value(
-                    "--format",
-                    format!(
-                        "'{word}' is for the result of a login; 'probe' prints 'label', 'json', \
-                         'ndjson' or 'report'"
-                    ),
-                )
-            }),
+        let why =
+            "is for the result of a login; 'probe' prints 'label', 'json', 'ndjson' or 'report'";
+        let taken = [Format::Label, Format::Json, Format::Ndjson, Format::Report];
+        self.check_format(&taken, why)
+    }
+
+    fn check_format(&self, taken: &[Format], why: &str) -> Result<(), CommandError> {
+        if taken.contains(&self.format) {
+            return Ok(());
         }
+        let word = self.format.words().0;
+        Err(CommandError::value("--format", format!("'{word}' {why}")))
     }
 
     /// Prints the result of a probe, masked already, and its report.
@@ -214,18 +205,7 @@ impl Output {
             Format::Report => human::probe(report, self.style_of_result()),
             _ => format!("{}\n", report.label),
         };
-        let text = match self.quiet || self.format.stands_alone() {
-            true => String::new(),
-            false => {
-                let to = std::io::stderr();
-                let style = human::Style {
-                    colour: has_colour(&to),
-                    width: print::width_of(&to),
-                    ..human::Style::default()
-                };
-                human::probe(report, style)
-            }
-        };
+        let text = self.beside_the_result(|style| human::probe(report, style));
         self.end(&result, &text, report.exit_code)
     }
 
@@ -245,26 +225,28 @@ impl Output {
     }
 
     /// Prints the result and the report.
-    pub(super) fn finish(&self, report: &Report) -> Exit {
-        let report = &report.clone().to_share();
-        let text = match self.quiet || self.format.stands_alone() {
-            true => String::new(),
-            false => {
-                let to = std::io::stderr();
-                let style = human::Style {
-                    colour: has_colour(&to),
-                    verbose: self.verbose > 0,
-                    width: print::width_of(&to),
-                    // On one terminal, stdout's label stands right above.
-                    label_shown: self.format == Format::Label
-                        && self.path.is_none()
-                        && std::io::stdout().is_terminal()
-                        && to.is_terminal(),
-                };
-                human::render(report, style)
-            }
-        };
-        self.end_with(report, &text, report.exit_code)
+    pub(super) fn finish(&self, report: Report) -> Exit {
+        let report = report.to_share();
+        let text = self.beside_the_result(|style| human::render(&report, style));
+        self.end_with(&report, &text, report.exit_code)
+    }
+
+    /// The report for stderr, where there is to be one.
+    fn beside_the_result(&self, render: impl FnOnce(human::Style) -> String) -> String {
+        if self.quiet || self.format.stands_alone() {
+            return String::new();
+        }
+        let to = std::io::stderr();
+        render(human::Style {
+            colour: has_colour(&to),
+            verbose: self.verbose > 0,
+            width: print::width_of(&to),
+            // On one terminal, stdout's label stands right above.
+            label_shown: self.format == Format::Label
+                && self.path.is_none()
+                && std::io::stdout().is_terminal()
+                && to.is_terminal(),
+        })
     }
 
     /// Prints why there is no result of the usual kind.
@@ -329,12 +311,13 @@ impl Output {
 
     /// Writes a result to the file, or to stdout.
     pub(super) fn write(&self, result: &str) -> Result<(), CommandError> {
-        let (to, done) = match (&mut *self.file.borrow_mut(), &self.path) {
-            _ if result.is_empty() => return Ok(()),
-            (Some(file), Some((path, _))) => (path.display().to_string(), file.write(result)),
-            _ => ("stdout".to_owned(), print::result(result)),
-        };
-        done.map_err(|why| CommandError::Output { to, why })
+        match (&mut *self.file.borrow_mut(), &self.path) {
+            _ if result.is_empty() => Ok(()),
+            (Some(file), Some((path, _))) => file
+                .write(result)
+                .map_err(|why| CommandError::unwritten(path.display(), why)),
+            _ => print::result(result).map_err(|why| CommandError::unwritten("stdout", why)),
+        }
     }
 
     /// The way out of a run with a report.
@@ -372,7 +355,7 @@ impl Output {
     /// Prints the report of a command that ended before it could connect.
     fn finish_failed(&self, code: ErrorCode, why: &str) -> Exit {
         let failure = Failure::new(Stage::Connect, code, why);
-        self.finish(&Report::of_failure(
+        self.finish(Report::of_failure(
             &failure,
             self.context(Context::default()),
         ))
@@ -392,17 +375,14 @@ impl Output {
 pub(super) fn of_clap(error: &clap::Error, words: &[OsString], format: Format) -> Exit {
     let text = error.render();
     if error.use_stderr() {
-        let plain = match mask::with(|_| ()) {
-            Some(()) => without_values(text.to_string(), words),
-            None => text.to_string(),
+        let plain = text.to_string();
+        // Colours would hide where a word begins.
+        let (plain, message) = match mask::with(|_| without_values(plain.clone(), words)) {
+            Some(masked) => (masked.clone(), masked),
+            None => (plain, text.ansi().to_string()),
         };
         let first = plain.split("\n\n").next().unwrap_or_default();
         tell_monitoring(format, first.trim_start_matches("error: "));
-        // Colours would hide where a word begins.
-        let message = match mask::with(|_| ()) {
-            Some(()) => plain,
-            None => text.ansi().to_string(),
-        };
         return end(&message, Exit::Usage);
     }
     let text = match has_colour(&std::io::stdout()) {
@@ -412,8 +392,7 @@ pub(super) fn of_clap(error: &clap::Error, words: &[OsString], format: Format) -
     match print::result(&text) {
         Ok(()) => Exit::Done,
         Err(why) => {
-            let to = "stdout".to_owned();
-            let error = CommandError::Output { to, why };
+            let error = CommandError::unwritten("stdout", why);
             end(&format!("{NAME}: {error}\n"), Exit::Output)
         }
     }

@@ -66,6 +66,6 @@ pub(super) fn run(args: ProbeArgs, output: &Output) -> Result<Exit, CommandError
         }))
     })?;
     let started_at = output.started_at.get();
-    let report = ProbeReport::of_udp_echo(&plan.server, &outcome, started_at, &args.expect);
+    let report = ProbeReport::of_udp_echo(&plan.server, &outcome, started_at, args.expect);
     Ok(output.finish_probe(&report.to_share()))
 }

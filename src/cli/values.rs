@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anstream::ColorChoice;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
@@ -82,9 +82,11 @@ pub(super) fn early_redact(words: &[OsString]) -> bool {
     let has = |wanted: &str| words.iter().any(|word| word == wanted);
     // A server's errors are for its operator.
     let is_set = || {
-        let value = std::env::var("MSNP9_REDACT").unwrap_or_default();
-        let no = ["", "0", "n", "no", "f", "false", "off"];
-        !has("serve") && !no.contains(&value.trim().to_ascii_lowercase().as_str())
+        let value = std::env::var_os("MSNP9_REDACT").filter(|value| !value.is_empty());
+        // One that cannot be read is an error that is printed.
+        let read =
+            |value: OsString| BoolishValueParser::new().parse_ref(&Command::new(""), None, &value);
+        !has("serve") && value.is_some_and(|value| read(value).unwrap_or(true))
     };
     has("--redact") || is_set()
 }

@@ -53,18 +53,30 @@ impl Watch {
         output: &Output,
         runtime: &mut Runtime,
     ) -> Result<Exit, CommandError> {
+        let exit = self.check_again_and_again(settings, output, runtime);
+        print::erase_status();
+        exit
+    }
+
+    fn check_again_and_again(
+        self,
+        settings: &Settings,
+        output: &Output,
+        runtime: &mut Runtime,
+    ) -> Result<Exit, CommandError> {
         let is_live =
             output.format == Format::Label && !output.has_file() && std::io::stdout().is_terminal();
         let mut last: Option<(State, Exit)> = None;
         let mut failures = 0;
         let mut tickets = Tickets::default();
-        for checks in 1.. {
+        let mut checks = 0;
+        loop {
+            checks += 1;
             let began = Instant::now();
             output.started_at.set(SystemTime::now());
-            let report = check::once(settings, &mut tickets, output, runtime);
+            let report = check::once(settings, &mut tickets, output, runtime).to_share();
             let exit = report.exit_code;
             if let (true, Some((_, last))) = (exit.is_a_signal(), &last) {
-                print::erase_status();
                 return Ok(*last);
             }
             let state = State::of(&report);
@@ -77,7 +89,6 @@ impl Watch {
             }
             let is_last = self.count.is_some_and(|count| checks >= count);
             if is_last || exit.is_a_signal() || print::reader_is_gone() {
-                print::erase_status();
                 return Ok(exit);
             }
             failures = match (report.determined, exit) {
@@ -97,12 +108,10 @@ impl Watch {
                 None
             };
             if runtime.run(wait, Some).is_some() {
-                print::erase_status();
                 return Ok(exit);
             }
             last = Some((state, exit));
         }
-        Ok(Exit::Done)
     }
 }
 

@@ -1,8 +1,32 @@
 //! The names of the connection types, as the official client spells them.
 
-use std::fmt;
+/// What the labels of TCP and of UDP share: `as_str` is how they are printed, and `UnknownConnect` is
+/// the one that says nothing.
+macro_rules! spelled {
+    ($label:ident) => {
+        impl $label {
+            /// Whether the connection type is known: every label but `Unknown-Connect`.
+            #[must_use]
+            pub const fn determined(self) -> bool {
+                !matches!(self, Self::UnknownConnect)
+            }
+        }
 
-use serde::{Serialize, Serializer};
+        impl std::fmt::Display for $label {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $label {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(super) use spelled;
 
 /// The connection type of one TCP flow to the notification server.
 ///
@@ -47,25 +71,9 @@ impl Label {
             Self::UnknownConnect => "Unknown-Connect",
         }
     }
-
-    /// Whether the connection type is known: every label but `Unknown-Connect`.
-    #[must_use]
-    pub const fn determined(self) -> bool {
-        !matches!(self, Self::UnknownConnect)
-    }
 }
 
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl Serialize for Label {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(self.as_str())
-    }
-}
+spelled!(Label);
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,9 @@
 //! The label of UDP, from the three tests of MSN's network detection.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddrV4};
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use super::label::spelled;
 
 /// The connection type of UDP, as the official client's network detection names it. It says how a
 /// NAT filters and maps, which the label of the TCP flow does not.
@@ -51,25 +50,9 @@ impl UdpLabel {
             Self::UnknownConnect => "Unknown-Connect",
         }
     }
-
-    /// Whether the connection type is known: every label but `Unknown-Connect`.
-    #[must_use]
-    pub const fn determined(self) -> bool {
-        !matches!(self, Self::UnknownConnect)
-    }
 }
 
-impl fmt::Display for UdpLabel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl Serialize for UdpLabel {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(self.as_str())
-    }
-}
+spelled!(UdpLabel);
 
 /// What one test observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ mod build;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
@@ -301,6 +301,11 @@ pub struct Timing {
     pub took: f64,
 }
 
+/// To hundredths.
+pub(super) fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e5).round() / 1e2
+}
+
 /// The labels expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -309,6 +314,19 @@ pub struct Expected<L = Label> {
     pub labels: Vec<L>,
     /// Whether the label is one of them.
     pub met: bool,
+}
+
+impl<L: PartialEq> Expected<L> {
+    /// The labels given, and whether `label` is one of them. `None` where none were given.
+    pub(super) fn of(labels: Vec<L>, label: &L) -> Option<Self> {
+        let met = labels.contains(label);
+        (!labels.is_empty()).then_some(Self { labels, met })
+    }
+}
+
+/// The time a run began: a clock before 1970 is wrong, and has no spelling in RFC 3339.
+pub(super) fn began(at: Option<SystemTime>) -> Option<SystemTime> {
+    at.filter(|time| *time >= UNIX_EPOCH)
 }
 
 /// Why the connection type is not known, or why `serve` cannot start.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::model::{code, endpoint, time};
+use super::model::{began, code, endpoint, milliseconds, time};
 use super::text::sentence;
 use super::{ErrorReport, Expected, SCHEMA_VERSION, Tool};
 use crate::address::Address;
@@ -129,9 +129,7 @@ impl UdpEchoReport {
             local: evidence.map(|seen| seen.local.into()),
             outside: tests.as_ref().and_then(|tests| tests.first.outside),
             tests,
-            round_trip_ms: evidence
-                .and_then(|seen| seen.round_trip)
-                .map(|time| (time.as_secs_f64() * 1e5).round() / 1e2),
+            round_trip_ms: evidence.and_then(|seen| seen.round_trip).map(milliseconds),
             ignored: evidence.map(|seen| seen.ignored),
             error,
         }
@@ -311,25 +309,23 @@ impl ProbeReport {
         server: &Address,
         outcome: &Result<UdpEvidence, Failure>,
         started_at: SystemTime,
-        expected: &[UdpLabel],
+        expected: Vec<UdpLabel>,
     ) -> Self {
         let udp_echo = UdpEchoReport::of(server, outcome);
         let label = udp_echo.label;
-        let met = expected.contains(&label);
+        let expected = Expected::of(expected, &label);
+        let met = expected.as_ref().map(|expected| expected.met);
         let error = udp_echo.error.as_ref();
         let failed = error.map(|error| error.code.exit());
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool::THIS,
-            started_at: Some(started_at).filter(|time| *time >= SystemTime::UNIX_EPOCH),
+            started_at: began(Some(started_at)),
             redacted: false,
             label,
             determined: label.determined(),
-            exit_code: Exit::settle(label.determined(), failed, expected.is_empty(), met),
-            expected: (!expected.is_empty()).then(|| Expected {
-                labels: expected.to_vec(),
-                met,
-            }),
+            exit_code: Exit::settle(label.determined(), failed, met),
+            expected,
             probes: Probes {
                 udp_echo: Some(udp_echo),
             },

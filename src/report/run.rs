@@ -1,9 +1,8 @@
 //! What the log of a run holds, in the terms of the report.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
+use super::model::milliseconds;
 use super::{Context, ServerReport, Timing};
 use crate::conntype::Warning;
 use crate::run_log::{Ends, Entry, Event, RunLog};
@@ -100,7 +99,6 @@ fn add<T: PartialEq>(list: &mut Vec<T>, item: T) {
 /// How long each step took; a step that has not ended lasts until now.
 fn timings(entries: &[Entry], started: Instant) -> Vec<Timing> {
     let now = Instant::now();
-    let milliseconds = |time: Duration| (time.as_secs_f64() * 1e5).round() / 1e2;
     let end_of = |step: usize| {
         let ended = |event: &Event| matches!(event, Event::Ended(began) if *began == step);
         let end = entries.iter().find(|entry| ended(&entry.event));

@@ -163,26 +163,18 @@ async fn map<W: Wire>(
     [number, number_of_other]: [[u8; 4]; 2],
     ignored: &Ignored,
 ) -> io::Result<Mapped> {
-    let first = Exchange {
-        sends: &[(server, &Packet::request(number).bytes())],
-        from: *server.ip(),
-        port: Some(server.port()),
-        number,
-        ignored,
-    };
-    let first = first.run(wire, &FIRST).await;
+    let first = ask(wire, server, number, ignored, &FIRST).await;
     let mut mapped = Mapped {
         first: first.seen(),
         third: UdpTest::NotRun,
         other: None,
         round_trip: None,
     };
-    let answer = match first {
+    let (packet, round_trip) = match first {
         Answer::Packet(packet, round_trip) => (packet, round_trip),
         Answer::Nothing => return Ok(mapped),
         Answer::Refused(error) => return Err(error),
     };
-    let (packet, round_trip) = answer;
     mapped.round_trip = Some(round_trip);
     let other = usable(&packet, server).map(|other| other.address);
     mapped.other = other;
@@ -190,15 +182,27 @@ async fn map<W: Wire>(
         return Ok(mapped);
     };
     wire.connect(other).await?;
-    let third = Exchange {
-        sends: &[(other, &Packet::request(number_of_other).bytes())],
-        from: *other.ip(),
-        port: Some(other.port()),
-        number: number_of_other,
+    let third = ask(wire, other, number_of_other, ignored, &pace(round_trip)).await;
+    mapped.third = third.seen();
+    Ok(mapped)
+}
+
+/// Asks `server` what it sees.
+async fn ask(
+    wire: &impl Wire,
+    server: SocketAddrV4,
+    number: [u8; 4],
+    ignored: &Ignored,
+    waits: &[Duration],
+) -> Answer {
+    let request = Exchange {
+        sends: &[(server, &Packet::request(number).bytes())],
+        from: *server.ip(),
+        port: Some(server.port()),
+        number,
         ignored,
     };
-    mapped.third = third.run(wire, &pace(round_trip)).await.seen();
-    Ok(mapped)
+    request.run(wire, waits).await
 }
 
 /// What test 1 of its own and test 2 observed.
@@ -217,14 +221,7 @@ async fn filter<W: Wire>(
     [number, number_of_other]: [[u8; 4]; 2],
     ignored: &Ignored,
 ) -> Filtered {
-    let first = Exchange {
-        sends: &[(server, &Packet::request(number).bytes())],
-        from: *server.ip(),
-        port: Some(server.port()),
-        number,
-        ignored,
-    };
-    let first = first.run(wire, &FIRST).await;
+    let first = ask(wire, server, number, ignored, &FIRST).await;
     let mut filtered = Filtered {
         first: first.seen(),
         ..Filtered::default()

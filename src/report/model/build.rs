@@ -1,11 +1,10 @@
 //! How a report is made: of a verdict, of a failure, of a bug.
 
 use std::net::SocketAddr;
-use std::time::UNIX_EPOCH;
 
 use super::{
     Context, ErrorReport, Expected, Hop, HopAddress, ObservationReport, Observed, ObservedIp,
-    ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role, SCHEMA_VERSION, Tool, Why,
+    ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role, SCHEMA_VERSION, Tool, Why, began,
 };
 use crate::address::Address;
 use crate::conntype::{
@@ -76,8 +75,7 @@ impl Report {
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool::THIS,
-            // A clock before 1970 is wrong, and has no spelling in RFC 3339.
-            started_at: context.started_at.filter(|time| *time >= UNIX_EPOCH),
+            started_at: began(context.started_at),
             redacted: false,
             label,
             determined: label.determined(),
@@ -95,10 +93,7 @@ impl Report {
             probes: context.probes,
             timings_ms: context.timings,
             exit_code: Exit::of(label, failed, &context.expected),
-            expected: (!context.expected.is_empty()).then(|| Expected {
-                met: context.expected.contains(&label),
-                labels: context.expected,
-            }),
+            expected: Expected::of(context.expected, &label),
             warnings: context.warnings,
             error,
         }

@@ -30,7 +30,7 @@ fn evidence(second: UdpTest, third: UdpTest) -> UdpEvidence {
 }
 
 fn report(outcome: &Result<UdpEvidence, Failure>, expected: &[UdpLabel]) -> ProbeReport {
-    ProbeReport::of_udp_echo(&server(), outcome, UNIX_EPOCH, expected)
+    ProbeReport::of_udp_echo(&server(), outcome, UNIX_EPOCH, expected.to_vec())
 }
 
 fn port_restricted() -> ProbeReport {
