@@ -38,6 +38,12 @@ pub enum Stage {
     Verdict,
     /// The tests of UDP echo.
     UdpEcho,
+    /// The tests with STUN servers.
+    Stun,
+    /// Asking the router for its outside address, or for a port.
+    PortMapping,
+    /// Having a server call this host.
+    Listen,
     /// Starting the embedded server.
     Serve,
     /// A bug in this program, wherever it was.
@@ -95,23 +101,23 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    NameNotFound "name-not-found" Unreachable [Resolve Nexus Login Gateway UdpEcho]
+    NameNotFound "name-not-found" Unreachable [Resolve Nexus Login Gateway UdpEcho Stun PortMapping Listen]
         "The host name cannot be looked up, or has no address."
-    NoUsableAddress "no-usable-address" Unreachable [Resolve Nexus Login Gateway UdpEcho]
+    NoUsableAddress "no-usable-address" Unreachable [Resolve Nexus Login Gateway UdpEcho Stun PortMapping Listen]
         "The host has no address of the family that is asked for, or that the proxy can carry."
-    ConnectionRefused "connection-refused" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho]
+    ConnectionRefused "connection-refused" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping Listen]
         "Nothing listens at the address and port."
-    Unreachable "unreachable" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho]
+    Unreachable "unreachable" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping Listen]
         "This host has no route to the address."
-    Timeout "timeout" Unreachable [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho]
+    Timeout "timeout" Unreachable [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping Listen]
         "No answer within the time of the run."
     ConnectionReset "connection-reset" Unreachable [Connect Proxy Nexus Login Gateway]
         "The connection was reset while it was opened."
-    NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho]
+    NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping Listen]
         "This host does not permit the connection."
-    ConnectionFailed "connection-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho]
+    ConnectionFailed "connection-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping Listen]
         "The connection failed with another system error."
-    BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho]
+    BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping Listen]
         "The local address or port cannot be used."
     LocalPortInUse "local-port-in-use" Unreachable [Connect Proxy Gateway]
         "The local port has a connection to this very address already."
@@ -235,9 +241,9 @@ error_codes! {
         "ClientPort stayed the same while the local port changed."
     ObservationsDisagree "observations-disagree" NoProfile [Verdict]
         "Two observations contradict each other and have nothing in common."
-    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho]
+    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping Listen]
         "SIGINT (Ctrl-C) ended the run."
-    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho]
+    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping Listen]
         "SIGTERM ended the run, or SIGHUP as the terminal vanished."
     CannotListen "cannot-listen" Unexpected [Serve]
         "The embedded server cannot listen at an address."

@@ -23,6 +23,7 @@
 //!
 //! - [`conntype`]: the verdict. Observation in, label and evidence out.
 //! - [`msnp`]: commands, profile, Passport headers, and the login as a state machine.
+//! - [`packet`]: the packets of STUN, NAT-PMP, PCP and UPnP, sans-IO too.
 //! - [`transport`]: the client's sockets, all of them: names, dialing, proxies, TLS, HTTP.
 //! - [`probe`]: what is asked of the network; [`probe::login`] is the login, [`probe::udp_echo`] the
 //!   tests of UDP.
@@ -45,6 +46,7 @@ pub mod failure;
 pub mod mask;
 pub mod msnp;
 mod networks;
+pub mod packet;
 pub mod probe;
 pub mod report;
 pub mod run_log;
@@ -57,9 +59,10 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Each room, and the rooms it may import from.
-    const ROOMS: [(&str, &[&str]); 14] = [
+    const ROOMS: [(&str, &[&str]); 15] = [
         ("address", &["secret"]),
         ("networks", &[]),
+        ("packet", &[]),
         ("secret", &[]),
         ("conntype", &["address"]),
         ("mask", &["address", "conntype"]),
@@ -78,6 +81,7 @@ mod tests {
                 "conntype",
                 "failure",
                 "msnp",
+                "packet",
                 "run_log",
                 "secret",
                 "transport",

@@ -33,6 +33,12 @@ pub enum Purpose {
     Gateway,
     /// The tests of UDP echo.
     UdpEcho,
+    /// The tests with STUN servers.
+    Stun,
+    /// The router, asked for a port.
+    PortMapping,
+    /// A server that calls this host.
+    Listen,
 }
 
 impl fmt::Display for Purpose {
@@ -43,6 +49,9 @@ impl fmt::Display for Purpose {
             Self::Login => "login",
             Self::Gateway => "gateway",
             Self::UdpEcho => "udp-echo",
+            Self::Stun => "stun",
+            Self::PortMapping => "port-mapping",
+            Self::Listen => "listen",
         })
     }
 }
@@ -54,6 +63,9 @@ impl Purpose {
         match (self, step) {
             (Self::Notification, step) => step,
             (Self::UdpEcho, _) => Stage::UdpEcho,
+            (Self::Stun, _) => Stage::Stun,
+            (Self::PortMapping, _) => Stage::PortMapping,
+            (Self::Listen, _) => Stage::Listen,
             // A proxy that cannot be reached is the same for every connection.
             (_, Stage::Proxy) => Stage::Proxy,
             (Self::Nexus, _) => Stage::Nexus,
@@ -242,8 +254,7 @@ impl RunLog {
             }
         }
         // Where several servers are waited for, the notification server is named.
-        let is_beside =
-            |purpose| matches!(purpose, Purpose::Nexus | Purpose::Login | Purpose::UdpEcho);
+        let is_beside = |purpose| !matches!(purpose, Purpose::Notification | Purpose::Gateway);
         let mut latest_first = open.values().rev();
         let waiting = latest_first
             .clone()

@@ -7,6 +7,7 @@ use clap::ArgAction;
 use clap::builder::{BoolishValueParser, PossibleValue};
 
 use super::environment::Origins;
+use super::probes::ProbesArgs;
 use super::values::{self, OneOf, one_of};
 use crate::address::Address;
 use crate::conntype::PortOrder;
@@ -107,12 +108,8 @@ pub(super) struct CheckArgs {
     )]
     pub(super) second_server: Option<Address>,
 
-    /// Server of UDP echo to ask beside the login; the default port is 7001
-    ///
-    /// Shows how a NAT filters and maps UDP, in the report and in JSON (probes.udp_echo); the label on
-    /// stdout stays that of TCP. No proxy is used.
-    #[arg(long, env = "MSNP9_UDP_ECHO", value_name = "HOST[:PORT]", value_parser = values::udp_echo)]
-    pub(super) udp_echo: Option<Address>,
+    #[command(flatten)]
+    pub(super) probes: ProbesArgs,
 
     /// Number of logins, each from a new local port
     ///

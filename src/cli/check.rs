@@ -14,12 +14,9 @@ use super::watch::Watch;
 use crate::address::Address;
 use crate::conntype::{Destination, Missing, Observation, Verdict, Warning, classify, settle};
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::Failure;
 use crate::probe::login::{Passport, Plan, Tickets, observe};
-use crate::probe::udp_echo;
-use crate::report::{
-    Context, ObservationReport, Probes, Report, UdpEchoReport, context, last_login, networks,
-};
+use crate::report::{Context, ObservationReport, Report, context, last_login, networks};
 use crate::run_log::RunLog;
 use crate::transport::{Bind, Route};
 
@@ -64,16 +61,9 @@ pub(super) fn once(
         let failure = log.interrupted(signal);
         let mut observations = observations.take();
         observations.extend(ObservationReport::failed(&failure, &last_login(&log)));
-        let probes = Probes {
-            udp_echo: settings.udp_echo.as_ref().map(|plan| {
-                let message = "interrupted before the tests were judged";
-                let failure = Failure::new(Stage::UdpEcho, signal, message);
-                UdpEchoReport::of(&plan.server, &Err(failure))
-            }),
-        };
         let context = Context {
             observations,
-            probes,
+            probes: settings.probes.interrupted(signal),
             ..output.context(context(&log))
         };
         Report::of_failure(&failure, context)
@@ -91,22 +81,15 @@ pub(super) async fn report(
     output: &Output,
 ) -> Report {
     let until = Instant::now() + settings.plan.timeout;
-    let udp_echo = async {
-        let plan = settings.udp_echo.as_ref()?;
-        Some((&plan.server, udp_echo::observe(plan, log, until).await))
-    };
     let logins = logins(settings, log, until, observations, tickets);
-    let (udp_echo, logins) = tokio::join!(udp_echo, logins);
-    let found = logins.as_ref().ok().map(|(_, first)| first);
-    let udp_echo = udp_echo.map(|(server, mut outcome)| {
-        if let (Ok(evidence), Some(first)) = (&mut outcome, found) {
-            evidence.client_ip = first.client_ip.value.ok();
-        }
-        UdpEchoReport::of(server, &outcome)
-    });
+    let client_ip = |logins: &Result<(Verdict, Observation), Failure>| {
+        let (_, first) = logins.as_ref().ok()?;
+        first.client_ip.value.ok()
+    };
+    let (logins, probes) = settings.probes.beside(logins, client_ip, log, until).await;
     let context = Context {
         observations: observations.take(),
-        probes: Probes { udp_echo },
+        probes,
         ..output.context(context(log))
     };
     match logins {

@@ -15,6 +15,7 @@ use relay::{Relay, Translation};
 use super::check;
 use super::error::CommandError;
 use super::output::Output;
+use super::probes::Asked;
 use super::runtime;
 use super::settings::Settings;
 use super::values::{OneOf, one_of};
@@ -189,7 +190,7 @@ async fn show(path: &Path, output: &Output) -> Result<Report, CommandError> {
         plan,
         second: None,
         repeat: 1,
-        udp_echo: None,
+        probes: Asked::default(),
     };
     let log = RunLog::new(output.progress());
     let mut report = check::report(

@@ -1,7 +1,7 @@
 //! The command line: words and environment in, an exit code out.
 //!
 //! Imports go one way: [`command_line`] declares, and below it each command has a file;
-//! `settings` turns a login's options into a plan; `values`, `environment` and `error` import
+//! `settings` turns a login's options into a plan, and `probes` those of what runs beside it; `values`, `environment` and `error` import
 //! nothing of this folder.
 
 mod args;
@@ -15,6 +15,7 @@ mod explain;
 mod generate;
 mod output;
 mod probe;
+mod probes;
 mod runtime;
 mod secret_input;
 mod serve;

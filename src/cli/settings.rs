@@ -10,13 +10,13 @@ use rustls::pki_types::CertificateDer;
 use super::args::CheckArgs;
 use super::environment::Origins;
 use super::error::CommandError;
+use super::probes::Asked;
 use super::runtime::Runtime;
 use super::secret_input;
 use crate::address::{Address, MSNP_PORT};
 use crate::mask::{self, Mask};
 use crate::networks::Network;
 use crate::probe::login::{Passport, Plan};
-use crate::probe::udp_echo;
 use crate::secret::{ExposeSecret, SecretString};
 use crate::transport::{Family, Proxies, ProxySettings, Route, Url, read_certificates};
 
@@ -31,8 +31,8 @@ pub(super) struct Settings {
     pub(super) second: Option<(Address, Passport)>,
     /// The number of logins from different local ports, at least 1.
     pub(super) repeat: u8,
-    /// UDP echo beside the logins.
-    pub(super) udp_echo: Option<udp_echo::Plan>,
+    /// What is asked beside the logins.
+    pub(super) probes: Asked,
 }
 
 /// Makes the settings that the arguments ask for.
@@ -52,7 +52,7 @@ pub(super) fn settings(args: CheckArgs, runtime: &mut Runtime) -> Result<Setting
         None => None,
     };
     let repeat = args.repeat;
-    let udp_echo = args.udp_echo.clone();
+    let probes = args.probes.clone();
     let mut plan = plan(args, runtime)?;
     if let Some(proxy) = plan.route.proxies.toward(&plan.server) {
         mask::with(|mask| {
@@ -63,22 +63,20 @@ pub(super) fn settings(args: CheckArgs, runtime: &mut Runtime) -> Result<Setting
                 .for_each(|(user, _)| drop(mask.account(user)));
         });
     }
-    let udp_echo = udp_echo.map(|server| udp_echo::Plan {
-        server,
-        route: plan.route.clone(),
-    });
+    let probes = Asked::new(probes, &plan.route);
     plan.route.bind.share = second.is_some();
     Ok(Settings {
         plan,
         second,
         repeat,
-        udp_echo,
+        probes,
     })
 }
 
 /// Tells the mask what the options name, so that it knows them in texts.
 fn tell(mask: &mut Mask, args: &CheckArgs) {
-    let servers = [&args.server, &args.second_server, &args.udp_echo];
+    args.probes.tell(mask);
+    let servers = [&args.server, &args.second_server];
     let servers = servers.into_iter().flatten();
     let pages = [&args.nexus_url, &args.login_url, &args.http_gateway];
     let pages = pages.into_iter().flatten().map(|url| &url.address);

@@ -256,7 +256,9 @@ pub(super) fn total(timings: &[Timing]) -> f64 {
 /// The name of a step; those of the notification server have none before it.
 pub(super) fn step(timing: &Timing) -> String {
     match timing.connection {
-        Purpose::Notification | Purpose::UdpEcho => timing.stage.to_string(),
-        other => format!("{other} {}", timing.stage),
+        Purpose::Nexus | Purpose::Login | Purpose::Gateway => {
+            format!("{} {}", timing.connection, timing.stage)
+        }
+        _ => timing.stage.to_string(),
     }
 }

@@ -175,7 +175,7 @@ impl Dialer<'_> {
         let stage = purpose.stage(step);
         let bind = match purpose {
             Purpose::Notification | Purpose::Gateway => self.route.bind,
-            Purpose::Nexus | Purpose::Login | Purpose::UdpEcho => Bind {
+            _ => Bind {
                 port: 0,
                 share: false,
                 ..self.route.bind

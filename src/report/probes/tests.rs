@@ -4,6 +4,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use support::document::{self, Document};
 
 use super::*;
+use crate::address::Address;
+use crate::conntype::{UdpEvidence, UdpTest};
+use crate::failure::{ErrorCode, Failure, Stage};
 use crate::report::human::{self, Style};
 use crate::report::json;
 
@@ -30,7 +33,10 @@ fn evidence(second: UdpTest, third: UdpTest) -> UdpEvidence {
 }
 
 fn report(outcome: &Result<UdpEvidence, Failure>, expected: &[UdpLabel]) -> ProbeReport {
-    ProbeReport::of_udp_echo(&server(), outcome, UNIX_EPOCH, expected.to_vec())
+    let probes = Probes {
+        udp_echo: Some(UdpEchoReport::of(&server(), outcome)),
+    };
+    ProbeReport::new(probes, UNIX_EPOCH, expected.to_vec())
 }
 
 fn port_restricted() -> ProbeReport {

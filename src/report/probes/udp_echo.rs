@@ -1,26 +1,16 @@
-//! What other probes than the login found: their place in the document.
+//! The tests of UDP echo: their place in the document.
 
 use std::net::SocketAddr;
-use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::model::{began, code, endpoint, milliseconds, time};
-use super::text::sentence;
-use super::{ErrorReport, Expected, SCHEMA_VERSION, Tool};
 use crate::address::Address;
 use crate::conntype::{UdpEvidence, UdpLabel, UdpTest};
-use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::mask::{self, Mask};
-
-/// What other probes than the login found.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Probes {
-    /// The tests of UDP echo. Null where they were not asked for.
-    pub udp_echo: Option<UdpEchoReport>,
-}
+use crate::mask::Mask;
+use crate::report::ErrorReport;
+use crate::report::model::{endpoint, milliseconds};
+use crate::report::text::sentence;
 
 /// The tests of UDP echo, MSN's own network detection.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,11 +28,11 @@ pub struct UdpEchoReport {
     pub other_address: Option<SocketAddr>,
     /// The local end of tests 1 and 3. Null where the tests did not begin.
     #[serde(serialize_with = "endpoint")]
-    #[cfg_attr(test, schemars(with = "Option<super::model::Endpoint>"))]
+    #[cfg_attr(test, schemars(with = "Option<crate::report::model::Endpoint>"))]
     pub local: Option<SocketAddr>,
     /// This host's end as the server sees it. Null where the server did not answer.
     #[serde(serialize_with = "endpoint")]
-    #[cfg_attr(test, schemars(with = "Option<super::model::Endpoint>"))]
+    #[cfg_attr(test, schemars(with = "Option<crate::report::model::Endpoint>"))]
     pub outside: Option<SocketAddr>,
     /// The tests. Null where they did not begin, or did not end.
     pub tests: Option<UdpTests>,
@@ -75,7 +65,7 @@ pub struct UdpTestReport {
     pub outcome: UdpOutcome,
     /// This host's end as the answer tells it. Null where there is no answer.
     #[serde(serialize_with = "endpoint")]
-    #[cfg_attr(test, schemars(with = "Option<super::model::Endpoint>"))]
+    #[cfg_attr(test, schemars(with = "Option<crate::report::model::Endpoint>"))]
     pub outside: Option<SocketAddr>,
 }
 
@@ -135,7 +125,7 @@ impl UdpEchoReport {
         }
     }
 
-    pub(super) fn masked(self, mask: &mut Mask) -> Self {
+    pub(in crate::report) fn masked(self, mask: &mut Mask) -> Self {
         let Self {
             server,
             label,
@@ -181,7 +171,7 @@ impl UdpEchoReport {
     }
 
     /// The observations in sentences, and what they mean.
-    pub(super) fn sentences(&self) -> Vec<String> {
+    pub(in crate::report) fn sentences(&self) -> Vec<String> {
         let mut sentences = Vec::new();
         if let Some(error) = &self.error {
             sentences.push(sentence(&error.message));
@@ -218,15 +208,6 @@ impl UdpEchoReport {
         }
         sentences.push(meaning(self.label).to_owned());
         sentences
-    }
-}
-
-impl Probes {
-    pub(super) fn masked(self, mask: &mut Mask) -> Self {
-        let Self { udp_echo } = self;
-        Self {
-            udp_echo: udp_echo.map(|udp_echo| udp_echo.masked(mask)),
-        }
     }
 }
 
@@ -273,77 +254,3 @@ const fn meaning(label: UdpLabel) -> &'static str {
         UdpLabel::UnknownConnect => "The connection type of UDP is not known.",
     }
 }
-
-/// The result of `probe`.
-#[derive(Clone, Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct ProbeReport {
-    /// The version of this document. Added keys and values keep it.
-    #[cfg_attr(test, schemars(extend("const" = SCHEMA_VERSION)))]
-    pub schema_version: u32,
-    /// The program that made the document.
-    pub tool: Tool,
-    /// When the run began: RFC 3339, UTC, with milliseconds.
-    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "date-time")))]
-    #[serde(serialize_with = "time")]
-    pub started_at: Option<SystemTime>,
-    /// Whether addresses, ports and host names are masked (`--redact`).
-    pub redacted: bool,
-    /// The connection type of UDP.
-    pub label: UdpLabel,
-    /// Whether it is known: false for `Unknown-Connect` only.
-    pub determined: bool,
-    /// The probes, as in the document of a login.
-    pub probes: Probes,
-    /// The labels of `--expect`. Null where none were given.
-    pub expected: Option<Expected<UdpLabel>>,
-    /// The exit code of the process.
-    #[serde(serialize_with = "code")]
-    pub exit_code: Exit,
-}
-
-impl ProbeReport {
-    /// The result of the tests of UDP echo with `server`.
-    #[must_use]
-    pub fn of_udp_echo(
-        server: &Address,
-        outcome: &Result<UdpEvidence, Failure>,
-        started_at: SystemTime,
-        expected: Vec<UdpLabel>,
-    ) -> Self {
-        let udp_echo = UdpEchoReport::of(server, outcome);
-        let label = udp_echo.label;
-        let expected = Expected::of(expected, &label);
-        let met = expected.as_ref().map(|expected| expected.met);
-        let error = udp_echo.error.as_ref();
-        let failed = error.map(|error| error.code.exit());
-        Self {
-            schema_version: SCHEMA_VERSION,
-            tool: Tool::THIS,
-            started_at: began(Some(started_at)),
-            redacted: false,
-            label,
-            determined: label.determined(),
-            exit_code: Exit::settle(label.determined(), failed, met),
-            expected,
-            probes: Probes {
-                udp_echo: Some(udp_echo),
-            },
-        }
-    }
-
-    /// The report with the mask of this process, where it has one.
-    #[must_use]
-    pub fn to_share(self) -> Self {
-        let probes = mask::with(|mask| self.probes.clone().masked(mask));
-        let redacted = probes.is_some();
-        Self {
-            probes: probes.unwrap_or(self.probes),
-            redacted,
-            ..self
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,99 @@
+//! What other probes than the login found: their place in the document.
+
+mod udp_echo;
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::model::{began, code, time};
+use super::{Expected, SCHEMA_VERSION, Tool};
+use crate::conntype::UdpLabel;
+use crate::exit::Exit;
+use crate::mask::{self, Mask};
+
+pub use udp_echo::{UdpEchoReport, UdpOutcome, UdpTestReport, UdpTests};
+
+/// What other probes than the login found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Probes {
+    /// The tests of UDP echo. Null where they were not asked for.
+    pub udp_echo: Option<UdpEchoReport>,
+}
+
+impl Probes {
+    pub(super) fn masked(self, mask: &mut Mask) -> Self {
+        let Self { udp_echo } = self;
+        Self {
+            udp_echo: udp_echo.map(|udp_echo| udp_echo.masked(mask)),
+        }
+    }
+}
+
+/// The result of `probe`.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ProbeReport {
+    /// The version of this document. Added keys and values keep it.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA_VERSION)))]
+    pub schema_version: u32,
+    /// The program that made the document.
+    pub tool: Tool,
+    /// When the run began: RFC 3339, UTC, with milliseconds.
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "date-time")))]
+    #[serde(serialize_with = "time")]
+    pub started_at: Option<SystemTime>,
+    /// Whether addresses, ports and host names are masked (`--redact`).
+    pub redacted: bool,
+    /// The connection type of UDP.
+    pub label: UdpLabel,
+    /// Whether it is known: false for `Unknown-Connect` only.
+    pub determined: bool,
+    /// The probes, as in the document of a login.
+    pub probes: Probes,
+    /// The labels of `--expect`. Null where none were given.
+    pub expected: Option<Expected<UdpLabel>>,
+    /// The exit code of the process.
+    #[serde(serialize_with = "code")]
+    pub exit_code: Exit,
+}
+
+impl ProbeReport {
+    /// The result of a run without a login. The label is that of UDP echo.
+    #[must_use]
+    pub fn new(probes: Probes, started_at: SystemTime, expected: Vec<UdpLabel>) -> Self {
+        let udp_echo = probes.udp_echo.as_ref();
+        let label = udp_echo.map_or(UdpLabel::UnknownConnect, |found| found.label);
+        let error = udp_echo.and_then(|found| found.error.as_ref());
+        let failed = error.map(|error| error.code.exit());
+        let expected = Expected::of(expected, &label);
+        let met = expected.as_ref().map(|expected| expected.met);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::THIS,
+            started_at: began(Some(started_at)),
+            redacted: false,
+            label,
+            determined: label.determined(),
+            exit_code: Exit::settle(label.determined(), failed, met),
+            expected,
+            probes,
+        }
+    }
+
+    /// The report with the mask of this process, where it has one.
+    #[must_use]
+    pub fn to_share(self) -> Self {
+        let probes = mask::with(|mask| self.probes.clone().masked(mask));
+        let redacted = probes.is_some();
+        Self {
+            probes: probes.unwrap_or(self.probes),
+            redacted,
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
