@@ -27,7 +27,9 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
                  looks the same"
             }
             Stage::PortMapping => "the router does not offer this protocol, or has it switched off",
-            Stage::Listen => "check the port (usually 7001) and that the server offers --call-back",
+            Stage::Listen => {
+                "check the port (usually 7001) and that the server offers to call back"
+            }
             Stage::Proxy => {
                 "nothing listens there: check the proxy's address and port, and that it runs"
             }
