@@ -1,16 +1,19 @@
 //! `demo`: every kind of path that loopback can show, with the embedded server at the far end.
 
+mod datagrams;
 mod relay;
 
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-use relay::{Relay, Translation};
+use datagrams::{Behaviour, Nat};
+use relay::{OUTSIDE, Relay, Translation};
 
 use super::check;
 use super::error::CommandError;
@@ -19,7 +22,7 @@ use super::probes::Asked;
 use super::runtime;
 use super::settings::Settings;
 use super::values::{OneOf, one_of};
-use crate::conntype::{Label, PortOrder, Warning};
+use crate::conntype::{Label, PortOrder, UdpLabel, Warning};
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Stage};
 use crate::probe::login::{Passport, Plan, Tickets};
@@ -47,40 +50,62 @@ struct Path {
     /// What the relay in front of the notification server does; `None` is no relay.
     translation: Option<Translation>,
     port_field: PortField,
+    /// What the NAT in front of UDP echo does; `None` is no NAT.
+    datagrams: Option<Behaviour>,
     /// The label that is right for this path.
     label: Label,
+    /// The label of UDP that is right for it.
+    udp: UdpLabel,
 }
 
-const PATHS: [Path; 5] = [
+const PATHS: [Path; 6] = [
     Path {
         name: "direct",
         translation: None,
         port_field: PortField::Swapped,
+        datagrams: None,
         label: Label::DirectConnect,
+        udp: UdpLabel::DirectConnect,
     },
     Path {
         name: "port-rewritten",
         translation: Some(Translation::Port),
         port_field: PortField::Swapped,
+        datagrams: None,
         label: Label::PortRestrictNat,
+        udp: UdpLabel::DirectConnect,
     },
     Path {
         name: "address-rewritten",
         translation: Some(Translation::Address),
         port_field: PortField::Swapped,
+        datagrams: Some(Behaviour::Open),
         label: Label::IpRestrictNat,
+        udp: UdpLabel::IpRestrictNat,
     },
     Path {
         name: "both-rewritten",
         translation: Some(Translation::Both),
         port_field: PortField::Swapped,
+        datagrams: Some(Behaviour::MappedForEach),
         label: Label::SymmetricNat,
+        udp: UdpLabel::SymmetricNat,
     },
     Path {
         name: "no-port",
         translation: Some(Translation::Both),
         port_field: PortField::Absent,
+        datagrams: Some(Behaviour::Filtered),
         label: Label::UnknownNat,
+        udp: UdpLabel::PortRestrictNat,
+    },
+    Path {
+        name: "tcp-rewritten",
+        translation: Some(Translation::Both),
+        port_field: PortField::Swapped,
+        datagrams: None,
+        label: Label::SymmetricNat,
+        udp: UdpLabel::IsaLike,
     },
 ];
 
@@ -97,22 +122,31 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
         }
     };
     let mut rows = runtime::with(|runtime| {
-        let row = |path: &Path| {
-            let report = runtime.until_signal(show(path, output))??;
+        // Lines of progress would overwrite each other.
+        let quiet = paths.len() > 1;
+        let shown = runtime.until_signal(show_all(&paths, quiet, output))?;
+        let row = |(path, report): (&&Path, Result<Report, _>)| {
             Ok(demo::Row {
                 path: path.name,
-                report: report.to_share(),
+                report: report?.to_share(),
             })
         };
-        paths.into_iter().map(row).collect::<Result<Vec<_>, _>>()
+        paths
+            .iter()
+            .zip(shown)
+            .map(row)
+            .collect::<Result<Vec<_>, CommandError>>()
     })?;
     if args.path.is_some()
         && let Some(row) = rows.pop()
     {
         return Ok(output.finish(row.report));
     }
-    let labels = rows.iter().map(|row| row.report.label);
-    let is_right = labels.eq(PATHS.iter().map(|path| path.label));
+    let labels = rows.iter().map(|row| {
+        let udp = row.report.probes.udp_echo.as_ref();
+        (row.report.label, udp.map(|found| found.label))
+    });
+    let is_right = labels.eq(PATHS.iter().map(|path| (path.label, Some(path.udp))));
     output.page(|| demo::json(&rows), |width| demo::table(&rows, width))?;
     let cut_off = rows
         .iter()
@@ -129,13 +163,28 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
     })
 }
 
-/// A whole login over one kind of path: dispatch, referral, Passport over TLS, profile.
-async fn show(path: &Path, output: &Output) -> Result<Report, CommandError> {
+/// Shows every path at the same time: UDP that is filtered takes a while to tell from UDP that is slow.
+async fn show_all(
+    paths: &[&Path],
+    quiet: bool,
+    output: &Output,
+) -> Vec<Result<Report, CommandError>> {
+    let [first, rest @ ..] = paths else {
+        return Vec::new();
+    };
+    let rest = Box::pin(show_all(rest, quiet, output));
+    let (first, rest) = tokio::join!(show(first, quiet, output), rest);
+    [first].into_iter().chain(rest).collect()
+}
+
+/// A whole login over one kind of path: dispatch, referral, Passport over TLS, profile; and UDP echo.
+async fn show(path: &Path, quiet: bool, output: &Output) -> Result<Report, CommandError> {
     let loopback = |what, why: &dyn Display| CommandError::Loopback(format!("{what}: {why}"));
     let notification = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut config = Config {
         listen: vec![notification],
         gateway_listen: Vec::new(),
+        udp_echo: Some([Ipv4Addr::LOCALHOST, OUTSIDE].map(|ip| SocketAddrV4::new(ip, 0))),
         client_port: path.port_field,
         ..Config::default()
     };
@@ -155,6 +204,17 @@ async fn show(path: &Path, output: &Output) -> Result<Report, CommandError> {
     let at = |list: &[SocketAddr]| list.first().copied().context("no address bound");
     let (dispatch, notification) = (at(&addresses.dispatch)?, at(&addresses.notification)?);
     let passport = at(&addresses.passport)?;
+    let [SocketAddr::V4(one), SocketAddr::V4(two)] = addresses.udp_echo[..] else {
+        return Err(loopback("cannot start UDP echo", &"no address bound"));
+    };
+    let nat = match path.datagrams {
+        Some(behaviour) => {
+            let nat = Nat::bind([one, two], behaviour).await;
+            Some(nat.map_err(|why| loopback("cannot start the NAT", &why))?)
+        }
+        None => None,
+    };
+    let udp_echo = nat.as_ref().map_or(one, Nat::address);
     let authority = server.authority_pem().context("no authority was made")?;
     let plan = Plan {
         server: dispatch.into(),
@@ -186,13 +246,14 @@ async fn show(path: &Path, output: &Output) -> Result<Report, CommandError> {
         let _ = stopped.await;
     }));
     let relaying = relay.map(|relay| tokio::spawn(relay.run(notification)));
+    let translating = nat.map(|nat| tokio::spawn(nat.run()));
     let settings = Settings {
+        probes: Asked::of_udp_echo(SocketAddr::V4(udp_echo).into(), &plan.route),
         plan,
         second: None,
         repeat: 1,
-        probes: Asked::default(),
     };
-    let log = RunLog::new(output.progress());
+    let log = RunLog::new(output.progress().filter(|_| !quiet));
     let mut report = check::report(
         &settings,
         &log,
@@ -206,9 +267,10 @@ async fn show(path: &Path, output: &Output) -> Result<Report, CommandError> {
         .warnings
         .retain(|warning| *warning != Warning::SignedOutElsewhere);
     drop(stop);
-    if let Some(relaying) = relaying {
-        relaying.abort();
-    }
+    relaying
+        .iter()
+        .chain(&translating)
+        .for_each(JoinHandle::abort);
     serving.abort();
     Ok(report)
 }

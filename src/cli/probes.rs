@@ -59,6 +59,16 @@ impl Asked {
         Self { udp_echo }
     }
 
+    /// UDP echo alone.
+    pub(super) fn of_udp_echo(server: Address, route: &Route) -> Self {
+        Self::new(
+            ProbesArgs {
+                udp_echo: Some(server),
+            },
+            route,
+        )
+    }
+
     /// Runs all of them beside `login`, which gives the address that its server saw.
     pub(super) async fn beside<T>(
         &self,

@@ -15,30 +15,25 @@ pub struct Row {
     pub report: Report,
 }
 
-/// The rows as a table.
+/// The rows as two tables: the login, and UDP echo.
 #[must_use]
 pub fn table(rows: &[Row], width: usize) -> String {
     let mut page = Page::new(width, false);
-    let cells: Vec<_> = rows
+    let logins: Vec<_> = rows
         .iter()
         .map(|Row { path, report }| {
             let observed = report.observed.as_ref();
-            let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
             let cells = [
                 (*path).to_owned(),
-                or_dash(report.local.map(|local| local.to_string())),
-                or_dash(observed.and_then(|seen| seen.client_ip.raw.clone())),
-                or_dash(observed.and_then(|seen| seen.client_port.raw.clone())),
+                shown(report.local),
+                shown(observed.and_then(|seen| seen.client_ip.raw.as_ref())),
+                shown(observed.and_then(|seen| seen.client_port.raw.as_ref())),
             ];
             (cells, (report.label.as_str(), PLAIN))
         })
         .collect();
-    page.table(
-        0,
-        ["path", "this host", "ClientIP", "ClientPort"],
-        "label",
-        &cells,
-    );
+    let heads = ["path", "this host", "ClientIP", "ClientPort"];
+    page.table(0, heads, "label", &logins);
     for Row { path, report } in rows {
         if let Some(error) = &report.error {
             page.blank();
@@ -50,7 +45,29 @@ pub fn table(rows: &[Row], width: usize) -> String {
         0,
         "ClientPort is sent as Microsoft's servers sent it, its two bytes exchanged.",
     );
+    let udp: Vec<_> = rows
+        .iter()
+        .filter_map(|Row { path, report }| {
+            let found = report.probes.udp_echo.as_ref()?;
+            let cells = [(*path).to_owned(), shown(found.local), shown(found.outside)];
+            Some((cells, (found.label.as_str(), PLAIN)))
+        })
+        .collect();
+    if !udp.is_empty() {
+        page.blank();
+        page.table(
+            0,
+            ["path", "this host", "UDP echo sees"],
+            "label of UDP",
+            &udp,
+        );
+    }
     page.finish()
+}
+
+/// A value, or a dash where there is none.
+fn shown(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 /// Logins over every kind of path that loopback can show.

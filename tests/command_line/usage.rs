@@ -178,13 +178,20 @@ fn the_demo_gets_every_label_right() {
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
-    for (path, label) in [
-        ("direct", "Direct-Connect"),
-        ("port-rewritten", "Port-Restrict-NAT"),
-        ("address-rewritten", "IP-Restrict-NAT"),
-        ("both-rewritten", "Symmetric-NAT"),
-        ("no-port", "Unknown-NAT"),
-    ] {
+    let json = Run::of(tool().args(["demo", "--json"])).document(Document::Demo);
+    for (at, (path, label, udp)) in [
+        ("direct", "Direct-Connect", "Direct-Connect"),
+        ("port-rewritten", "Port-Restrict-NAT", "Direct-Connect"),
+        ("address-rewritten", "IP-Restrict-NAT", "IP-Restrict-NAT"),
+        ("both-rewritten", "Symmetric-NAT", "Symmetric-NAT"),
+        ("no-port", "Unknown-NAT", "Port-Restrict-NAT"),
+        ("tcp-rewritten", "Symmetric-NAT", "ISALike"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let found = &json["paths"][at]["report"]["probes"]["udp_echo"];
+        assert_eq!(found["label"], udp, "{path}");
         let row = rows.iter().find(|row| row.first() == Some(&path));
         assert_eq!(
             row.and_then(|row| row.last()),
@@ -200,8 +207,7 @@ fn the_demo_gets_every_label_right() {
             alone.stderr
         );
     }
-    let json = Run::of(tool().args(["demo", "--json"])).document(Document::Demo);
-    assert_eq!(json["paths"].as_array().map(Vec::len), Some(5));
+    assert_eq!(json["paths"].as_array().map(Vec::len), Some(6));
     assert_eq!(
         json["paths"][0]["report"]["server"]["referrals"]
             .as_array()

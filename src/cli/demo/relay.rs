@@ -18,7 +18,7 @@ pub(super) enum Translation {
 }
 
 /// The address that stands for a NAT's outside: all of 127.0.0.0/8 is this host.
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub(super) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Number of attempts to get a port that fits the translation.
 const TRIES: usize = 8;
