@@ -15,6 +15,7 @@ mod nat;
 mod observation;
 mod range;
 mod settle;
+mod stun;
 mod udp;
 
 pub use classify::classify;
@@ -31,4 +32,5 @@ pub use observation::{
 };
 pub use range::Range;
 pub use settle::settle;
+pub use stun::{Changed, StunEvidence, StunUnknown};
 pub use udp::{UdpEvidence, UdpLabel, UdpTest};
