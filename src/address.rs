@@ -11,6 +11,9 @@ pub const MSNP_PORT: u16 = 1863;
 /// The port of the servers of UDP echo.
 pub const UDP_ECHO_PORT: u16 = 7001;
 
+/// The port of STUN servers (RFC 8489).
+pub const STUN_PORT: u16 = 3478;
+
 /// A host, by name or by address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {

@@ -39,8 +39,11 @@ pub(super) struct ProbeArgs {
 pub(super) fn run(args: ProbeArgs, output: &Output) -> Result<Exit, CommandError> {
     output.check_probe()?;
     if !args.probes.any() {
-        return Err(CommandError::usage("no probe: give --udp-echo HOST[:PORT]"));
+        return Err(CommandError::usage(
+            "no probe: give --udp-echo HOST[:PORT] or --stun HOST[:PORT]",
+        ));
     }
+    args.probes.check()?;
     mask::with(|mask| args.probes.tell(mask));
     let bind = args.bind.unwrap_or_default();
     if bind.port != 0 {

@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use tokio::time::Instant;
 
+use super::error::CommandError;
 use super::values;
 use crate::address::Address;
-use crate::conntype::UdpEvidence;
+use crate::conntype::{StunEvidence, UdpEvidence};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::mask::Mask;
-use crate::probe::udp_echo;
-use crate::report::{Probes, UdpEchoReport};
+use crate::probe::{stun, udp_echo};
+use crate::report::{Probes, StunReport, UdpEchoReport};
 use crate::run_log::RunLog;
 use crate::transport::Route;
 
@@ -23,19 +24,50 @@ pub(super) struct ProbesArgs {
     /// login the label on stdout stays that of TCP. No proxy is used.
     #[arg(long, env = "MSNP9_UDP_ECHO", value_name = "HOST[:PORT]", value_parser = values::udp_echo)]
     udp_echo: Option<Address>,
+
+    /// STUN server to ask; the default port is 3478; may be repeated
+    ///
+    /// Shows how a NAT maps and filters UDP in the terms of RFC 4787, as far as the server can tell
+    /// (probes.stun). A server with a second address (RFC 5780) tells both; two plain servers tell
+    /// the mapping alone. No proxy is used.
+    #[arg(
+        long,
+        env = "MSNP9_STUN",
+        value_name = "HOST[:PORT]",
+        value_delimiter = ',',
+        value_parser = values::stun
+    )]
+    stun: Vec<Address>,
 }
+
+/// The most STUN servers of one run.
+const MOST_SERVERS: usize = 8;
 
 impl ProbesArgs {
     /// Whether anything is asked for.
     pub(super) const fn any(&self) -> bool {
-        let Self { udp_echo } = self;
-        udp_echo.is_some()
+        let Self { udp_echo, stun } = self;
+        udp_echo.is_some() || !stun.is_empty()
+    }
+
+    /// # Errors
+    /// Too many servers.
+    pub(super) fn check(&self) -> Result<(), CommandError> {
+        match self.stun.len() <= MOST_SERVERS {
+            true => Ok(()),
+            false => Err(CommandError::usage(format!(
+                "--stun: at most {MOST_SERVERS} servers"
+            ))),
+        }
     }
 
     /// Tells the mask what the options name.
     pub(super) fn tell(&self, mask: &mut Mask) {
-        let Self { udp_echo } = self;
-        udp_echo.iter().for_each(|at| drop(mask.address(at)));
+        let Self { udp_echo, stun } = self;
+        udp_echo
+            .iter()
+            .chain(stun)
+            .for_each(|at| drop(mask.address(at)));
     }
 }
 
@@ -43,11 +75,13 @@ impl ProbesArgs {
 #[derive(Default)]
 pub(super) struct Asked {
     udp_echo: Option<udp_echo::Plan>,
+    stun: Option<stun::Plan>,
 }
 
 /// What each of them came to, `None` where it was not asked for.
 struct Found {
     udp_echo: Option<Result<UdpEvidence, Failure>>,
+    stun: Option<Vec<Result<StunEvidence, Failure>>>,
 }
 
 impl Asked {
@@ -56,7 +90,11 @@ impl Asked {
             server,
             route: route.clone(),
         });
-        Self { udp_echo }
+        let stun = (!args.stun.is_empty()).then(|| stun::Plan {
+            servers: args.stun,
+            route: route.clone(),
+        });
+        Self { udp_echo, stun }
     }
 
     /// UDP echo alone.
@@ -64,6 +102,7 @@ impl Asked {
         Self::new(
             ProbesArgs {
                 udp_echo: Some(server),
+                stun: Vec::new(),
             },
             route,
         )
@@ -77,12 +116,16 @@ impl Asked {
         log: &RunLog,
         until: Instant,
     ) -> (T, Probes) {
-        let (done, udp_echo) = tokio::join!(login, async {
-            Some(udp_echo::observe(self.udp_echo.as_ref()?, log, until).await)
-        });
-        let mut found = Found { udp_echo };
+        let udp_echo = async { Some(udp_echo::observe(self.udp_echo.as_ref()?, log, until).await) };
+        let stun = async { Some(stun::observe(self.stun.as_ref()?, log, until).await) };
+        let (done, udp_echo, stun) = tokio::join!(login, udp_echo, stun);
+        let mut found = Found { udp_echo, stun };
+        let client_ip = client_ip(&done);
         if let Some(Ok(evidence)) = &mut found.udp_echo {
-            evidence.client_ip = client_ip(&done);
+            evidence.client_ip = client_ip;
+        }
+        for evidence in found.stun.iter_mut().flatten().flatten() {
+            evidence.client_ip = client_ip;
         }
         let probes = self.report(found);
         (done, probes)
@@ -96,12 +139,22 @@ impl Asked {
         };
         self.report(Found {
             udp_echo: Some(Err(failure(Stage::UdpEcho))),
+            stun: self.stun.as_ref().map(|plan| {
+                let failed = |_| Err(failure(Stage::Stun));
+                plan.servers.iter().map(failed).collect()
+            }),
         })
     }
 
     fn report(&self, found: Found) -> Probes {
         let udp_echo = self.udp_echo.as_ref().zip(found.udp_echo.as_ref());
+        let stun = self.stun.as_ref().zip(found.stun.as_ref());
         Probes {
+            stun: stun.map(|(plan, outcomes)| {
+                let each = plan.servers.iter().zip(outcomes);
+                each.map(|(server, outcome)| StunReport::of(server, outcome))
+                    .collect()
+            }),
             udp_echo: udp_echo.map(|(plan, outcome)| UdpEchoReport::of(&plan.server, outcome)),
         }
     }

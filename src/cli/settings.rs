@@ -41,6 +41,7 @@ pub(super) struct Settings {
 /// One line that names the option or the variable that is wrong.
 pub(super) fn settings(args: CheckArgs, runtime: &mut Runtime) -> Result<Settings, CommandError> {
     mask::with(|mask| tell(mask, &args));
+    args.probes.check()?;
     if args.repeat > 1 && args.bind.is_some_and(|bind| bind.port != 0) {
         let [repeat, bind] = ["--repeat", "--bind"].map(|option| args.origins.name(option));
         return Err(CommandError::usage(format!(

@@ -9,7 +9,7 @@ use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, Typ
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use crate::address::{Address, BadAddress, MSNP_PORT, UDP_ECHO_PORT};
+use crate::address::{Address, BadAddress, MSNP_PORT, STUN_PORT, UDP_ECHO_PORT};
 use crate::conntype::{Label, PathKind, PortOrder, UdpLabel, can_be_local};
 use crate::report::Format;
 use crate::transport::Bind;
@@ -181,6 +181,11 @@ pub(super) fn server(text: &str) -> Result<Address, BadAddress> {
 /// `HOST` or `HOST:PORT` of a server of UDP echo.
 pub(super) fn udp_echo(text: &str) -> Result<Address, BadAddress> {
     Address::parse(text, UDP_ECHO_PORT)
+}
+
+/// `HOST` or `HOST:PORT` of a STUN server.
+pub(super) fn stun(text: &str) -> Result<Address, BadAddress> {
+    Address::parse(text, STUN_PORT)
 }
 
 /// `IP:PORT`, with brackets around IPv6.

@@ -2,5 +2,7 @@
 //! [`RunLog`](crate::run_log::RunLog), and returns evidence for
 //! [`conntype`](crate::conntype) to judge.
 
+mod exchange;
 pub mod login;
+pub mod stun;
 pub mod udp_echo;

@@ -48,11 +48,12 @@ pub(super) fn render(report: &Report) -> String {
     let warnings = parts::warnings(report).chain(parts::redacted(report.redacted));
     let warnings = list(warnings.map(|note| said(&note)));
     let warnings = section("warnings", "Worth knowing", &warnings);
-    let udp_echo = report.probes.udp_echo.as_ref().map(|found| {
-        let said = list(found.sentences().iter().map(|said| escape(said)));
-        section("udp-echo", &parts::udp_echo(found), &said)
+    let probes = parts::probes(&report.probes);
+    let probes = probes.iter().enumerate().map(|(at, (heading, said))| {
+        let said = list(said.iter().map(|said| escape(said)));
+        section(&format!("probe-{}", at + 1), &escape(heading), &said)
     });
-    let udp_echo = udp_echo.unwrap_or_default();
+    let probes: String = probes.collect();
     let footer = footer(report);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
@@ -61,7 +62,7 @@ pub(super) fn render(report: &Report) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <header class=\"{class}\">\n<h1 id=\"label\">{label}</h1>\n{header}</header>\n\
-         <main>\n{main}{udp_echo}{warnings}</main>\n<footer>\n{footer}</footer>\n</body>\n</html>\n"
+         <main>\n{main}{probes}{warnings}</main>\n<footer>\n{footer}</footer>\n</body>\n</html>\n"
     )
 }
 

@@ -9,7 +9,7 @@ use super::page::{BAD, HEADING, ODD, PLAIN, Page, QUIET};
 use super::parts::Tone;
 use super::path::stops;
 use super::text::sentence;
-use super::{ErrorReport, ProbeReport, Report, Role, UdpEchoReport, hints, parts};
+use super::{ErrorReport, ProbeReport, Report, Role, hints, parts};
 use crate::conntype::Label;
 
 /// The column of the text beside a name.
@@ -48,9 +48,9 @@ pub fn render(report: &Report, style: Style) -> String {
         (None, Some(error)) => failure(&mut page, report, error, style),
         (None, None) => {}
     }
-    if let Some(udp_echo) = &report.probes.udp_echo {
+    for (heading, said) in parts::probes(&report.probes) {
         page.blank();
-        udp(&mut page, udp_echo);
+        section(&mut page, &heading, &said);
     }
     notes(&mut page, report, style);
     page.finish()
@@ -60,8 +60,11 @@ pub fn render(report: &Report, style: Style) -> String {
 #[must_use]
 pub fn probe(report: &ProbeReport, style: Style) -> String {
     let mut page = Page::new(style.width, style.colour);
-    if let Some(udp_echo) = &report.probes.udp_echo {
-        udp(&mut page, udp_echo);
+    for (at, (heading, said)) in parts::probes(&report.probes).iter().enumerate() {
+        if at > 0 {
+            page.blank();
+        }
+        section(&mut page, heading, said);
     }
     for note in parts::expected_of(report.expected.as_ref(), report.label)
         .into_iter()
@@ -72,11 +75,11 @@ pub fn probe(report: &ProbeReport, style: Style) -> String {
     page.finish()
 }
 
-/// The tests of UDP echo.
-fn udp(page: &mut Page, found: &UdpEchoReport) {
-    page.heading(&parts::udp_echo(found), HEADING);
-    for text in found.sentences() {
-        page.text(2, &text);
+/// What a probe found.
+fn section(page: &mut Page, heading: &str, said: &[String]) {
+    page.heading(heading, HEADING);
+    for text in said {
+        page.text(2, text);
     }
 }
 

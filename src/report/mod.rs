@@ -39,7 +39,10 @@ pub use model::{
     Timing, Tool, Why,
 };
 pub use output_file::OutputFile;
-pub use probes::{ProbeReport, Probes, UdpEchoReport, UdpOutcome, UdpTestReport, UdpTests};
+pub use probes::{
+    ProbeReport, Probes, StunReport, StunTerm, StunUnknownReport, UdpEchoReport, UdpOutcome,
+    UdpTestReport, UdpTests,
+};
 pub use remedy::remedy;
 pub use run::{context, last_login};
 pub use schema::Document;

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 
 use super::text::{clean, join, sentence};
-use super::{Expected, ObservationReport, Report, Timing, UdpEchoReport, Why, words};
+use super::{Expected, ObservationReport, Probes, Report, Timing, Why, words};
 use crate::conntype::{Label, OrderMatch, PortOrder, PortUnknown, Sameness, Warning, swap_port};
 use crate::run_log::Purpose;
 
@@ -197,9 +197,22 @@ pub(super) fn warnings(report: &Report) -> impl Iterator<Item = Note> {
     })
 }
 
-/// The tests of UDP echo, as a heading.
-pub(super) fn udp_echo(found: &UdpEchoReport) -> String {
-    format!("UDP echo: {}", found.label)
+/// What each probe besides the login found: a heading, and sentences.
+pub(super) fn probes(probes: &Probes) -> Vec<(String, Vec<String>)> {
+    let udp_echo = probes.udp_echo.iter();
+    let udp_echo = udp_echo.map(|found| ("UDP echo".to_owned(), found.label, found.sentences()));
+    let stun = probes.stun.iter().flatten();
+    let stun = stun.map(|found| {
+        (
+            format!("STUN, {}", found.server),
+            found.label,
+            found.sentences(),
+        )
+    });
+    udp_echo
+        .chain(stun)
+        .map(|(probe, label, said)| (format!("{probe}: {label}"), said))
+        .collect()
 }
 
 /// The labels expected, and whether the label is one of them.

@@ -31,4 +31,4 @@ pub(crate) use error::describe;
 pub(crate) use http::{Connection, Request, Response};
 pub(crate) use proxy::{authorization, connect, reach, requires_password, wrong_password};
 pub(crate) use tls::Connector;
-pub(crate) use udp::{UdpSocket, resolve as resolve_udp};
+pub(crate) use udp::{UdpSocket, resolve as resolve_udp, resolve_v4};

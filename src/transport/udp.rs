@@ -8,8 +8,8 @@ use crate::address::Address;
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::run_log::{Purpose, RunLog};
 
-/// The IPv4 address of a server of UDP echo; its packets carry no other. Proxies carry no UDP.
-pub(crate) async fn resolve(
+/// The address of a server of UDP echo; its packets carry IPv4 only. Proxies carry no UDP.
+pub(crate) async fn resolve_v4(
     route: &Route,
     to: &Address,
     log: &RunLog,
@@ -21,17 +21,31 @@ pub(crate) async fn resolve(
         },
         ..route.clone()
     };
-    let dialer = Dialer { route: &route, log };
-    let found = dialer.resolve(to, Purpose::UdpEcho).await?;
-    let v4 = found.iter().find_map(|at| match at {
-        SocketAddr::V4(at) => Some(*at),
-        SocketAddr::V6(_) => None,
-    });
-    v4.ok_or_else(|| {
-        Failure::new(
+    match resolve(&route, to, Purpose::UdpEcho, log).await? {
+        SocketAddr::V4(at) => Ok(at),
+        SocketAddr::V6(_) => Err(Failure::new(
             Stage::UdpEcho,
             ErrorCode::NoUsableAddress,
             format!("{}: UDP echo works over IPv4 only", to.host),
+        )),
+    }
+}
+
+/// The first address of a server. Proxies carry no UDP.
+pub(crate) async fn resolve(
+    route: &Route,
+    to: &Address,
+    purpose: Purpose,
+    log: &RunLog,
+) -> Result<SocketAddr, Failure> {
+    let dialer = Dialer { route, log };
+    let found = dialer.resolve(to, purpose).await?;
+    found.first().copied().ok_or_else(|| {
+        let why = format!("{} has no address", to.host);
+        Failure::new(
+            purpose.stage(Stage::Resolve),
+            ErrorCode::NoUsableAddress,
+            why,
         )
     })
 }
@@ -39,7 +53,7 @@ pub(crate) async fn resolve(
 /// A socket for datagrams, with or without a remote end.
 pub(crate) struct UdpSocket {
     inner: tokio::net::UdpSocket,
-    toward: Option<SocketAddrV4>,
+    toward: Option<SocketAddr>,
 }
 
 impl UdpSocket {
@@ -52,7 +66,7 @@ impl UdpSocket {
     }
 
     /// Receives from this end alone from now on, and the ICMP errors of what is sent there.
-    pub(crate) async fn connect(&mut self, to: SocketAddrV4) -> io::Result<()> {
+    pub(crate) async fn connect(&mut self, to: SocketAddr) -> io::Result<()> {
         self.inner.connect(to).await?;
         self.toward = Some(to);
         Ok(())
@@ -64,7 +78,7 @@ impl UdpSocket {
     }
 
     /// Sends one datagram.
-    pub(crate) async fn send(&self, to: SocketAddrV4, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         match self.toward == Some(to) {
             true => self.inner.send(bytes).await,
             false => self.inner.send_to(bytes, to).await,

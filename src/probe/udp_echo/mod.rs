@@ -3,13 +3,12 @@
 //! Tests 1 and 3 need the same socket, toward both addresses. Test 2 needs one that has sent nothing
 //! to the port it is answered from, so it has a socket of its own and runs beside them.
 
-mod exchange;
 #[cfg(test)]
 mod tests;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -20,9 +19,9 @@ use crate::conntype::{Range, UdpEvidence, UdpTest};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::msnp::udp_echo::{FROM_OTHER, Other, Packet};
 use crate::run_log::{Purpose, RunLog};
-use crate::transport::{Route, UdpSocket, describe, resolve_udp};
+use crate::transport::{Route, resolve_v4};
 
-use exchange::{Answer, Exchange, FIRST, Ignored, Wire, pace};
+use super::exchange::{Answer, Exchange, FIRST, Ignored, Wire, failed, open, pace};
 
 /// One run of the three tests.
 #[derive(Clone, Debug)]
@@ -53,7 +52,7 @@ pub async fn observe(plan: &Plan, log: &RunLog, until: Instant) -> Result<UdpEvi
 }
 
 async fn attempt(plan: &Plan, log: &RunLog) -> Result<UdpEvidence, Failure> {
-    let server = resolve_udp(&plan.route, &plan.server, log).await?;
+    let server = resolve_v4(&plan.route, &plan.server, log).await?;
     let what = format!("answers of UDP echo at {}", plan.server);
     let _step = log.begin(Purpose::UdpEcho, Stage::UdpEcho, what);
     let bind = plan
@@ -61,15 +60,10 @@ async fn attempt(plan: &Plan, log: &RunLog) -> Result<UdpEvidence, Failure> {
         .bind
         .ip
         .unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into());
-    let open = |ip: IpAddr| async move {
-        UdpSocket::open(ip).await.map_err(|error| {
-            let why = format!("bind {ip}: {}", describe(&error));
-            Failure::new(Stage::UdpEcho, ErrorCode::BindFailed, why)
-        })
-    };
-    let refused = |error: io::Error| failed(&error, &plan.server);
+    let open = |ip| open(ip, Stage::UdpEcho);
+    let refused = |error: io::Error| failed(&error, &plan.server, Stage::UdpEcho);
     let mut mapping = open(bind).await?;
-    mapping.connect(server).await.map_err(refused)?;
+    mapping.connect(server.into()).await.map_err(refused)?;
     let SocketAddr::V4(local) = mapping.local().map_err(refused)? else {
         return Err(refused(io::ErrorKind::AddrNotAvailable.into()));
     };
@@ -77,23 +71,6 @@ async fn attempt(plan: &Plan, log: &RunLog) -> Result<UdpEvidence, Failure> {
     run(&mut mapping, &filtering, server, local)
         .await
         .map_err(refused)
-}
-
-/// The failure of a test that an error of the system or of the network ended.
-fn failed(error: &io::Error, to: &Address) -> Failure {
-    let code = match error.kind() {
-        // Windows reports the ICMP error as a reset.
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
-            ErrorCode::ConnectionRefused
-        }
-        io::ErrorKind::NetworkUnreachable
-        | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::AddrNotAvailable => ErrorCode::Unreachable,
-        io::ErrorKind::PermissionDenied => ErrorCode::NotPermitted,
-        _ => ErrorCode::ConnectionFailed,
-    };
-    let message = format!("UDP to {to}: {}", describe(error));
-    Failure::new(Stage::UdpEcho, code, message)
 }
 
 /// The three tests over two sockets: `mapping` for tests 1 and 3, `filtering` for test 2.
@@ -163,17 +140,15 @@ async fn map<W: Wire>(
     [number, number_of_other]: [[u8; 4]; 2],
     ignored: &Ignored,
 ) -> io::Result<Mapped> {
-    let first = ask(wire, server, number, ignored, &FIRST).await;
+    let first = ask(wire, server, number, ignored, &FIRST).await?;
     let mut mapped = Mapped {
-        first: first.seen(),
+        first: seen(&first),
         third: UdpTest::NotRun,
         other: None,
         round_trip: None,
     };
-    let (packet, round_trip) = match first {
-        Answer::Packet(packet, round_trip) => (packet, round_trip),
-        Answer::Nothing => return Ok(mapped),
-        Answer::Refused(error) => return Err(error),
+    let Some((packet, round_trip)) = first else {
+        return Ok(mapped);
     };
     mapped.round_trip = Some(round_trip);
     let other = usable(&packet, server).map(|other| other.address);
@@ -181,9 +156,9 @@ async fn map<W: Wire>(
     let Some(other) = other.filter(|_| !is_end(mapped.first, local)) else {
         return Ok(mapped);
     };
-    wire.connect(other).await?;
+    wire.connect(other.into()).await?;
     let third = ask(wire, other, number_of_other, ignored, &pace(round_trip)).await;
-    mapped.third = third.seen();
+    mapped.third = third.map_or(UdpTest::Refused, |third| seen(&third));
     Ok(mapped)
 }
 
@@ -194,15 +169,50 @@ async fn ask(
     number: [u8; 4],
     ignored: &Ignored,
     waits: &[Duration],
-) -> Answer {
-    let request = Exchange {
-        sends: &[(server, &Packet::request(number).bytes())],
-        from: *server.ip(),
-        port: Some(server.port()),
+) -> io::Result<Answer<Packet>> {
+    let request = vec![(server.into(), Packet::request(number).bytes().to_vec())];
+    one(
+        wire,
+        request,
+        (*server.ip(), Some(server.port())),
         number,
         ignored,
+        waits,
+    )
+    .await
+}
+
+/// One request, whose answer has this sender (at any port where there is none) and number.
+async fn one(
+    wire: &impl Wire,
+    request: Vec<(SocketAddr, Vec<u8>)>,
+    (ip, port): (Ipv4Addr, Option<u16>),
+    number: [u8; 4],
+    ignored: &Ignored,
+    waits: &[Duration],
+) -> io::Result<Answer<Packet>> {
+    let read = |bytes: &[u8], from: SocketAddr| {
+        let is_sender = from.ip() == ip && port.is_none_or(|port| port == from.port());
+        let packet = Packet::parse(bytes).filter(|_| is_sender)?;
+        let is_answer = packet.transaction == number && packet.client.port() != 0;
+        is_answer.then_some((0, packet))
     };
-    request.run(wire, waits).await
+    let requests = &[request];
+    let exchange = Exchange {
+        requests,
+        read,
+        ignored,
+    };
+    let answers = exchange.run(wire, waits).await?;
+    Ok(answers.into_iter().next().flatten())
+}
+
+/// What a test observed.
+fn seen(answer: &Answer<Packet>) -> UdpTest {
+    match answer {
+        Some((packet, _)) => UdpTest::Answered(packet.client),
+        None => UdpTest::NoAnswer,
+    }
 }
 
 /// What test 1 of its own and test 2 observed.
@@ -223,10 +233,10 @@ async fn filter<W: Wire>(
 ) -> Filtered {
     let first = ask(wire, server, number, ignored, &FIRST).await;
     let mut filtered = Filtered {
-        first: first.seen(),
+        first: first.as_ref().map_or(UdpTest::Refused, seen),
         ..Filtered::default()
     };
-    let Answer::Packet(packet, round_trip) = first else {
+    let Ok(Some((packet, round_trip))) = first else {
         return filtered;
     };
     filtered.round_trip = Some(round_trip);
@@ -241,14 +251,21 @@ async fn filter<W: Wire>(
         transaction: number_of_other,
         ..packet
     };
-    let second = Exchange {
-        sends: &[(discard, &[]), (server, &request.bytes())],
-        from: *other.address.ip(),
-        port: None,
-        number: number_of_other,
+    let sends = vec![
+        (discard.into(), Vec::new()),
+        (server.into(), request.bytes().to_vec()),
+    ];
+    let from = (*other.address.ip(), None);
+    let second = one(
+        wire,
+        sends,
+        from,
+        number_of_other,
         ignored,
-    };
-    filtered.second = second.run(wire, &pace(round_trip)).await.seen();
+        &pace(round_trip),
+    )
+    .await;
+    filtered.second = second.map_or(UdpTest::Refused, |second| seen(&second));
     filtered
 }
 

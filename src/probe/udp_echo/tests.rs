@@ -85,7 +85,10 @@ impl Simulated {
 }
 
 impl Wire for Simulated {
-    async fn send(&self, to: SocketAddrV4, bytes: &[u8]) -> io::Result<()> {
+    async fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let SocketAddr::V4(to) = to else {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        };
         self.sent.borrow_mut().push((to, bytes.to_vec()));
         let Some(packet) = Packet::parse(bytes) else {
             return Ok(());
@@ -141,7 +144,7 @@ impl Wire for Simulated {
         }
     }
 
-    async fn connect(&mut self, _: SocketAddrV4) -> io::Result<()> {
+    async fn connect(&mut self, _: SocketAddr) -> io::Result<()> {
         Ok(())
     }
 }

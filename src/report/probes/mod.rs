@@ -1,5 +1,6 @@
 //! What other probes than the login found: their place in the document.
 
+mod stun;
 mod udp_echo;
 
 use std::time::SystemTime;
@@ -7,11 +8,12 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::model::{began, code, time};
-use super::{Expected, SCHEMA_VERSION, Tool};
+use super::{ErrorReport, Expected, SCHEMA_VERSION, Tool};
 use crate::conntype::UdpLabel;
 use crate::exit::Exit;
 use crate::mask::{self, Mask};
 
+pub use stun::{StunReport, StunTerm, StunUnknownReport};
 pub use udp_echo::{UdpEchoReport, UdpOutcome, UdpTestReport, UdpTests};
 
 /// What other probes than the login found.
@@ -20,14 +22,29 @@ pub use udp_echo::{UdpEchoReport, UdpOutcome, UdpTestReport, UdpTests};
 pub struct Probes {
     /// The tests of UDP echo. Null where they were not asked for.
     pub udp_echo: Option<UdpEchoReport>,
+    /// The tests with STUN servers, in the order they were given. Null where they were not asked for.
+    pub stun: Option<Vec<StunReport>>,
 }
 
 impl Probes {
     pub(super) fn masked(self, mask: &mut Mask) -> Self {
-        let Self { udp_echo } = self;
+        let Self { udp_echo, stun } = self;
         Self {
             udp_echo: udp_echo.map(|udp_echo| udp_echo.masked(mask)),
+            stun: stun.map(|stun| stun.into_iter().map(|one| one.masked(mask)).collect()),
         }
+    }
+
+    /// The label of UDP, with the error where it is not known: that of UDP echo, else of the first STUN
+    /// server that tells one.
+    fn udp(&self) -> Option<(UdpLabel, Option<&ErrorReport>)> {
+        if let Some(found) = &self.udp_echo {
+            return Some((found.label, found.error.as_ref()));
+        }
+        let servers = self.stun.as_deref()?;
+        let told = servers.iter().find(|one| one.label.determined());
+        let found = told.or_else(|| servers.first())?;
+        Some((found.label, found.error.as_ref()))
     }
 }
 
@@ -60,12 +77,10 @@ pub struct ProbeReport {
 }
 
 impl ProbeReport {
-    /// The result of a run without a login. The label is that of UDP echo.
+    /// The result of a run without a login.
     #[must_use]
     pub fn new(probes: Probes, started_at: SystemTime, expected: Vec<UdpLabel>) -> Self {
-        let udp_echo = probes.udp_echo.as_ref();
-        let label = udp_echo.map_or(UdpLabel::UnknownConnect, |found| found.label);
-        let error = udp_echo.and_then(|found| found.error.as_ref());
+        let (label, error) = probes.udp().unwrap_or((UdpLabel::UnknownConnect, None));
         let failed = error.map(|error| error.code.exit());
         let expected = Expected::of(expected, &label);
         let met = expected.as_ref().map(|expected| expected.met);

@@ -35,6 +35,7 @@ fn evidence(second: UdpTest, third: UdpTest) -> UdpEvidence {
 fn report(outcome: &Result<UdpEvidence, Failure>, expected: &[UdpLabel]) -> ProbeReport {
     let probes = Probes {
         udp_echo: Some(UdpEchoReport::of(&server(), outcome)),
+        stun: None,
     };
     ProbeReport::new(probes, UNIX_EPOCH, expected.to_vec())
 }
