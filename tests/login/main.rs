@@ -14,6 +14,7 @@ mod passport;
 mod paths;
 mod redact;
 mod secrets;
+mod stun;
 mod tickets;
 mod tls;
 mod udp_echo;

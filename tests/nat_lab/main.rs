@@ -13,6 +13,7 @@ mod observations;
 mod proxies;
 mod proxy_trouble;
 mod run;
+mod stun;
 mod table;
 mod udp;
 
@@ -31,6 +32,7 @@ fn every_path_has_its_connection_type() -> Result<(), Error> {
     lab::requirements()?;
     lab::proxies::requirements()?;
     lab::needs_program("tayga", "tayga")?;
+    lab::needs_program("turnserver", "coturn")?;
     let wanted = std::env::var("NAT_LAB_ROWS").unwrap_or_default();
     let wanted: Vec<&str> = wanted.lines().filter(|words| !words.is_empty()).collect();
     let is_wanted =
@@ -67,6 +69,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         proxy_trouble::ROWS,
         gateways::ROWS,
         udp::ROWS,
+        stun::ROWS,
     ]
     .into_iter()
     .flatten()

@@ -127,7 +127,7 @@ fn echo(net: Result<Topology, Error>, table: &str) -> Result<Run, Error> {
 /// The table of a router that passes on what comes to an outside port, if `condition` holds; `@asked`
 /// has every address that was sent UDP to, with the outside port that it came from. The mapping is that of
 /// [`topology::endpoint_independent`].
-fn lets_in(condition: &str) -> String {
+pub(crate) fn lets_in(condition: &str) -> String {
     format!(
         "table ip letsin {{
             set asked {{ type ipv4_addr . inet_service; flags dynamic; size 64; }}
@@ -144,7 +144,7 @@ fn lets_in(condition: &str) -> String {
 }
 
 /// The table of a router that treats what it forwards by this rule.
-fn forwarding(rule: &str) -> String {
+pub(crate) fn forwarding(rule: &str) -> String {
     format!(
         "table inet udpecho {{
             chain through {{

@@ -105,6 +105,9 @@ fn seeds() -> Seeds {
     for (name, packet) in [("request", request), ("answer", answer)] {
         add("udp_echo", name, packet.bytes().to_vec());
     }
+    let answer = "010100302112a442b7e7a701bc34d686fa87dfae000100080001a147c0000201002000080001a147e112a643802c000800010d97c633640900050008000100000a000001";
+    let bytes = hex::decode(answer).unwrap();
+    add("stun", "answer", bytes);
     for (target, texts) in words() {
         for (at, text) in texts.iter().enumerate() {
             add(target, &format!("word-{at:02}"), text.as_bytes().to_vec());

@@ -43,6 +43,7 @@ pub mod pseudo_random;
 pub mod scenarios;
 pub mod scripted;
 mod serve;
+pub mod stun_server;
 mod tool;
 pub mod watch;
 

@@ -1,4 +1,4 @@
-//! Real proxy programs, each with a configuration of its own in a folder of its own.
+//! Real proxy programs and a real STUN server, each with a configuration of its own in a folder of its own.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{Error, Host, Process, wait_for_port};
 use crate::tool::file;
 
-/// A running proxy; it ends and its folder goes when this is dropped.
+/// A running program; it ends and its folder goes when this is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     /// Where clients dial it.
@@ -110,6 +110,26 @@ pub fn tinyproxy(host: &Host, addr: SocketAddr, login: Option<Login<'_>>) -> Res
     );
     let mut command = host.command("tinyproxy");
     command.arg("-d").arg("-c").arg(config);
+    ready(host, addr, Process::start(command)?, Some(folder))
+}
+
+/// Starts coturn as a STUN server at two addresses (RFC 5780), with the ports 3478 and 3479.
+///
+/// # Errors
+///
+/// When it does not listen within ten seconds; with what it said.
+pub fn coturn(host: &Host, addresses: [IpAddr; 2]) -> Result<Proxy, Error> {
+    let folder = tempfile::tempdir()?;
+    let mut command = host.command("turnserver");
+    command.args(["-n", "--no-auth", "--no-tls", "--no-dtls", "--no-cli"]);
+    command.args(["--listening-port=3478", "--alt-listening-port=3479"]);
+    for ip in addresses {
+        command.arg(format!("--listening-ip={ip}"));
+    }
+    for (option, name) in [("pidfile", "pid"), ("userdb", "db"), ("log-file", "log")] {
+        command.arg(format!("--{option}={}", folder.path().join(name).display()));
+    }
+    let addr = SocketAddr::new(addresses[1], 3479);
     ready(host, addr, Process::start(command)?, Some(folder))
 }
 

@@ -1,0 +1,186 @@
+//! STUN: `probe --stun`, with servers that keep to RFC 5780 and servers that do not.
+
+use std::net::UdpSocket;
+
+use serde_json::Value;
+use support::document::Document;
+use support::stun_server::{Lie, StunServer};
+use support::{Run, Serve, tool};
+
+fn probe(servers: &[&str], options: &[&str]) -> Run {
+    let servers = servers.iter().flat_map(|at| ["--stun", at]);
+    Run::of(tool().arg("probe").args(servers).args(options))
+}
+
+fn against(lie: Lie) -> Value {
+    let server = StunServer::start(lie);
+    let run = probe(&[&server.address.to_string()], &["--json"]);
+    run.document(Document::Probe)
+}
+
+/// Why the filtering is not known.
+fn reason(stun: &Value) -> &str {
+    let unknown = stun["unknown"].as_array().unwrap();
+    let filtering = unknown.iter().find(|one| one["what"] == "filtering");
+    filtering.map_or("", |one| one["reason"].as_str().unwrap())
+}
+
+#[test]
+fn a_server_tells_only_what_it_shows() {
+    // Every server sees a NAT that lets everything in, which older tools report of some of these.
+    let eim = Value::from("endpoint-independent");
+    for (lie, label, mapping, filtering, why) in [
+        (Lie::None, "IP-Restrict-NAT", &eim, &eim, ""),
+        (Lie::Rewritten, "IP-Restrict-NAT", &eim, &eim, ""),
+        (Lie::Floods, "IP-Restrict-NAT", &eim, &eim, ""),
+        (
+            Lie::Plain,
+            "Unknown-Connect",
+            &Value::Null,
+            &Value::Null,
+            "no-other-address",
+        ),
+        (
+            Lie::IgnoresChange,
+            "Unknown-Connect",
+            &eim,
+            &Value::Null,
+            "change-ignored",
+        ),
+        (
+            Lie::DropsChange,
+            "Unknown-Connect",
+            &eim,
+            &Value::Null,
+            "change-not-seen",
+        ),
+        (
+            Lie::RefusesChange,
+            "Unknown-Connect",
+            &eim,
+            &Value::Null,
+            "change-refused",
+        ),
+        (
+            Lie::OtherIsItself,
+            "Unknown-Connect",
+            &Value::Null,
+            &Value::Null,
+            "no-other-address",
+        ),
+        (
+            Lie::OtherIsElsewhere,
+            "Unknown-Connect",
+            &Value::Null,
+            &Value::Null,
+            "no-other-address",
+        ),
+        (
+            Lie::WrongNumber,
+            "Firewall",
+            &Value::Null,
+            &Value::Null,
+            "no-answer",
+        ),
+        (
+            Lie::Truncated,
+            "Firewall",
+            &Value::Null,
+            &Value::Null,
+            "no-answer",
+        ),
+        (
+            Lie::Silent,
+            "Firewall",
+            &Value::Null,
+            &Value::Null,
+            "no-answer",
+        ),
+    ] {
+        let document = against(lie);
+        let stun = &document["probes"]["stun"][0];
+        let found = (&document["label"], &stun["mapping"], &stun["filtering"]);
+        assert_eq!(
+            found,
+            (&label.into(), mapping, filtering),
+            "{lie:?}: {stun}"
+        );
+        assert_eq!(reason(stun), why, "{lie:?}: {stun}");
+        let is_ignored = stun["ignored"].as_u64() > Some(0);
+        let sends_others = matches!(lie, Lie::Floods | Lie::WrongNumber | Lie::Truncated);
+        assert_eq!(is_ignored, sends_others, "{lie:?}: {stun}");
+        let is_known = label != "Unknown-Connect";
+        assert_eq!(document["determined"], is_known, "{lie:?}");
+        assert_eq!(document["exit_code"] == 0, is_known, "{lie:?}");
+    }
+}
+
+#[test]
+fn a_server_that_errs_and_a_closed_port_are_errors_at_once() {
+    let document = against(Lie::Errs);
+    let error = &document["probes"]["stun"][0]["error"];
+    let message = error["message"].as_str().unwrap();
+    assert!(message.ends_with("answers with error 500"), "{message}");
+    assert_eq!(document["exit_code"], 3);
+
+    let closed = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let document = probe(&[&closed.to_string()], &["--json"]).document(Document::Probe);
+    let error = &document["probes"]["stun"][0]["error"];
+    assert_eq!(error["code"], "connection-refused");
+}
+
+#[test]
+fn the_first_server_that_tells_the_label_gives_it() {
+    let servers = [Lie::Plain, Lie::None].map(StunServer::start);
+    let [plain, full] = [0, 1].map(|at| servers[at].address.to_string());
+    let run = probe(&[&plain, &full], &["--json"]);
+    let document = run.document(Document::Probe);
+    assert_eq!(document["label"], "IP-Restrict-NAT");
+    assert_eq!(document["probes"]["stun"][0]["label"], "Unknown-Connect");
+    let label = probe(&[&format!("{plain},{full}")], &["-q"]);
+    assert_eq!(label.stdout, "IP-Restrict-NAT\n");
+    let report = probe(&[&full], &["--format", "report"]);
+    let heading = format!("STUN, {full}: IP-Restrict-NAT\n");
+    assert!(report.stdout.starts_with(&heading), "{}", report.stdout);
+}
+
+#[test]
+fn udp_echo_gives_the_label_where_both_are_asked() {
+    let served = Serve::start(&["--udp-echo", "127.0.0.1:0,127.0.0.2:0"]);
+    let echo = served.addresses()["udp_echo"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let server = StunServer::start(Lie::None);
+    let run = probe(
+        &[&server.address.to_string()],
+        &["--udp-echo", &echo, "--json"],
+    );
+    let document = run.document(Document::Probe);
+    assert_eq!(document["label"], "Direct-Connect");
+    assert_eq!(document["probes"]["stun"][0]["label"], "IP-Restrict-NAT");
+}
+
+#[test]
+fn a_masked_report_shows_no_address_of_a_server() {
+    let server = StunServer::start(Lie::None);
+    let at = server.address.to_string();
+    let run = probe(&[&at], &["--json", "--redact"]);
+    let port = server.address.port().to_string();
+    let text = run.stdout.clone() + &run.stderr;
+    let words: Vec<_> = text.split(|c: char| !c.is_ascii_digit()).collect();
+    assert!(!words.contains(&port.as_str()), "{text}");
+    assert_eq!(run.document(Document::Probe)["redacted"], true);
+}
+
+#[test]
+fn options_that_make_no_sense_are_usage_errors() {
+    assert_eq!(Run::of(tool().arg("probe")).code, 2);
+    let nine = vec!["127.0.0.1"; 9];
+    let run = probe(&nine, &[]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("at most 8 servers"), "{}", run.stderr);
+}
