@@ -40,10 +40,6 @@ pub enum Stage {
     UdpEcho,
     /// The tests with STUN servers.
     Stun,
-    /// Asking the router for its outside address, or for a port.
-    PortMapping,
-    /// Having a server call this host.
-    Listen,
     /// Starting the embedded server.
     Serve,
     /// A bug in this program, wherever it was.
@@ -101,23 +97,23 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    NameNotFound "name-not-found" Unreachable [Resolve Nexus Login Gateway UdpEcho Stun PortMapping Listen]
+    NameNotFound "name-not-found" Unreachable [Resolve Nexus Login Gateway UdpEcho Stun]
         "The host name cannot be looked up, or has no address."
-    NoUsableAddress "no-usable-address" Unreachable [Resolve Nexus Login Gateway UdpEcho Stun PortMapping Listen]
+    NoUsableAddress "no-usable-address" Unreachable [Resolve Nexus Login Gateway UdpEcho Stun]
         "The host has no address of the family that is asked for, or that the proxy can carry."
-    ConnectionRefused "connection-refused" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping Listen]
+    ConnectionRefused "connection-refused" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun]
         "Nothing listens at the address and port."
-    Unreachable "unreachable" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping Listen]
+    Unreachable "unreachable" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun]
         "This host has no route to the address."
-    Timeout "timeout" Unreachable [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping Listen]
+    Timeout "timeout" Unreachable [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun]
         "No answer within the time of the run."
     ConnectionReset "connection-reset" Unreachable [Connect Proxy Nexus Login Gateway]
         "The connection was reset while it was opened."
-    NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping Listen]
+    NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun]
         "This host does not permit the connection."
-    ConnectionFailed "connection-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping Listen]
+    ConnectionFailed "connection-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun]
         "The connection failed with another system error."
-    BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping Listen]
+    BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun]
         "The local address or port cannot be used."
     LocalPortInUse "local-port-in-use" Unreachable [Connect Proxy Gateway]
         "The local port has a connection to this very address already."
@@ -241,9 +237,9 @@ error_codes! {
         "ClientPort stayed the same while the local port changed."
     ObservationsDisagree "observations-disagree" NoProfile [Verdict]
         "Two observations contradict each other and have nothing in common."
-    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping Listen]
+    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun]
         "SIGINT (Ctrl-C) ended the run."
-    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping Listen]
+    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun]
         "SIGTERM ended the run, or SIGHUP as the terminal vanished."
     CannotListen "cannot-listen" Unexpected [Serve]
         "The embedded server cannot listen at an address."

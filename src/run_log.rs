@@ -35,10 +35,6 @@ pub enum Purpose {
     UdpEcho,
     /// The tests with STUN servers.
     Stun,
-    /// The router, asked for a port.
-    PortMapping,
-    /// A server that calls this host.
-    Listen,
 }
 
 impl fmt::Display for Purpose {
@@ -50,8 +46,6 @@ impl fmt::Display for Purpose {
             Self::Gateway => "gateway",
             Self::UdpEcho => "udp-echo",
             Self::Stun => "stun",
-            Self::PortMapping => "port-mapping",
-            Self::Listen => "listen",
         })
     }
 }
@@ -64,8 +58,6 @@ impl Purpose {
             (Self::Notification, step) => step,
             (Self::UdpEcho, _) => Stage::UdpEcho,
             (Self::Stun, _) => Stage::Stun,
-            (Self::PortMapping, _) => Stage::PortMapping,
-            (Self::Listen, _) => Stage::Listen,
             // A proxy that cannot be reached is the same for every connection.
             (_, Stage::Proxy) => Stage::Proxy,
             (Self::Nexus, _) => Stage::Nexus,

@@ -8,7 +8,6 @@
 //! ("Connection types"), repeated in its MSNC1 page.
 
 mod classify;
-mod conclusion;
 mod evidence;
 mod label;
 mod nat;
@@ -19,13 +18,12 @@ mod stun;
 mod udp;
 
 pub use classify::classify;
-pub use conclusion::{CallFacts, Facts, RouterFacts, UdpFacts, UdpProbe};
 pub use evidence::{
     Comparison, Destination, Mapping, Missing, OrderMatch, ProxyRelation, Reason, Sameness,
     Unsettled, Verdict, Warning,
 };
 pub use label::Label;
-pub use nat::{Filtering, MappingProtocol, NatMapping, RouterRelation};
+pub use nat::{Filtering, NatMapping};
 pub use observation::{
     Field, IpUnknown, Observation, PathKind, PortOrder, PortUnknown, Proxy, can_be_local,
     normalise, swap_port,

@@ -31,29 +31,3 @@ pub enum Filtering {
     /// What comes from an address and port that was sent to.
     AddressAndPortDependent,
 }
-
-/// A protocol that opens ports of a router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum MappingProtocol {
-    /// UPnP's Internet Gateway Device.
-    Upnp,
-    /// NAT-PMP (RFC 6886).
-    NatPmp,
-    /// PCP (RFC 6887).
-    Pcp,
-}
-
-/// The router's outside address compared with the one that servers see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum RouterRelation {
-    /// Equal: the router is the only NAT, and a port that it opens can be reached.
-    OnlyNat,
-    /// Another public address: a NAT or proxy beyond the router rewrites as well.
-    NatBeyond,
-    /// A private or shared address: the router is itself behind a NAT.
-    DoubleNat,
-}

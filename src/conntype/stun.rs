@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Filtering, NatMapping, UdpFacts, UdpLabel, UdpProbe};
+use super::{Filtering, NatMapping, UdpLabel};
 
 /// What came of a request whose answer is to come from elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -179,20 +179,6 @@ impl StunEvidence {
                 UdpLabel::UnknownConnect
             }
             (Ok(_), _) => UdpLabel::SymmetricNat,
-        }
-    }
-}
-
-impl UdpFacts {
-    /// What the STUN server at this place of the list showed.
-    #[must_use]
-    pub fn of_stun(place: usize, evidence: &StunEvidence) -> Self {
-        Self {
-            by: UdpProbe::Stun(place),
-            label: evidence.label(),
-            outside: evidence.outside,
-            mapping: evidence.mapping().ok(),
-            filtering: evidence.filtering().ok(),
         }
     }
 }

@@ -26,10 +26,6 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
                 "check the port (usually 3478) and that the server runs; a firewall that rejects UDP \
                  looks the same"
             }
-            Stage::PortMapping => "the router does not offer this protocol, or has it switched off",
-            Stage::Listen => {
-                "check the port (usually 7001) and that the server offers to call back"
-            }
             Stage::Proxy => {
                 "nothing listens there: check the proxy's address and port, and that it runs"
             }
