@@ -6,6 +6,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -39,10 +40,24 @@ type Outcome = Result<StunEvidence, Failure>;
 
 /// Runs the tests with every server at the same time. One outcome for each server, in order.
 pub async fn observe(plan: &Plan, log: &RunLog, until: Instant) -> Vec<Outcome> {
-    let (mut outcomes, shared) = tokio::join!(
-        all(&plan.servers, &plan.route, log, until),
-        shared(plan, log, until)
-    );
+    let mut shared = pin!(shared(plan, log, until));
+    let mut all = pin!(all(&plan.servers, &plan.route, log, until));
+    let mut early = None;
+    let mut outcomes = tokio::select! {
+        biased;
+        done = &mut all => done,
+        done = &mut shared => {
+            early = Some(done);
+            all.await
+        }
+    };
+    // A server that answers alone may need another one to compare with.
+    let is_open = |seen: &StunEvidence| seen.outside.is_some() && seen.mapping().is_err();
+    let shared = match early {
+        Some(done) => done,
+        None if outcomes.iter().flatten().any(is_open) => shared.await,
+        None => Vec::new(),
+    };
     for at in 0..outcomes.len() {
         let alike = alike(&shared, at);
         if let Some(Ok(seen)) = outcomes.get_mut(at) {
