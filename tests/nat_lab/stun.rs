@@ -1,11 +1,14 @@
 //! STUN beside the login, with coturn as the server: how a NAT maps, and what it lets in.
 
+use std::time::Duration;
+
 use crate::ends::{Tool, serve};
 use crate::run::Run;
 use crate::table::Row;
 use crate::udp::{forwarding, lets_in};
 use support::lab::proxies::coturn;
-use support::lab::{Error, Topology, topology};
+
+use support::lab::{Error, LineOptions, Topology, topology};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -119,6 +122,33 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        path: "STUN, round trip 300 ms",
+        run: || stun(slow(0.0), ""),
+        expected: "Direct-Connect same/same 0",
+        facts: &[
+            (LABEL, "Direct-Connect"),
+            (FILTERING, "endpoint-independent"),
+        ],
+    },
+    Row {
+        path: "STUN, round trip 300 ms, a firewall lets in only what was asked for",
+        run: || stun(slow(0.0), STATEFUL),
+        expected: "Direct-Connect same/same 0",
+        facts: &[
+            (LABEL, "Direct-Connect"),
+            (FILTERING, "address-and-port-dependent"),
+        ],
+    },
+    Row {
+        path: "STUN, round trip 300 ms, 5 % loss",
+        run: || stun(slow(0.05), ""),
+        expected: "Direct-Connect same/same 0",
+        facts: &[
+            (LABEL, "Direct-Connect"),
+            (FILTERING, "endpoint-independent"),
+        ],
+    },
+    Row {
         path: "STUN, only the other address dropped",
         run: || {
             let rule = "ip daddr 203.0.113.81 meta l4proto udp drop";
@@ -146,6 +176,16 @@ const STATEFUL: &str = "table inet stateful {
         meta l4proto udp ct state new drop
     }
 }";
+
+/// A line with a round trip of 300 ms that loses this share of the packets.
+fn slow(loss: f64) -> Result<Topology, Error> {
+    let options = LineOptions {
+        delay: Duration::from_millis(150),
+        loss,
+        ..LineOptions::default()
+    };
+    topology::delayed("150 ms one way", &options)
+}
 
 /// A login with STUN beside it, the router, or the host where there is none, having this table as well.
 fn stun(net: Result<Topology, Error>, table: &str) -> Result<Run, Error> {
