@@ -237,6 +237,8 @@ error_codes! {
         "ClientPort stayed the same while the local port changed."
     ObservationsDisagree "observations-disagree" NoProfile [Verdict]
         "Two observations contradict each other and have nothing in common."
+    Inconclusive "inconclusive" NoProfile [Stun]
+        "The server answered, and its answers do not tell the connection type."
     Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun]
         "SIGINT (Ctrl-C) ended the run."
     Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun]

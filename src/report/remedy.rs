@@ -179,6 +179,10 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
         | ErrorCode::KnownConstant
         | ErrorCode::ObservedConstant
         | ErrorCode::ObservationsDisagree => "the remedy depends on the evidence",
+        ErrorCode::Inconclusive => {
+            "also ask a STUN server that answers from two addresses (RFC 5780), or UDP echo with \
+             --udp-echo"
+        }
         ErrorCode::CannotListen => {
             "choose another port (0 picks a free one), or an address of this machine; ports below \
              1024 need a privilege"

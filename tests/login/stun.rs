@@ -111,7 +111,13 @@ fn a_server_tells_only_what_it_shows() {
         assert_eq!(is_ignored, sends_others, "{lie:?}: {stun}");
         let is_known = label != "Unknown-Connect";
         assert_eq!(document["determined"], is_known, "{lie:?}");
-        assert_eq!(document["exit_code"] == 0, is_known, "{lie:?}");
+        assert_eq!(
+            document["exit_code"],
+            if is_known { 0 } else { 5 },
+            "{lie:?}"
+        );
+        let is_told = stun["error"]["code"] == "inconclusive";
+        assert_eq!(is_told, !is_known, "{lie:?}");
     }
 }
 

@@ -260,10 +260,9 @@ const fn let_in(filtering: Filtering) -> &'static str {
 
 /// Why tests that ended do not tell the connection type.
 fn inconclusive(seen: &StunEvidence) -> Failure {
-    let code = match seen.filtering() {
-        Err(StunUnknown::NoOtherAddress) => ErrorCode::NoUsableAddress,
-        _ => ErrorCode::Timeout,
-    };
-    let why = format!("{} does not tell what a NAT lets in", seen.server);
-    Failure::new(Stage::Stun, code, why)
+    let why = format!(
+        "{} does not tell how a NAT maps and what it lets in",
+        seen.server
+    );
+    Failure::new(Stage::Stun, ErrorCode::Inconclusive, why)
 }
