@@ -1,11 +1,13 @@
 //! STUN: `probe --stun`, with servers that keep to RFC 5780 and servers that do not.
 
 use std::net::UdpSocket;
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::document::Document;
 use support::stun_server::{Lie, StunServer};
-use support::{Run, Serve, tool};
+use support::{Process, Run, Serve, tool};
 
 fn probe(servers: &[&str], options: &[&str]) -> Run {
     let servers = servers.iter().flat_map(|at| ["--stun", at]);
@@ -136,6 +138,31 @@ fn a_server_that_errs_and_a_closed_port_are_errors_at_once() {
     let document = probe(&[&closed.to_string()], &["--json"]).document(Document::Probe);
     let error = &document["probes"]["stun"][0]["error"];
     assert_eq!(error["code"], "connection-refused");
+}
+
+#[test]
+fn the_deadline_and_a_signal_end_the_tests_with_a_document_for_each_server() {
+    let mute = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = mute.local_addr().unwrap().to_string();
+    let document = probe(&[&at], &["--json", "--timeout", "1"]).document(Document::Probe);
+    assert_eq!(document["probes"]["stun"][0]["error"]["code"], "timeout");
+    assert_eq!(document["exit_code"], 3);
+
+    let mute = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = mute.local_addr().unwrap().to_string();
+    let mut command = tool();
+    command.args(["probe", "--stun", &at, "--stun", &at, "--json"]);
+    let process = Process::start(command).unwrap();
+    // The request is there, so the tool listens for signals.
+    mute.recv_from(&mut [0; 64]).unwrap();
+    process.signal(Signal::SIGINT).unwrap();
+    let run = Run::from(process.finish(Duration::from_secs(20)).unwrap());
+    let document = run.document(Document::Probe);
+    for at in [0, 1] {
+        let error = &document["probes"]["stun"][at]["error"];
+        assert_eq!(error["code"], "interrupted");
+    }
+    assert_eq!(run.code, 130);
 }
 
 #[test]
