@@ -12,18 +12,18 @@
 //!                      │ │                      (pure)                     ▲
 //!                      │ └── events ──► run_log ───────────────────────────┘
 //!                      ▼
-//!                  transport ◄── bytes ──► msnp
-//!                  (sockets)              (sans-IO)
+//!                  transport ◄── bytes ──► msnp, packet
+//!                  (sockets)               (sans-IO)
 //!
 //!    server = the other end of the same wire: it uses msnp's and conntype's types, never transport's, probe's,
 //!             report's or cli's
 //! ```
 //! Data goes one way, and so do imports: the test at the end of this file lists what each room may
-//! use. [`conntype`] and [`msnp`] know no socket, clock, terminal or randomness.
+//! use. [`conntype`], [`msnp`] and [`packet`] know no socket, clock, terminal or randomness.
 //!
 //! - [`conntype`]: the verdict. Observation in, label and evidence out.
 //! - [`msnp`]: commands, profile, Passport headers, and the login as a state machine.
-//! - [`packet`]: the packets of STUN, sans-IO too.
+//! - [`packet`]: the same for protocols that are not MSN's: the packets of STUN.
 //! - [`transport`]: the client's sockets, all of them: names, dialing, proxies, TLS, HTTP.
 //! - [`probe`]: what is asked of the network; [`probe::login`] is the login, [`probe::udp_echo`] and
 //!   [`probe::stun`] the tests of UDP.

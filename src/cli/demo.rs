@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -124,7 +125,9 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
     let mut rows = runtime::with(|runtime| {
         // Lines of progress would overwrite each other.
         let quiet = paths.len() > 1;
-        let shown = runtime.until_signal(show_all(&paths, quiet, output))?;
+        // At the same time: UDP that is filtered takes a while to tell from UDP that is slow.
+        let all = join_all(paths.iter().map(|path| show(path, quiet, output)));
+        let shown = runtime.until_signal(all)?;
         let row = |(path, report): (&&Path, Result<Report, _>)| {
             Ok(demo::Row {
                 path: path.name,
@@ -161,20 +164,6 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<Exit, CommandError
         // The demo built the path itself, so a wrong label is a bug.
         (false, false) => Exit::Bug,
     })
-}
-
-/// Shows every path at the same time: UDP that is filtered takes a while to tell from UDP that is slow.
-async fn show_all(
-    paths: &[&Path],
-    quiet: bool,
-    output: &Output,
-) -> Vec<Result<Report, CommandError>> {
-    let [first, rest @ ..] = paths else {
-        return Vec::new();
-    };
-    let rest = Box::pin(show_all(rest, quiet, output));
-    let (first, rest) = tokio::join!(show(first, quiet, output), rest);
-    [first].into_iter().chain(rest).collect()
 }
 
 /// A whole login over one kind of path: dispatch, referral, Passport over TLS, profile; and UDP echo.

@@ -99,13 +99,11 @@ impl Asked {
 
     /// UDP echo alone.
     pub(super) fn of_udp_echo(server: Address, route: &Route) -> Self {
-        Self::new(
-            ProbesArgs {
-                udp_echo: Some(server),
-                stun: Vec::new(),
-            },
-            route,
-        )
+        let route = route.clone();
+        Self {
+            udp_echo: Some(udp_echo::Plan { server, route }),
+            ..Self::default()
+        }
     }
 
     /// Runs all of them beside `login`, which gives the address that its server saw.

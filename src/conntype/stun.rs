@@ -162,10 +162,7 @@ impl StunEvidence {
             return UdpLabel::Firewall;
         };
         if outside.ip() == self.local.ip() {
-            return match self.client_ip.is_some_and(|ip| ip != outside.ip()) {
-                true => UdpLabel::IsaLike,
-                false => UdpLabel::DirectConnect,
-            };
+            return UdpLabel::of_kept(outside.ip(), self.client_ip);
         }
         match (self.mapping(), self.filtering()) {
             (_, Ok(Filtering::EndpointIndependent)) => UdpLabel::IpRestrictNat,

@@ -50,6 +50,14 @@ impl UdpLabel {
             Self::UnknownConnect => "Unknown-Connect",
         }
     }
+
+    /// The label where UDP leaves with the local address, `ip`.
+    pub(super) fn of_kept(ip: IpAddr, client_ip: Option<IpAddr>) -> Self {
+        match client_ip.is_some_and(|seen| seen != ip) {
+            true => Self::IsaLike,
+            false => Self::DirectConnect,
+        }
+    }
 }
 
 spelled!(UdpLabel);
@@ -103,11 +111,7 @@ impl UdpEvidence {
             UdpTest::NotRun | UdpTest::Refused => return UdpLabel::UnknownConnect,
         };
         if outside.ip() == self.local.ip() {
-            let is_other = |ip: IpAddr| ip != IpAddr::V4(*outside.ip());
-            return match self.client_ip.is_some_and(is_other) {
-                true => UdpLabel::IsaLike,
-                false => UdpLabel::DirectConnect,
-            };
+            return UdpLabel::of_kept((*outside.ip()).into(), self.client_ip);
         }
         match (self.second, self.third) {
             (UdpTest::Answered(_), _) => UdpLabel::IpRestrictNat,

@@ -2,14 +2,16 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::address::Address;
+use crate::conntype::{Range, normalise};
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::transport::{UdpSocket, describe};
+use crate::run_log::RunLog;
+use crate::transport::{Route, UdpSocket, describe};
 
 /// How long each try of the first request waits, while the round trip is not known.
 pub(super) const FIRST: [Duration; 4] = [
@@ -161,6 +163,42 @@ fn is_refusal(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::PermissionDenied
     )
+}
+
+/// Whether packets may be sent to an address that a server names as its other one: a server must not
+/// have this host write to its own network, or to itself.
+pub(super) fn is_usable(other: IpAddr, server: IpAddr) -> bool {
+    let range = Range::of(normalise(other));
+    other != server
+        && other.is_ipv4() == server.is_ipv4()
+        && range != Range::Special
+        && range == Range::of(normalise(server))
+}
+
+/// Runs the tests with a server within the time that there is.
+///
+/// # Errors
+/// That of the tests, or that the time is up.
+pub(super) async fn within<T>(
+    until: Instant,
+    tests: impl Future<Output = Result<T, Failure>>,
+    to: &Address,
+    stage: Stage,
+    log: &RunLog,
+) -> Result<T, Failure> {
+    timeout_at(until, tests).await.unwrap_or_else(|_| {
+        let took = log.started().elapsed().as_secs_f64();
+        let why = format!("the tests with {to} had not ended after {took:.1} s");
+        Err(Failure::new(stage, ErrorCode::Timeout, why))
+    })
+}
+
+/// The local address to send from: that of the route, or the one that the system picks.
+pub(super) fn local(route: &Route, toward: SocketAddr) -> IpAddr {
+    route.bind.ip.unwrap_or_else(|| match toward {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    })
 }
 
 /// Opens a socket at a port that the system picks.

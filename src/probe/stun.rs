@@ -5,13 +5,15 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::pin;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
-use super::exchange::{Answer, Exchange, FIRST, Ignored, failed, open, pace};
+use super::exchange::{
+    Answer, Exchange, FIRST, Ignored, failed, is_usable, local, open, pace, within,
+};
 use crate::address::Address;
 use crate::conntype::{Changed, Range, StunEvidence};
 use crate::failure::{ErrorCode, Failure, Stage};
@@ -40,103 +42,45 @@ type Outcome = Result<StunEvidence, Failure>;
 
 /// Runs the tests with every server at the same time. One outcome for each server, in order.
 pub async fn observe(plan: &Plan, log: &RunLog, until: Instant) -> Vec<Outcome> {
-    let mut shared = pin!(shared(plan, log, until));
-    let mut all = pin!(all(&plan.servers, &plan.route, log, until));
-    let mut early = None;
-    let mut outcomes = tokio::select! {
-        biased;
-        done = &mut all => done,
-        done = &mut shared => {
-            early = Some(done);
-            all.await
-        }
-    };
-    // A server that answers alone may need another one to compare with.
-    let is_open = |seen: &StunEvidence| seen.outside.is_some() && seen.mapping().is_err();
-    let shared = match early {
-        Some(done) => done,
-        None if outcomes.iter().flatten().any(is_open) => shared.await,
-        None => Vec::new(),
-    };
-    for at in 0..outcomes.len() {
-        let alike = alike(&shared, at);
-        if let Some(Ok(seen)) = outcomes.get_mut(at) {
-            seen.alike = alike;
-        }
+    let each = plan.servers.iter().map(|server| {
+        let tests = attempt(server, &plan.route, log);
+        within(until, tests, server, Stage::Stun, log)
+    });
+    let mut outcomes = join_all(each).await;
+    let ended = outcomes.iter_mut().flatten();
+    let answered: Vec<_> = ended.filter(|seen| seen.outside.is_some()).collect();
+    // A server that does not tell the mapping alone may tell it with another one.
+    if answered.iter().any(|seen| seen.mapping().is_err()) {
+        let _ = timeout_at(until, compare(answered, &plan.route)).await;
     }
     outcomes
 }
 
-async fn all(servers: &[Address], route: &Route, log: &RunLog, until: Instant) -> Vec<Outcome> {
-    let [first, rest @ ..] = servers else {
-        return Vec::new();
-    };
-    let rest = Box::pin(all(rest, route, log, until));
-    let first = async {
-        let attempt = timeout_at(until, attempt(first, route, log)).await;
-        attempt.unwrap_or_else(|_| {
-            let took = log.started().elapsed().as_secs_f64();
-            let why = format!("the tests with {first} had not ended after {took:.1} s");
-            Err(Failure::new(Stage::Stun, ErrorCode::Timeout, why))
-        })
-    };
-    let (first, rest) = tokio::join!(first, rest);
-    [first].into_iter().chain(rest).collect()
-}
-
-/// What each server sees of one and the same socket, with the server's address.
-async fn shared(plan: &Plan, log: &RunLog, until: Instant) -> Vec<Option<(IpAddr, SocketAddr)>> {
-    let mut servers = Vec::new();
-    if plan.servers.len() > 1 {
-        for server in &plan.servers {
-            let at = timeout_at(until, resolve_udp(&plan.route, server, Purpose::Stun, log)).await;
-            servers.push(at.ok().and_then(Result::ok));
-        }
-    }
+/// Asks all servers from one socket, and notes whether others saw the same end as each.
+async fn compare(mut servers: Vec<&mut StunEvidence>, route: &Route) -> io::Result<()> {
     // One socket has one family: that of the first.
-    let Some(first) = servers.iter().flatten().next().copied() else {
-        return Vec::new();
+    let Some(first) = servers.first().map(|seen| seen.server) else {
+        return Ok(());
     };
-    servers
-        .iter_mut()
-        .for_each(|at| *at = at.filter(|at| at.is_ipv4() == first.is_ipv4()));
+    servers.retain(|seen| seen.server.is_ipv4() == first.is_ipv4());
+    let slowest = servers.iter().filter_map(|seen| seen.round_trip).max();
+    let socket = UdpSocket::open(local(route, first)).await?;
     let asked: Vec<_> = servers
         .iter()
-        .flatten()
-        .copied()
-        .map(Asked::plain)
+        .map(|seen| Asked::plain(seen.server))
         .collect();
-    let ask = async {
-        let socket = UdpSocket::open(unbound(&plan.route, first)).await?;
-        ask(&socket, &asked, &Ignored::default(), &FIRST).await
-    };
-    let Ok(Ok(answers)) = timeout_at(until, ask).await else {
-        return Vec::new();
-    };
-    let mut answers = answers.into_iter().map(|answer| outside(&answer));
-    servers
-        .iter()
-        .map(|at| at.and_then(|at| Some((at.ip(), answers.next()??))))
-        .collect()
-}
-
-/// Whether a server at another address saw the same end as the server at this place.
-fn alike(shared: &[Option<(IpAddr, SocketAddr)>], at: usize) -> Option<bool> {
-    let (server, outside) = (*shared.get(at)?)?;
-    let mut others = shared
-        .iter()
-        .flatten()
-        .filter(|(ip, _)| *ip != server)
-        .peekable();
-    others.peek()?;
-    Some(others.all(|(_, seen)| *seen == outside))
-}
-
-fn unbound(route: &Route, toward: SocketAddr) -> IpAddr {
-    route.bind.ip.unwrap_or_else(|| match toward {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    })
+    let waits = pace(slowest.unwrap_or_default());
+    let answers = ask(&socket, &asked, &Ignored::default(), &waits).await?;
+    let ends = asked.iter().map(|asked| asked.to.ip());
+    let ends: Vec<_> = ends.zip(answers.iter().map(outside)).collect();
+    for (seen, (server, end)) in servers.into_iter().zip(&ends) {
+        let others = ends.iter().filter(|(ip, _)| ip != server);
+        let mut others = others.filter_map(|(_, end)| *end).peekable();
+        seen.alike = end
+            .filter(|_| others.peek().is_some())
+            .map(|end| others.all(|other| other == end));
+    }
+    Ok(())
 }
 
 /// The tests with one server.
@@ -148,7 +92,7 @@ async fn attempt(named: &Address, route: &Route, log: &RunLog) -> Outcome {
         format!("answers of STUN at {named}"),
     );
     let refused = |error: io::Error| failed(&error, named, Stage::Stun);
-    let mut socket = open(unbound(route, server), Stage::Stun).await?;
+    let mut socket = open(local(route, server), Stage::Stun).await?;
     // Then the system reports that a port is closed.
     socket.connect(server).await.map_err(refused)?;
     let local = socket.local().map_err(refused)?;
@@ -177,7 +121,10 @@ async fn attempt(named: &Address, route: &Route, log: &RunLog) -> Outcome {
         match response {
             Response::Seen { outside, other } => {
                 seen.outside = Some(outside);
-                seen.other = other.filter(|other| is_usable(*other, server));
+                seen.other = other.filter(|other| {
+                    let port = other.port();
+                    is_usable(other.ip(), server.ip()) && port != 0 && port != server.port()
+                });
             }
             Response::Error(code) => return Err(refusing(code)),
         }
@@ -188,17 +135,26 @@ async fn attempt(named: &Address, route: &Route, log: &RunLog) -> Outcome {
             ignored: &ignored,
             round_trip,
         };
-        let (mapped, let_in, control, came_back) = tokio::join!(
-            run.mapping(seen.other),
-            run.filtering(seen.other),
-            run.control(seen.other),
-            run.hairpin(seen.outside.filter(|outside| *outside != local)),
-        );
-        // A socket that fails here leaves its test unanswered.
-        seen.mapped = mapped.unwrap_or_default();
-        seen.let_in = let_in.unwrap_or_default();
-        seen.control = control.unwrap_or_default();
-        seen.came_back = came_back.unwrap_or_default();
+        let with_other = async {
+            let Some(other) = seen.other else {
+                return Default::default();
+            };
+            // A socket that fails leaves its test unanswered.
+            let (mapped, let_in, control) =
+                tokio::join!(run.mapping(other), run.filtering(other), run.control(other));
+            (
+                mapped.unwrap_or_default(),
+                let_in.unwrap_or_default(),
+                control.unwrap_or_default(),
+            )
+        };
+        let hairpin = async {
+            let outside = seen.outside.filter(|outside| *outside != local)?;
+            run.hairpin(outside).await.unwrap_or_default()
+        };
+        let (with_other, came_back) = tokio::join!(with_other, hairpin);
+        (seen.mapped, seen.let_in, seen.control) = with_other;
+        seen.came_back = came_back;
     }
     seen.ignored = ignored.get();
     Ok(seen)
@@ -213,67 +169,49 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn ask(
-        &self,
-        socket: &UdpSocket,
-        asked: &[Asked],
-        waits: &[Duration],
-    ) -> io::Result<Vec<Answered>> {
-        ask(socket, asked, self.ignored, waits).await
-    }
-
-    async fn mapping(&self, other: Option<SocketAddr>) -> io::Result<[Option<SocketAddr>; 3]> {
-        let Some(other) = other else {
-            return Ok([None; 3]);
-        };
+    async fn mapping(&self, other: SocketAddr) -> io::Result<[Option<SocketAddr>; 3]> {
         let socket = UdpSocket::open(self.ip).await?;
         let at_port = SocketAddr::new(other.ip(), self.server.port());
         let asked = [self.server, at_port, other].map(Asked::plain);
-        let answers = self.ask(&socket, &asked, &pace(self.round_trip)).await?;
+        let answers = ask(&socket, &asked, self.ignored, &pace(self.round_trip)).await?;
         Ok(std::array::from_fn(|at| outside(answers.get(at)?)))
     }
 
-    async fn filtering(&self, other: Option<SocketAddr>) -> io::Result<[Changed; 2]> {
+    async fn filtering(&self, other: SocketAddr) -> io::Result<[Changed; 2]> {
         let socket = UdpSocket::open(self.ip).await?;
         self.changed(&socket, other, &pace(self.round_trip)).await
     }
 
-    async fn control(&self, other: Option<SocketAddr>) -> io::Result<[Changed; 2]> {
-        let Some(at) = other else {
-            return Ok(Default::default());
-        };
+    async fn control(&self, other: SocketAddr) -> io::Result<[Changed; 2]> {
         let socket = UdpSocket::open(self.ip).await?;
         let ends = [
             self.server,
-            SocketAddr::new(self.server.ip(), at.port()),
-            SocketAddr::new(at.ip(), self.server.port()),
-            at,
+            SocketAddr::new(self.server.ip(), other.port()),
+            SocketAddr::new(other.ip(), self.server.port()),
+            other,
         ];
         // Sent is enough; what answers is not of interest.
         let once = [(self.round_trip * 2).max(SHORTEST)];
-        self.ask(&socket, &ends.map(Asked::plain), &once).await?;
+        ask(&socket, &ends.map(Asked::plain), self.ignored, &once).await?;
         let waits = pace(self.round_trip);
-        // What is let in is over after the same time.
-        self.changed(&socket, other, &waits[..waits.len() - 1])
-            .await
+        // The wait for what is let in is over at the same time.
+        let waits = &waits[..waits.len() - 1];
+        self.changed(&socket, other, waits).await
     }
 
     /// Asks for answers from the other port and from the other address.
     async fn changed(
         &self,
         socket: &UdpSocket,
-        other: Option<SocketAddr>,
+        other: SocketAddr,
         waits: &[Duration],
     ) -> io::Result<[Changed; 2]> {
-        let Some(other) = other else {
-            return Ok(Default::default());
-        };
         let at_port = SocketAddr::new(self.server.ip(), other.port());
         let asked = [(Change::Port, at_port), (Change::Both, other)].map(|change| Asked {
             to: self.server,
             change: Some(change),
         });
-        let answers = self.ask(socket, &asked, waits).await?;
+        let answers = ask(socket, &asked, self.ignored, waits).await?;
         Ok(std::array::from_fn(|at| match answers.get(at) {
             None => Changed::NotAsked,
             Some(None) => Changed::Nothing,
@@ -286,10 +224,7 @@ impl Run<'_> {
     }
 
     /// Two sockets write to each other's outside end.
-    async fn hairpin(&self, outside: Option<SocketAddr>) -> io::Result<Option<bool>> {
-        let Some(outside) = outside else {
-            return Ok(None);
-        };
+    async fn hairpin(&self, outside: SocketAddr) -> io::Result<Option<bool>> {
         let sockets = [
             UdpSocket::open(self.ip).await?,
             UdpSocket::open(self.ip).await?,
@@ -407,16 +342,4 @@ impl Numbers {
         number[8..].copy_from_slice(&halves[1][..4]);
         number
     }
-}
-
-/// Whether packets may be sent to a server's other address: a server must not have this host write to
-/// its own network, or to itself.
-fn is_usable(other: SocketAddr, server: SocketAddr) -> bool {
-    let range = Range::of(other.ip());
-    other.is_ipv4() == server.is_ipv4()
-        && other.ip() != server.ip()
-        && range != Range::Special
-        && range == Range::of(server.ip())
-        && other.port() != 0
-        && other.port() != server.port()
 }

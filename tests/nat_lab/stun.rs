@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::ends::{Tool, serve};
 use crate::run::Run;
 use crate::table::Row;
-use crate::udp::{forwarding, lets_in};
+use crate::udp::{forwarding, lets_in, with_table};
 use support::lab::proxies::coturn;
 
 use support::lab::{Error, LineOptions, Topology, topology};
@@ -189,10 +189,7 @@ fn slow(loss: f64) -> Result<Topology, Error> {
 
 /// A login with STUN beside it, the router, or the host where there is none, having this table as well.
 fn stun(net: Result<Topology, Error>, table: &str) -> Result<Run, Error> {
-    let net = net?;
-    if !table.is_empty() {
-        net.routers.first().unwrap_or(&net.client).nft(table)?;
-    }
+    let net = with_table(net, table)?;
     let server = serve(&net)?;
     let _coturn = coturn(&net.server, [net.servers[0], net.servers[1]])?;
     let run = Tool::new(&net, &server)

@@ -116,12 +116,18 @@ const ASK: &[&str] = &["--udp-echo", "203.0.113.80"];
 
 /// A login with UDP echo beside it, the router having this table as well.
 fn echo(net: Result<Topology, Error>, table: &str) -> Result<Run, Error> {
-    let net = net?;
-    if let Some(router) = net.routers.first().filter(|_| !table.is_empty()) {
-        router.nft(table)?;
-    }
+    let net = with_table(net, table)?;
     let server = serve_with(&net, SERVE)?;
     Ok(Tool::new(&net, &server).args(ASK).run()?.seen_as(&net))
+}
+
+/// The network with this table on its router, or on the client where there is none.
+pub(crate) fn with_table(net: Result<Topology, Error>, table: &str) -> Result<Topology, Error> {
+    let net = net?;
+    if !table.is_empty() {
+        net.routers.first().unwrap_or(&net.client).nft(table)?;
+    }
+    Ok(net)
 }
 
 /// The table of a router that passes on what comes to an outside port, if `condition` holds; `@asked`

@@ -12,16 +12,18 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::address::Address;
-use crate::conntype::{Range, UdpEvidence, UdpTest};
-use crate::failure::{ErrorCode, Failure, Stage};
+use crate::conntype::{UdpEvidence, UdpTest};
+use crate::failure::{Failure, Stage};
 use crate::msnp::udp_echo::{FROM_OTHER, Other, Packet};
 use crate::run_log::{Purpose, RunLog};
 use crate::transport::{Route, resolve_v4};
 
-use super::exchange::{Answer, Exchange, FIRST, Ignored, Wire, failed, open, pace};
+use super::exchange::{
+    Answer, Exchange, FIRST, Ignored, Wire, failed, is_usable, local, open, pace, within,
+};
 
 /// One run of the three tests.
 #[derive(Clone, Debug)]
@@ -37,32 +39,17 @@ pub struct Plan {
 /// # Errors
 /// [`Failure`] where they cannot begin, an ICMP error refuses the first, or the time is up.
 pub async fn observe(plan: &Plan, log: &RunLog, until: Instant) -> Result<UdpEvidence, Failure> {
-    match timeout_at(until, attempt(plan, log)).await {
-        Ok(done) => done,
-        Err(_) => Err(Failure::new(
-            Stage::UdpEcho,
-            ErrorCode::Timeout,
-            format!(
-                "the tests with {} had not ended after {:.1} s",
-                plan.server,
-                log.started().elapsed().as_secs_f64()
-            ),
-        )),
-    }
+    let tests = attempt(plan, log);
+    within(until, tests, &plan.server, Stage::UdpEcho, log).await
 }
 
 async fn attempt(plan: &Plan, log: &RunLog) -> Result<UdpEvidence, Failure> {
     let server = resolve_v4(&plan.route, &plan.server, log).await?;
     let what = format!("answers of UDP echo at {}", plan.server);
     let _step = log.begin(Purpose::UdpEcho, Stage::UdpEcho, what);
-    let bind = plan
-        .route
-        .bind
-        .ip
-        .unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into());
     let open = |ip| open(ip, Stage::UdpEcho);
     let refused = |error: io::Error| failed(&error, &plan.server, Stage::UdpEcho);
-    let mut mapping = open(bind).await?;
+    let mut mapping = open(local(&plan.route, server.into())).await?;
     mapping.connect(server.into()).await.map_err(refused)?;
     let SocketAddr::V4(local) = mapping.local().map_err(refused)? else {
         return Err(refused(io::ErrorKind::AddrNotAvailable.into()));
@@ -269,16 +256,10 @@ async fn filter<W: Wire>(
     filtered
 }
 
-/// The server's other address, where packets may be sent to it: a server must not have this host
-/// write to its own network, or to itself.
+/// The server's other address, where packets may be sent to it.
 fn usable(packet: &Packet, server: SocketAddrV4) -> Option<Other> {
     packet.other.filter(|other| {
-        let (ip, of_server) = (*other.address.ip(), *server.ip());
-        let range = Range::of(ip.into());
-        ip != of_server
-            && range != Range::Special
-            && range == Range::of(of_server.into())
-            && !ip.is_broadcast()
+        is_usable((*other.address.ip()).into(), (*server.ip()).into())
             && other.address.port() != 0
             && other.discard_port != 0
             && other.discard_port != other.address.port()

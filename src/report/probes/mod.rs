@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::model::{began, code, time};
+use super::text::sentence;
 use super::{ErrorReport, Expected, SCHEMA_VERSION, Tool};
 use crate::conntype::UdpLabel;
 use crate::exit::Exit;
@@ -24,6 +25,14 @@ pub struct Probes {
     pub udp_echo: Option<UdpEchoReport>,
     /// The tests with STUN servers, in the order they were given. Null where they were not asked for.
     pub stun: Option<Vec<StunReport>>,
+}
+
+impl ErrorReport {
+    /// What happened and what to try, in sentences; none where there is no error.
+    fn sentences(error: Option<&Self>) -> Vec<String> {
+        let parts = error.map(|error| [sentence(&error.message), sentence(&error.remedy)]);
+        parts.into_iter().flatten().collect()
+    }
 }
 
 impl Probes {

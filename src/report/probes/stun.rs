@@ -10,7 +10,6 @@ use crate::failure::{ErrorCode, Failure, Stage};
 use crate::mask::Mask;
 use crate::report::ErrorReport;
 use crate::report::model::{endpoint, milliseconds};
-use crate::report::text::sentence;
 
 /// The tests with one STUN server.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -157,11 +156,7 @@ impl StunReport {
 
     /// The observations in sentences.
     pub(in crate::report) fn sentences(&self) -> Vec<String> {
-        let mut sentences = Vec::new();
-        if let Some(error) = &self.error {
-            sentences.push(sentence(&error.message));
-            sentences.push(sentence(&error.remedy));
-        }
+        let mut sentences = ErrorReport::sentences(self.error.as_ref());
         let (Some(local), Some(outside)) = (self.local, self.outside) else {
             if self.error.is_none() {
                 sentences.push(

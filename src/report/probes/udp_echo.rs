@@ -10,7 +10,6 @@ use crate::failure::{ErrorCode, Failure, Stage};
 use crate::mask::Mask;
 use crate::report::ErrorReport;
 use crate::report::model::{endpoint, milliseconds};
-use crate::report::text::sentence;
 
 /// The tests of UDP echo, MSN's own network detection.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -172,11 +171,7 @@ impl UdpEchoReport {
 
     /// The observations in sentences, and what they mean.
     pub(in crate::report) fn sentences(&self) -> Vec<String> {
-        let mut sentences = Vec::new();
-        if let Some(error) = &self.error {
-            sentences.push(sentence(&error.message));
-            sentences.push(sentence(&error.remedy));
-        }
+        let mut sentences = ErrorReport::sentences(self.error.as_ref());
         if let Some(tests) = &self.tests {
             let of = |end: Option<SocketAddr>| match end {
                 Some(end) => end.to_string(),
