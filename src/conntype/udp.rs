@@ -51,8 +51,10 @@ impl UdpLabel {
         }
     }
 
-    /// The label where UDP leaves with the local address, `ip`.
+    /// The label where UDP leaves with the local address, `ip`. A `ClientIP` of the other family, from a
+    /// login over IPv6 beside UDP over IPv4, says nothing about it.
     pub(super) fn of_kept(ip: IpAddr, client_ip: Option<IpAddr>) -> Self {
+        let client_ip = client_ip.filter(|seen| seen.is_ipv4() == ip.is_ipv4());
         match client_ip.is_some_and(|seen| seen != ip) {
             true => Self::IsaLike,
             false => Self::DirectConnect,
@@ -197,6 +199,8 @@ mod tests {
         assert_eq!(label(HOME, Some("203.0.113.7")), UdpLabel::IsaLike);
         assert_eq!(label(HOME, Some("192.168.1.5")), UdpLabel::DirectConnect);
         assert_eq!(label(HOME, None), UdpLabel::DirectConnect);
+        let over_ipv6 = label(HOME, Some("2001:db8::5"));
+        assert_eq!(over_ipv6, UdpLabel::DirectConnect);
         assert_eq!(label(OUT, Some("192.168.1.5")), UdpLabel::UnknownConnect);
     }
 }
