@@ -40,6 +40,10 @@ pub enum Stage {
     UdpEcho,
     /// The tests with STUN servers.
     Stun,
+    /// Asking the gateway about its mappings of ports.
+    PortMapping,
+    /// Being called by a server.
+    CallBack,
     /// Starting the embedded server.
     Serve,
     /// A bug in this program, wherever it was.
@@ -97,26 +101,30 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    NameNotFound "name-not-found" Unreachable [Resolve Nexus Login Gateway UdpEcho Stun]
+    NameNotFound "name-not-found" Unreachable [Resolve Nexus Login Gateway UdpEcho Stun CallBack]
         "The host name cannot be looked up, or has no address."
-    NoUsableAddress "no-usable-address" Unreachable [Resolve Nexus Login Gateway UdpEcho Stun]
+    NoUsableAddress "no-usable-address" Unreachable [Resolve Nexus Login Gateway UdpEcho Stun CallBack]
         "The host has no address of the family that is asked for, or that the proxy can carry."
-    ConnectionRefused "connection-refused" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun]
+    ConnectionRefused "connection-refused" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun CallBack]
         "Nothing listens at the address and port."
-    Unreachable "unreachable" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun]
+    Unreachable "unreachable" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping CallBack]
         "This host has no route to the address."
-    Timeout "timeout" Unreachable [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun]
+    Timeout "timeout" Unreachable [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping CallBack]
         "No answer within the time of the run."
-    ConnectionReset "connection-reset" Unreachable [Connect Proxy Nexus Login Gateway]
+    ConnectionReset "connection-reset" Unreachable [Connect Proxy Nexus Login Gateway CallBack]
         "The connection was reset while it was opened."
-    NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun]
+    NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping CallBack]
         "This host does not permit the connection."
-    ConnectionFailed "connection-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun]
+    ConnectionFailed "connection-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping CallBack]
         "The connection failed with another system error."
-    BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun]
+    BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping CallBack]
         "The local address or port cannot be used."
     LocalPortInUse "local-port-in-use" Unreachable [Connect Proxy Gateway]
         "The local port has a connection to this very address already."
+    NoRouter "no-router" Unreachable [PortMapping]
+        "This host has no router to ask: no IPv4 route leads beyond the link."
+    CallRefused "call-refused" NoProfile [CallBack]
+        "The server does not call back."
     NoLoopback "no-loopback" Unreachable [Connect]
         "The loopback addresses are missing."
     ProxyRefused "proxy-refused" Unreachable [Proxy]
@@ -239,9 +247,9 @@ error_codes! {
         "Two observations contradict each other and have nothing in common."
     Inconclusive "inconclusive" NoProfile [Stun]
         "The server answered, and its answers do not tell the connection type."
-    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun]
+    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping CallBack]
         "SIGINT (Ctrl-C) ended the run."
-    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun]
+    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping CallBack]
         "SIGTERM ended the run, or SIGHUP as the terminal vanished."
     CannotListen "cannot-listen" Unexpected [Serve]
         "The embedded server cannot listen at an address."

@@ -23,10 +23,10 @@
 //!
 //! - [`conntype`]: the verdict. Observation in, label and evidence out.
 //! - [`msnp`]: commands, profile, Passport headers, and the login as a state machine.
-//! - [`packet`]: the same for protocols that are not MSN's: the packets of STUN.
+//! - [`packet`]: the same for protocols that are not MSN's: STUN, and those of port mapping.
 //! - [`transport`]: the client's sockets, all of them: names, dialing, proxies, TLS, HTTP.
 //! - [`probe`]: what is asked of the network; [`probe::login`] is the login, [`probe::udp_echo`] and
-//!   [`probe::stun`] the tests of UDP.
+//!   [`probe::stun`] the tests of UDP, [`probe::port_mapping`] the questions to the router.
 //! - [`run_log`]: what happened during a run, so that one that fails can still be reported.
 //! - [`report`]: one model, one file a format, every text a person reads, and the one place that
 //!   prints.

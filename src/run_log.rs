@@ -35,6 +35,10 @@ pub enum Purpose {
     UdpEcho,
     /// The tests with STUN servers.
     Stun,
+    /// The gateway, asked about its mappings of ports.
+    PortMapping,
+    /// The server that calls back.
+    CallBack,
 }
 
 impl fmt::Display for Purpose {
@@ -46,6 +50,8 @@ impl fmt::Display for Purpose {
             Self::Gateway => "gateway",
             Self::UdpEcho => "udp-echo",
             Self::Stun => "stun",
+            Self::PortMapping => "port-mapping",
+            Self::CallBack => "call-back",
         })
     }
 }
@@ -58,6 +64,8 @@ impl Purpose {
             (Self::Notification, step) => step,
             (Self::UdpEcho, _) => Stage::UdpEcho,
             (Self::Stun, _) => Stage::Stun,
+            (Self::PortMapping, _) => Stage::PortMapping,
+            (Self::CallBack, _) => Stage::CallBack,
             // A proxy that cannot be reached is the same for every connection.
             (_, Stage::Proxy) => Stage::Proxy,
             (Self::Nexus, _) => Stage::Nexus,

@@ -68,7 +68,7 @@ pub(super) fn once(
         };
         Report::of_failure(&failure, context)
     };
-    runtime.run(work, interrupted)
+    runtime.run(work, settings.probes.clean_up(), interrupted)
 }
 
 /// Carries the settings out and reports the result. Each login is added to `observations` as it

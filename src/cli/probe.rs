@@ -40,7 +40,7 @@ pub(super) fn run(args: ProbeArgs, output: &Output) -> Result<Exit, CommandError
     output.check_probe()?;
     if !args.probes.any() {
         return Err(CommandError::usage(
-            "no probe: give --udp-echo HOST[:PORT] or --stun HOST[:PORT]",
+            "no probe: give --udp-echo HOST[:PORT], --stun HOST[:PORT] or --port-mapping",
         ));
     }
     args.probes.check()?;
@@ -63,7 +63,7 @@ pub(super) fn run(args: ProbeArgs, output: &Output) -> Result<Exit, CommandError
             let ((), probes) = asked.beside(ready(()), |()| None, &log, until).await;
             probes
         };
-        Ok(runtime.run(work, |signal| asked.interrupted(signal)))
+        Ok(runtime.run(work, asked.clean_up(), |signal| asked.interrupted(signal)))
     })?;
     let report = ProbeReport::new(probes, output.started_at.get(), args.expect);
     Ok(output.finish_probe(&report.to_share()))

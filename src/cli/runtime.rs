@@ -42,11 +42,12 @@ pub(super) fn with<T>(
 }
 
 impl Runtime {
-    /// Runs `work` to its end. After a signal the outcome is that of `interrupted`, which is called
-    /// before the work is dropped.
+    /// Runs `work` to its end. After a signal `clean_up` runs, which a second signal ends; the outcome
+    /// is that of `interrupted`, which is called before the work is dropped.
     pub(super) fn run<T>(
         &mut self,
         work: impl Future<Output = T>,
+        clean_up: impl Future<Output = ()>,
         interrupted: impl FnOnce(ErrorCode) -> T,
     ) -> T {
         let Self { tokio, signals } = self;
@@ -55,7 +56,14 @@ impl Runtime {
             tokio::select! {
                 biased;
                 done = &mut work => done,
-                signal = next(signals) => interrupted(signal),
+                signal = next(signals) => {
+                    tokio::select! {
+                        biased;
+                        () = clean_up => {}
+                        _ = next(signals) => {}
+                    }
+                    interrupted(signal)
+                }
             }
         })
     }
@@ -66,7 +74,9 @@ impl Runtime {
         work: impl Future<Output = T>,
     ) -> Result<T, CommandError> {
         let work = async { Ok(work.await) };
-        self.run(work, |signal| Err(CommandError::Interrupted(signal)))
+        self.run(work, async {}, |signal| {
+            Err(CommandError::Interrupted(signal))
+        })
     }
 
     /// Runs `work` beside what runs from now on.

@@ -107,7 +107,7 @@ impl Watch {
                 wait(&report, checks, until, output.shows_status()).await;
                 None
             };
-            if runtime.run(wait, Some).is_some() {
+            if runtime.run(wait, async {}, Some).is_some() {
                 return Ok(exit);
             }
             last = Some((state, exit));

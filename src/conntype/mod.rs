@@ -12,6 +12,7 @@ mod evidence;
 mod label;
 mod nat;
 mod observation;
+mod port_mapping;
 mod range;
 mod settle;
 mod stun;
@@ -27,6 +28,9 @@ pub use nat::{Filtering, NatMapping};
 pub use observation::{
     Field, IpUnknown, Observation, PathKind, PortOrder, PortUnknown, Proxy, can_be_local,
     normalise, swap_port,
+};
+pub use port_mapping::{
+    MappingProtocol, NoExternal, OpenedPorts, Opening, PortMappingEvidence, RouterRelation,
 };
 pub use range::Range;
 pub use settle::settle;

@@ -103,6 +103,15 @@ pub struct UdpEvidence {
 }
 
 impl UdpEvidence {
+    /// This host's end as the server sees it; `None` where it did not answer.
+    #[must_use]
+    pub const fn outside(&self) -> Option<SocketAddrV4> {
+        match self.first {
+            UdpTest::Answered(end) => Some(end),
+            UdpTest::NoAnswer | UdpTest::NotRun | UdpTest::Refused => None,
+        }
+    }
+
     /// The label. The rule is that of Miranda IM, except that the outside address counts beside the
     /// port: a NAT with several addresses may map to another one.
     #[must_use]

@@ -2,4 +2,17 @@
 //!
 //! Pure: no socket, no clock. Everything here reads what anybody may have sent.
 
+pub mod igd;
+pub mod nat_pmp;
+pub mod pcp;
+pub mod ssdp;
 pub mod stun;
+
+/// What a mapping of a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}

@@ -1,6 +1,7 @@
 //! Requests over datagrams, sent again until they are answered.
 
 use std::cell::Cell;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -224,4 +225,22 @@ pub(super) fn failed(error: &io::Error, to: &Address, stage: Stage) -> Failure {
     };
     let message = format!("UDP to {to}: {}", describe(error));
     Failure::new(stage, code, message)
+}
+
+/// The numbers of the requests of one socket. Keyed by the system: nobody who has not seen a request
+/// knows its number.
+pub(super) struct Numbers(RandomState);
+
+impl Numbers {
+    pub(super) fn new() -> Self {
+        Self(RandomState::new())
+    }
+
+    pub(super) fn at(&self, at: usize) -> [u8; 12] {
+        let mut number = [0; 12];
+        let halves = [0, 1].map(|half| self.0.hash_one((at, half)).to_be_bytes());
+        number[..8].copy_from_slice(&halves[0]);
+        number[8..].copy_from_slice(&halves[1][..4]);
+        number
+    }
 }

@@ -4,5 +4,6 @@
 
 mod exchange;
 pub mod login;
+pub mod port_mapping;
 pub mod stun;
 pub mod udp_echo;

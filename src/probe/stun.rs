@@ -3,7 +3,6 @@
 //! Each test has sockets of its own, opened for it alone, so that all can run at the same time: what
 //! one sends opens nothing for another.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -12,12 +11,12 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{
-    Answer, Exchange, FIRST, Ignored, failed, is_usable, local, open, pace, within,
+    Answer, Exchange, FIRST, Ignored, Numbers, failed, is_usable, local, open, pace, within,
 };
 use crate::address::Address;
 use crate::conntype::{Changed, Range, StunEvidence};
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::packet::stun::{self, Change, Response, Transaction};
+use crate::packet::stun::{self, Change, Response};
 use crate::run_log::{Purpose, RunLog};
 use crate::transport::{Route, UdpSocket, resolve_udp};
 
@@ -323,23 +322,5 @@ fn outside(answer: &Answered) -> Option<SocketAddr> {
     match answer {
         Some(((Response::Seen { outside, .. }, _), _)) => Some(*outside),
         _ => None,
-    }
-}
-
-/// The numbers of the requests of one socket. Keyed by the system: nobody who has not seen a request
-/// knows its number.
-struct Numbers(RandomState);
-
-impl Numbers {
-    fn new() -> Self {
-        Self(RandomState::new())
-    }
-
-    fn at(&self, at: usize) -> Transaction {
-        let mut number = Transaction::default();
-        let halves = [0, 1].map(|half| self.0.hash_one((at, half)).to_be_bytes());
-        number[..8].copy_from_slice(&halves[0]);
-        number[8..].copy_from_slice(&halves[1][..4]);
-        number
     }
 }

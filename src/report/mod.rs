@@ -40,8 +40,8 @@ pub use model::{
 };
 pub use output_file::OutputFile;
 pub use probes::{
-    ProbeReport, Probes, StunReport, StunTerm, StunUnknownReport, UdpEchoReport, UdpOutcome,
-    UdpTestReport, UdpTests,
+    ExternalReport, OpenedReport, PortMappingReport, ProbeReport, Probes, StunReport, StunTerm,
+    StunUnknownReport, UdpEchoReport, UdpOutcome, UdpTestReport, UdpTests,
 };
 pub use remedy::remedy;
 pub use run::{context, last_login};

@@ -200,19 +200,17 @@ pub(super) fn warnings(report: &Report) -> impl Iterator<Item = Note> {
 /// What each probe besides the login found: a heading, and sentences.
 pub(super) fn probes(probes: &Probes) -> Vec<(String, Vec<String>)> {
     let udp_echo = probes.udp_echo.iter();
-    let udp_echo = udp_echo.map(|found| ("UDP echo".to_owned(), found.label, found.sentences()));
+    let udp_echo = udp_echo.map(|found| (format!("UDP echo: {}", found.label), found.sentences()));
     let stun = probes.stun.iter().flatten();
     let stun = stun.map(|found| {
-        (
-            format!("STUN, {}", found.server),
-            found.label,
-            found.sentences(),
-        )
+        let heading = format!("STUN, {}: {}", found.server, found.label);
+        (heading, found.sentences())
     });
-    udp_echo
-        .chain(stun)
-        .map(|(probe, label, said)| (format!("{probe}: {label}"), said))
-        .collect()
+    let port_mapping = probes.port_mapping.iter().map(|found| {
+        let heading = format!("Port mapping: {}", found.heading());
+        (heading, found.sentences())
+    });
+    udp_echo.chain(stun).chain(port_mapping).collect()
 }
 
 /// The labels expected, and whether the label is one of them.

@@ -26,6 +26,9 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
                 "check the port (usually 3478) and that the server runs; a firewall that rejects UDP \
                  looks the same"
             }
+            Stage::CallBack => {
+                "nothing listens there: check the port (usually 7001) and that the server runs"
+            }
             Stage::Proxy => {
                 "nothing listens there: check the proxy's address and port, and that it runs"
             }
@@ -57,6 +60,13 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
             Stage::Proxy => "another observation from the same port needs a path without a proxy",
             _ => "name a server at another address, or leave the port to the system",
         },
+        ErrorCode::NoRouter => {
+            "connect this host to a network with IPv4; behind no router there are no ports to open"
+        }
+        ErrorCode::CallRefused => {
+            "check the address: a server of this program that calls back has to be there; where it is \
+             busy, try again in a minute"
+        }
         ErrorCode::NoLoopback => {
             "the demo needs the loopback addresses 127.0.0.1 and 127.0.0.2: bring the loopback \
              interface up (ip link set lo up), or give it the second address"

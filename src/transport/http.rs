@@ -50,6 +50,8 @@ pub(crate) struct Request {
     pub(crate) body: Option<Bytes>,
     /// Whether the request names the whole URL, as a proxy requires it.
     pub(crate) absolute: bool,
+    /// Whether the body is what is requested, whatever the status: it is waited for then.
+    pub(crate) reads_body: bool,
 }
 
 /// A response.
@@ -131,6 +133,7 @@ impl Connection {
             stale: false,
         };
         let is_page = ask.body.is_none();
+        let reads_body = ask.reads_body;
         let method = if is_page { Method::GET } else { Method::POST };
         let uri = match ask.absolute {
             true => url.to_string(),
@@ -169,11 +172,12 @@ impl Connection {
         };
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY).collect();
-        // A page is requested for its headers: a body that is too long, incomplete or slow costs
-        // the connection and nothing else. A POST is answered by the body, where all is well.
-        let body = match is_page || head.status != StatusCode::OK {
-            true => timeout(BODY_TIME, body).await.ok().and_then(Result::ok),
-            false => Some(body.await.map_err(|_| {
+        // A page is requested for its headers, usually: a body that is too long, incomplete or slow
+        // costs the connection and nothing else. A POST is answered by the body, where all is well.
+        let is_answer = reads_body || (!is_page && head.status == StatusCode::OK);
+        let body = match is_answer {
+            false => timeout(BODY_TIME, body).await.ok().and_then(Result::ok),
+            true => Some(body.await.map_err(|_| {
                 let message = format!("{}: the response is incomplete or too long", url.address);
                 unanswered(ErrorCode::BadAnswer, message)
             })?),

@@ -13,7 +13,9 @@
 mod dial;
 mod driver;
 mod error;
+mod gateway;
 mod http;
+mod listen;
 mod proxies;
 mod proxy;
 mod route;
@@ -28,7 +30,9 @@ pub use url::{BadUrl, Url};
 
 pub(crate) use dial::{Dialer, Established};
 pub(crate) use error::describe;
+pub(crate) use gateway::gateway;
 pub(crate) use http::{Connection, Request, Response};
+pub(crate) use listen::Listener;
 pub(crate) use proxy::{authorization, connect, reach, requires_password, wrong_password};
 pub(crate) use tls::Connector;
 pub(crate) use udp::{UdpSocket, resolve as resolve_udp, resolve_v4};

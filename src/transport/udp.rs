@@ -1,7 +1,9 @@
 //! Datagrams.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use socket2::SockRef;
 
 use super::{Dialer, Family, Route};
 use crate::address::Address;
@@ -59,10 +61,20 @@ pub(crate) struct UdpSocket {
 impl UdpSocket {
     /// Opens a socket at a port that the system picks.
     pub(crate) async fn open(ip: IpAddr) -> io::Result<Self> {
+        Self::open_at(SocketAddr::new(ip, 0)).await
+    }
+
+    /// Opens a socket at this end.
+    pub(super) async fn open_at(at: SocketAddr) -> io::Result<Self> {
         Ok(Self {
-            inner: tokio::net::UdpSocket::bind((ip, 0)).await?,
+            inner: tokio::net::UdpSocket::bind(at).await?,
             toward: None,
         })
+    }
+
+    /// Sends to groups through the interface of this local address.
+    pub(crate) fn multicast_from(&self, ip: Ipv4Addr) -> io::Result<()> {
+        SockRef::from(&self.inner).set_multicast_if_v4(&ip)
     }
 
     /// Receives from this end alone from now on, and the ICMP errors of what is sent there.

@@ -87,6 +87,12 @@ impl Tool {
         Ok(Run::new(&output, started.elapsed(), timeout))
     }
 
+    /// Starts it for its JSON document.
+    pub(crate) fn start(mut self) -> Result<Process, Error> {
+        self.command.arg("--json");
+        Process::start(self.command)
+    }
+
     fn output(self) -> Result<Output, Error> {
         Process::start(self.command)?.finish(self.timeout + HANGS)
     }

@@ -10,6 +10,7 @@ mod firewalls;
 mod gateways;
 mod nats;
 mod observations;
+mod port_mapping;
 mod proxies;
 mod proxy_trouble;
 mod run;
@@ -33,6 +34,7 @@ fn every_path_has_its_connection_type() -> Result<(), Error> {
     lab::proxies::requirements()?;
     lab::needs_program("tayga", "tayga")?;
     lab::needs_program("turnserver", "coturn")?;
+    lab::needs_program("miniupnpd", "miniupnpd-nftables")?;
     let wanted = std::env::var("NAT_LAB_ROWS").unwrap_or_default();
     let wanted: Vec<&str> = wanted.lines().filter(|words| !words.is_empty()).collect();
     let is_wanted =
@@ -70,6 +72,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         gateways::ROWS,
         udp::ROWS,
         stun::ROWS,
+        port_mapping::ROWS,
     ]
     .into_iter()
     .flatten()

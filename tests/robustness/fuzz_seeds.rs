@@ -108,6 +108,33 @@ fn seeds() -> Seeds {
     let answer = "010100302112a442b7e7a701bc34d686fa87dfae000100080001a147c0000201002000080001a147e112a643802c000800010d97c633640900050008000100000a000001";
     let bytes = hex::decode(answer).unwrap();
     add("stun", "answer", bytes);
+    for (name, hex) in [
+        ("nat-pmp", "0080000000000001cb007107"),
+        (
+            "pcp",
+            "028100000000007800000001000000000000000000000000000102030405060708090a0b110000000747100000000000000000000000ffffcb007107",
+        ),
+    ] {
+        add("router", name, hex::decode(hex).unwrap());
+    }
+    let router = "urn:schemas-upnp-org:device:InternetGatewayDevice:1";
+    let service = "urn:schemas-upnp-org:service:WANIPConnection:1";
+    for (name, text) in [
+        (
+            "ssdp",
+            format!("HTTP/1.1 200 OK\r\nST: {router}\r\nLOCATION: http://192.168.1.1:5000/\r\n\r\n"),
+        ),
+        (
+            "description",
+            format!("<root><service><serviceType>{service}</serviceType><controlURL>/a&amp;b</controlURL></service></root>"),
+        ),
+        (
+            "address",
+            "<Body><GetExternalIPAddressResponse><NewExternalIPAddress>203.0.113.7</NewExternalIPAddress></GetExternalIPAddressResponse></Body>".to_owned(),
+        ),
+    ] {
+        add("router", name, text.into_bytes());
+    }
     for (target, texts) in words() {
         for (at, text) in texts.iter().enumerate() {
             add(target, &format!("word-{at:02}"), text.as_bytes().to_vec());

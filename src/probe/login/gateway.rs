@@ -175,6 +175,7 @@ impl Line<'_> {
             headers: self.headers(),
             body: Some(commands),
             absolute: self.proxy.is_some(),
+            reads_body: false,
         };
         let log = self.dialer.log;
         let is_first = self.session.is_none();

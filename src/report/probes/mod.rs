@@ -1,5 +1,6 @@
 //! What other probes than the login found: their place in the document.
 
+mod port_mapping;
 mod stun;
 mod udp_echo;
 
@@ -14,6 +15,7 @@ use crate::conntype::UdpLabel;
 use crate::exit::Exit;
 use crate::mask::{self, Mask};
 
+pub use port_mapping::{ExternalReport, OpenedReport, PortMappingReport};
 pub use stun::{StunReport, StunTerm, StunUnknownReport};
 pub use udp_echo::{UdpEchoReport, UdpOutcome, UdpTestReport, UdpTests};
 
@@ -25,6 +27,8 @@ pub struct Probes {
     pub udp_echo: Option<UdpEchoReport>,
     /// The tests with STUN servers, in the order they were given. Null where they were not asked for.
     pub stun: Option<Vec<StunReport>>,
+    /// What the router says of port mapping. Null where it was not asked.
+    pub port_mapping: Option<PortMappingReport>,
 }
 
 impl ErrorReport {
@@ -37,11 +41,21 @@ impl ErrorReport {
 
 impl Probes {
     pub(super) fn masked(self, mask: &mut Mask) -> Self {
-        let Self { udp_echo, stun } = self;
+        let Self {
+            udp_echo,
+            stun,
+            port_mapping,
+        } = self;
         Self {
             udp_echo: udp_echo.map(|udp_echo| udp_echo.masked(mask)),
             stun: stun.map(|stun| stun.into_iter().map(|one| one.masked(mask)).collect()),
+            port_mapping: port_mapping.map(|found| found.masked(mask)),
         }
+    }
+
+    /// Why a probe that tells no label could not run.
+    fn error(&self) -> Option<&ErrorReport> {
+        self.port_mapping.as_ref()?.error.as_ref()
     }
 
     /// The label of UDP, with the error where it is not known: that of UDP echo, else of the first STUN
@@ -90,9 +104,16 @@ impl ProbeReport {
     #[must_use]
     pub fn new(probes: Probes, started_at: SystemTime, expected: Vec<UdpLabel>) -> Self {
         let (label, error) = probes.udp().unwrap_or((UdpLabel::UnknownConnect, None));
+        // Without a test of UDP there is no label to find out.
+        let is_label_asked = probes.udp().is_some();
+        let error = match is_label_asked {
+            true => error,
+            false => probes.error(),
+        };
         let failed = error.map(|error| error.code.exit());
         let expected = Expected::of(expected, &label);
         let met = expected.as_ref().map(|expected| expected.met);
+        let is_done = label.determined() || (!is_label_asked && failed.is_none());
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool::THIS,
@@ -100,7 +121,7 @@ impl ProbeReport {
             redacted: false,
             label,
             determined: label.determined(),
-            exit_code: Exit::settle(label.determined(), failed, met),
+            exit_code: Exit::settle(is_done, failed, met),
             expected,
             probes,
         }

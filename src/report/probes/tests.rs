@@ -35,7 +35,7 @@ fn evidence(second: UdpTest, third: UdpTest) -> UdpEvidence {
 fn report(outcome: &Result<UdpEvidence, Failure>, expected: &[UdpLabel]) -> ProbeReport {
     let probes = Probes {
         udp_echo: Some(UdpEchoReport::of(&server(), outcome)),
-        stun: None,
+        ..Probes::default()
     };
     ProbeReport::new(probes, UNIX_EPOCH, expected.to_vec())
 }

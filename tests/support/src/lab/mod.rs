@@ -11,6 +11,7 @@
 //! - `observer`: [`Observer`], a service that tells and records which address it sees.
 //! - `socket`: sockets with a chosen local port, and who listens inside a host.
 //! - `topology`: whole networks, one function each, and what a server at their end sees.
+//! - `router`: [`ScriptedRouter`], which answers what a router is asked as a test says.
 //! - `proxies`: real proxies and stand-ins that misbehave.
 //!
 //! Everything needs root; [`requirements`] says in one line what is missing.
@@ -33,6 +34,7 @@ mod line;
 mod link;
 mod observer;
 pub mod proxies;
+mod router;
 mod service;
 mod socket;
 pub mod topology;
@@ -46,6 +48,7 @@ pub use self::{
     line::{Carried, Line, LineOptions},
     link::Link,
     observer::{Observer, Sighting, ask},
+    router::{SILENT, Script, ScriptedRouter},
     service::{Connection, Service},
     socket::{wait_for_port, wait_for_udp_port},
     topology::Topology,

@@ -16,7 +16,7 @@ mod stand_in;
 
 #[allow(unused_imports, reason = "each test binary names only some of these")]
 pub use self::{
-    real::{Login, Proxy, coturn, dante, microsocks, tinyproxy},
+    real::{Login, Proxy, coturn, dante, microsocks, miniupnpd, tinyproxy},
     stand_in::{StandIn, answers, hangs, hangs_up, refuses, relay, socks4a, speaks},
 };
 

@@ -1,4 +1,4 @@
-//! Real proxy programs and a real STUN server, each with a configuration of its own in a folder of its own.
+//! Real proxy programs, a real STUN server and a real router's daemon, each with a configuration of its own in a folder of its own.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -131,6 +131,59 @@ pub fn coturn(host: &Host, addresses: [IpAddr; 2]) -> Result<Proxy, Error> {
     }
     let addr = SocketAddr::new(addresses[1], 3479);
     ready(host, addr, Process::start(command)?, Some(folder))
+}
+
+/// Starts miniupnpd on a router: UPnP IGD, NAT-PMP and PCP for hosts of the link of `inside`, which
+/// has the address `ip`, with these lines in its configuration as well. The other side is a device with a
+/// public address; it lets in what it opened, and no other new connection.
+///
+/// # Errors
+///
+/// When it does not listen within ten seconds; with what it said.
+pub fn miniupnpd(
+    router: &Host,
+    (inside, ip): (&str, IpAddr),
+    (device, outside): (&str, IpAddr),
+    line: &str,
+) -> Result<Proxy, Error> {
+    router.nft(&format!(
+        "table inet upnp {{
+            chain forward {{
+                type filter hook forward priority filter;
+                jump opened
+                iifname {device} ct state new drop
+            }}
+            chain opened {{ }}
+            chain prerouting {{
+                type nat hook prerouting priority dstnat;
+                jump opened_in
+            }}
+            chain opened_in {{ }}
+            chain postrouting {{
+                type nat hook postrouting priority srcnat;
+                jump opened_out
+            }}
+            chain opened_out {{ }}
+        }}"
+    ))?;
+    let folder = tempfile::tempdir()?;
+    let config = file(
+        &folder,
+        "miniupnpd.conf",
+        format!(
+            "ext_ifname={device}\next_ip={outside}\nlistening_ip={inside}\nport=5000\n{line}\n\
+             enable_upnp=yes\nsecure_mode=yes\nmin_lifetime=10\nmax_lifetime=86400\n\
+             upnp_table_name=upnp\nupnp_nat_table_name=upnp\nupnp_forward_chain=opened\n\
+             upnp_nat_chain=opened_in\nupnp_nat_postrouting_chain=opened_out\n\
+             uuid=00000000-0000-4000-8000-000000000001\n\
+             allow 1024-65535 0.0.0.0/0 1024-65535\ndeny 0-65535 0.0.0.0/0 0-65535\n"
+        ),
+    );
+    let mut command = router.command("miniupnpd");
+    command.arg("-d").arg("-f").arg(config);
+    command.arg("-P").arg(folder.path().join("pid"));
+    let addr = SocketAddr::new(ip, 5000);
+    ready(router, addr, Process::start(command)?, Some(folder))
 }
 
 /// A program that does not listen by then will not.

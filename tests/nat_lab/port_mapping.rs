@@ -1,0 +1,424 @@
+//! Port mapping beside the login, with miniupnpd on the router.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::ends::{Tool, serve};
+use crate::run::Run;
+use crate::table::Row;
+use support::lab::proxies::{Proxy, miniupnpd};
+use support::lab::topology::{self, Port};
+use support::lab::{Error, SILENT, Script, ScriptedRouter, Topology};
+
+/// The router's outside address: miniupnpd takes none of those for examples.
+const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 112, 7));
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        path: "port mapping, one NAT",
+        run: || ask(router(), ON, &["--port-mapping"]),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (RELATION, "only-nat"),
+            ("/probes/port_mapping/gateway", "192.168.1.1"),
+            (EXTERNAL, "203.0.112.7"),
+            ("/probes/port_mapping/upnp/external", "203.0.112.7"),
+            ("/probes/port_mapping/nat_pmp/external", "203.0.112.7"),
+            ("/probes/port_mapping/pcp/reason", "only-when-opening"),
+            ("/probes/port_mapping/tried", "false"),
+            (OPENED, "null"),
+        ],
+    },
+    Row {
+        path: "port mapping, ports opened by PCP and closed",
+        run: || ask(router(), ON, TRY),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (RELATION, "only-nat"),
+            ("/probes/port_mapping/pcp/external", "203.0.112.7"),
+            ("/probes/port_mapping/opened/by", "pcp"),
+            (CLOSED, "true"),
+        ],
+    },
+    Row {
+        path: "port mapping, ports opened by UPnP and closed",
+        run: || ask(router(), "enable_natpmp=no", TRY),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (RELATION, "only-nat"),
+            ("/probes/port_mapping/pcp/reason", "closed"),
+            ("/probes/port_mapping/nat_pmp/reason", "closed"),
+            ("/probes/port_mapping/opened/by", "upnp"),
+            (CLOSED, "true"),
+        ],
+    },
+    Row {
+        path: "port mapping, the router forbids it",
+        run: || {
+            ask(
+                router(),
+                "enable_natpmp=no\ndeny 0-65535 0.0.0.0/0 0-65535",
+                TRY,
+            )
+        },
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (RELATION, "only-nat"),
+            (OPENED, "null"),
+            ("/probes/port_mapping/tried", "true"),
+        ],
+    },
+    Row {
+        path: "port mapping, carrier-grade NAT beyond the router",
+        run: || scripted(topology::carrier_grade(), CARRIER, &["--port-mapping"]),
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[(RELATION, "carrier-nat"), (EXTERNAL, "100.64.3.9")],
+    },
+    Row {
+        path: "port mapping, another router beyond the router",
+        run: || scripted(topology::masquerade(), PRIVATE, &["--port-mapping"]),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[(RELATION, "double-nat"), (EXTERNAL, "10.0.0.2")],
+    },
+    Row {
+        path: "port mapping, another public address than the server sees",
+        run: || scripted(topology::masquerade(), OTHER, &["--port-mapping"]),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[(RELATION, "nat-beyond"), (EXTERNAL, "198.51.100.9")],
+    },
+    Row {
+        path: "port mapping, ports opened by NAT-PMP and closed",
+        run: || scripted(topology::masquerade(), NAT_PMP, TRY),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (RELATION, "only-nat"),
+            ("/probes/port_mapping/opened/by", "nat-pmp"),
+            (CLOSED, "true"),
+        ],
+    },
+    Row {
+        path: "port mapping, the router does not confirm the end",
+        run: || scripted(topology::masquerade(), KEEPS, TRY),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            ("/probes/port_mapping/opened/by", "nat-pmp"),
+            (CLOSED, "false"),
+        ],
+    },
+    Row {
+        path: "port mapping, the router answers nothing",
+        run: || scripted(topology::masquerade(), SILENT, TRY),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (RELATION, "null"),
+            ("/probes/port_mapping/upnp/reason", "no-answer"),
+            ("/probes/port_mapping/nat_pmp/reason", "no-answer"),
+            ("/probes/port_mapping/pcp/reason", "no-answer"),
+            (OPENED, "null"),
+        ],
+    },
+    Row {
+        path: "port mapping, the router answers with bytes that are none",
+        run: || scripted(topology::masquerade(), GARBAGE, TRY),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            ("/probes/port_mapping/nat_pmp/reason", "no-answer"),
+            (OPENED, "null"),
+        ],
+    },
+    Row {
+        path: "port mapping, UPnP refers to another host",
+        run: || {
+            scripted(
+                topology::masquerade(),
+                at("http://203.0.113.80/"),
+                &["--port-mapping"],
+            )
+        },
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[(UPNP, "elsewhere")],
+    },
+    Row {
+        path: "port mapping, UPnP answers from another address",
+        run: || {
+            let script = Script {
+                from_elsewhere: true,
+                ..at(DESCRIPTION)
+            };
+            scripted(topology::masquerade(), script, &["--port-mapping"])
+        },
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[(UPNP, "no-answer")],
+    },
+    Row {
+        path: "port mapping, UPnP redirects",
+        run: || {
+            let page = |_: &str| {
+                let to = "http://203.0.113.80/";
+                (
+                    format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\n\r\n"),
+                    false,
+                )
+            };
+            scripted(
+                topology::masquerade(),
+                Script {
+                    page,
+                    ..at(DESCRIPTION)
+                },
+                &["--port-mapping"],
+            )
+        },
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[(UPNP, "redirected")],
+    },
+    Row {
+        path: "port mapping, UPnP describes itself without end",
+        run: || {
+            let page = |_: &str| ("HTTP/1.1 200 OK\r\n\r\n<root>".to_owned(), true);
+            scripted(
+                topology::masquerade(),
+                Script {
+                    page,
+                    ..at(DESCRIPTION)
+                },
+                &["--port-mapping"],
+            )
+        },
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[(UPNP, "malformed")],
+    },
+    Row {
+        path: "port mapping, UPnP is controlled at another host",
+        run: || {
+            let page = |_: &str| (described("http://203.0.113.80/ctl"), false);
+            scripted(
+                topology::masquerade(),
+                Script {
+                    page,
+                    ..at(DESCRIPTION)
+                },
+                &["--port-mapping"],
+            )
+        },
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[(UPNP, "elsewhere")],
+    },
+    Row {
+        path: "port mapping, UPnP knows no outside address",
+        run: || {
+            let page = |path: &str| match path {
+                "/ctl" => (told(""), false),
+                _ => (described("/ctl"), false),
+            };
+            scripted(
+                topology::masquerade(),
+                Script {
+                    page,
+                    ..at(DESCRIPTION)
+                },
+                &["--port-mapping"],
+            )
+        },
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[(UPNP, "no-address")],
+    },
+    Row {
+        path: "port mapping, no router",
+        run: || {
+            let net = topology::direct()?;
+            let server = serve(&net)?;
+            Tool::new(&net, &server).args(TRY).run()
+        },
+        expected: "Direct-Connect same/same 0",
+        facts: &[
+            ("/probes/port_mapping/error/code", "no-router"),
+            ("/probes/port_mapping/gateway", "null"),
+        ],
+    },
+    Row {
+        path: "port mapping, Ctrl-C while ports are opened",
+        run: interrupted,
+        expected: "Unknown-Connect 130 port-mapping interrupted",
+        facts: &[],
+    },
+];
+
+const RELATION: &str = "/probes/port_mapping/relation";
+const EXTERNAL: &str = "/probes/port_mapping/external";
+const OPENED: &str = "/probes/port_mapping/opened";
+const CLOSED: &str = "/probes/port_mapping/opened/closed";
+const UPNP: &str = "/probes/port_mapping/upnp/reason";
+
+const TRY: &[&str] = &["--port-mapping=try"];
+
+/// A line for miniupnpd: NAT-PMP and PCP as well.
+const ON: &str = "enable_natpmp=yes";
+
+/// Where [`ScriptedRouter`] describes itself.
+const DESCRIPTION: &str = "http://192.168.1.1:5000/";
+
+const CARRIER: Script = tells(|asked| nat_pmp(asked, [100, 64, 3, 9], true));
+const PRIVATE: Script = tells(|asked| nat_pmp(asked, [10, 0, 0, 2], true));
+const OTHER: Script = tells(|asked| nat_pmp(asked, [198, 51, 100, 9], true));
+const NAT_PMP: Script = tells(|asked| nat_pmp(asked, [203, 0, 113, 7], true));
+const KEEPS: Script = tells(|asked| nat_pmp(asked, [203, 0, 113, 7], false));
+const GARBAGE: Script = tells(|asked| vec![asked.to_vec(), vec![0; 3], vec![0xff; 1500]]);
+
+const fn tells(mapping: fn(&[u8]) -> Vec<Vec<u8>>) -> Script {
+    Script { mapping, ..SILENT }
+}
+
+/// A router that answers a search with this location.
+const fn at(location: &'static str) -> Script {
+    Script {
+        location: Some(location),
+        ..SILENT
+    }
+}
+
+/// The answers of NAT-PMP; where it does not close, the end of a mapping has none.
+fn nat_pmp(asked: &[u8], address: [u8; 4], closes: bool) -> Vec<Vec<u8>> {
+    let answer = |operation: u8, rest: &[u8]| {
+        let head = [0, 128 + operation, 0, 0, 0, 0, 0, 1];
+        vec![[head.as_slice(), rest].concat()]
+    };
+    match *asked {
+        [0, 0] => answer(0, &address),
+        [0, of @ 1..=2, _, _, a, b, _, _, .., last] if closes || last > 0 => {
+            answer(of, &[a, b, 200, b, 0, 0, 0, last])
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn page(body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn described(control: &str) -> String {
+    page(&format!(
+        "<root><device><serviceList><service>\
+         <serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType>\
+         <controlURL>{control}</controlURL></service></serviceList></device></root>"
+    ))
+}
+
+fn told(address: &str) -> String {
+    page(&format!(
+        "<Envelope><Body><GetExternalIPAddressResponse><NewExternalIPAddress>{address}\
+         </NewExternalIPAddress></GetExternalIPAddressResponse></Body></Envelope>"
+    ))
+}
+
+/// A home router with a public address that keeps ports.
+pub(crate) fn router() -> Result<Topology, Error> {
+    let rule = format!("snat to {OUTSIDE}");
+    let net = topology::behind_nat("upnp", "router with UPnP", &rule, Port::Kept)?;
+    let (router, device) = &net.links[1].a;
+    router.add_address(device, &format!("{OUTSIDE}/32"))?;
+    net.server.route(&format!("{OUTSIDE}/32"), "203.0.113.7")?;
+    Ok(net)
+}
+
+/// The daemon of such a router, with one more line in its configuration.
+pub(crate) fn daemon(net: &Topology, line: &str) -> Result<Proxy, Error> {
+    let (router, outside) = &net.links[1].a;
+    let inside = (net.links[0].b.1.as_str(), [192, 168, 1, 1].into());
+    miniupnpd(router, inside, (outside, OUTSIDE), line)
+}
+
+/// A login with the router asked beside it. Nothing may stay open.
+fn ask(net: Result<Topology, Error>, line: &str, options: &[&str]) -> Result<Run, Error> {
+    let net = net?;
+    let server = serve(&net)?;
+    let _daemon = daemon(&net, line)?;
+    let mut run = Tool::new(&net, &server).args(options).run()?;
+    let rules = net.routers[0]
+        .command("nft")
+        .args(["list", "ruleset"])
+        .output()?;
+    let rules = String::from_utf8_lossy(&rules.stdout).into_owned();
+    run.must(!rules.contains("dnat"), || format!("left open: {rules}"));
+    Ok(run)
+}
+
+/// The same with a router that answers as it is told. What it opened it has to be asked to close.
+fn scripted(net: Result<Topology, Error>, script: Script, options: &[&str]) -> Result<Run, Error> {
+    let net = net?;
+    let server = serve(&net)?;
+    let router = start(&net, script)?;
+    let mut run = Tool::new(&net, &server).args(options).run()?;
+    all_closed(&router, &mut run);
+    let is_asked = router
+        .asked()
+        .iter()
+        .any(|asked| asked.len() > 24 || asked.len() == 12);
+    let may_ask = options == TRY;
+    run.must(may_ask || !is_asked, || "it asks for a mapping".to_owned());
+    Ok(run)
+}
+
+fn start(net: &Topology, script: Script) -> Result<ScriptedRouter, Error> {
+    let elsewhere = match net.links[1].a.0.name() {
+        "home" => [100, 64, 3, 9],
+        _ => [203, 0, 113, 7],
+    };
+    ScriptedRouter::start(
+        &net.routers[0],
+        [192, 168, 1, 1].into(),
+        elsewhere.into(),
+        script,
+    )
+}
+
+/// Every mapping of NAT-PMP that was asked for has to be ended.
+fn all_closed(router: &ScriptedRouter, run: &mut Run) {
+    let asked = router.asked();
+    let of = |is_end: bool| {
+        let of = asked.iter().filter(|bytes| bytes.len() == 12);
+        let mut of: Vec<_> = of
+            .filter(|bytes| (bytes[8..] == [0; 4]) == is_end)
+            .map(|bytes| (bytes[1], bytes[4], bytes[5]))
+            .collect();
+        of.sort_unstable();
+        of.dedup();
+        of
+    };
+    let (opened, ended) = (of(false), of(true));
+    run.must(opened == ended, || {
+        format!("opened {opened:?}, ended {ended:?}")
+    });
+}
+
+/// Ctrl-C after TCP's port is open, while UDP's is waited for.
+fn interrupted() -> Result<Run, Error> {
+    let net = topology::masquerade()?;
+    let server = serve(&net)?;
+    let router = start(
+        &net,
+        tells(|asked| match asked.get(1) {
+            Some(1) => Vec::new(),
+            _ => nat_pmp(asked, [203, 0, 113, 7], true),
+        }),
+    )?;
+    let started = Instant::now();
+    let tool = Tool::new(&net, &server).args(TRY).start()?;
+    let is_open = |asked: &Vec<u8>| asked.len() == 12 && asked[1] == 1;
+    while !router.asked().iter().any(is_open) && started.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    tool.signal(Signal::SIGINT)?;
+    let output = tool.finish(Duration::from_secs(10))?;
+    let mut run = Run::new(&output, started.elapsed(), Duration::from_secs(10));
+    all_closed(&router, &mut run);
+    run.must(router.asked().iter().any(is_open), || {
+        "nothing was opened".to_owned()
+    });
+    Ok(run)
+}
