@@ -249,6 +249,9 @@ impl World {
 impl Lab {
     fn new() -> Result<Self, Error> {
         let net = topology::masquerade()?;
+        // Enough of them that two numbers of one block are hardly ever the same by chance.
+        net.client
+            .sysctl("net.ipv4.ip_local_port_range", "32768 60999")?;
         for host in [&net.client, &net.server] {
             host.etc("hosts", HOSTS)?;
         }
