@@ -23,7 +23,8 @@
 //!
 //! - [`conntype`]: the verdict. Observation in, label and evidence out.
 //! - [`msnp`]: commands, profile, Passport headers, and the login as a state machine.
-//! - [`packet`]: the same for protocols that are not MSN's: STUN, and those of port mapping.
+//! - [`packet`]: the same for protocols that are not MSN's: STUN, those of port mapping, and the
+//!   lines of calling back.
 //! - [`transport`]: the client's sockets, all of them: names, dialing, proxies, TLS, HTTP.
 //! - [`probe`]: what is asked of the network; [`probe::login`] is the login, [`probe::udp_echo`] and
 //!   [`probe::stun`] the tests of UDP, [`probe::port_mapping`] the questions to the router.

@@ -2,6 +2,7 @@
 //!
 //! Pure: no socket, no clock. Everything here reads what anybody may have sent.
 
+pub mod call;
 pub mod igd;
 pub mod nat_pmp;
 pub mod pcp;

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use msnp9_conntype::msnp::udp_echo::{Other, Packet};
+use msnp9_conntype::packet::call::{Token, called};
 use support::answer::{Answer, POLICY};
 use support::scenarios::{self, Scenario};
 
@@ -135,6 +136,16 @@ fn seeds() -> Seeds {
     ] {
         add("router", name, text.into_bytes());
     }
+    let token = Token([7; 16]);
+    for (name, line) in [
+        ("request", format!("CALL 1 5000 5001 {token}")),
+        ("seen", "SEEN [2001:db8::7]:1033".to_owned()),
+        ("done", "DONE connected sent".to_owned()),
+        ("refused", "REFUSED busy".to_owned()),
+    ] {
+        add("call", name, format!("{line}\r\n").into_bytes());
+    }
+    add("call", "called", called(token));
     for (target, texts) in words() {
         for (at, text) in texts.iter().enumerate() {
             add(target, &format!("word-{at:02}"), text.as_bytes().to_vec());
