@@ -15,8 +15,8 @@
 //!                  transport ◄── bytes ──► msnp, packet
 //!                  (sockets)               (sans-IO)
 //!
-//!    server = the other end of the same wire: it uses msnp's and conntype's types, never transport's, probe's,
-//!             report's or cli's
+//!    server = the other end of the same wire: it uses msnp's, packet's and conntype's types, never transport's,
+//!             probe's, report's or cli's
 //! ```
 //! Data goes one way, and so do imports: the test at the end of this file lists what each room may
 //! use. [`conntype`], [`msnp`] and [`packet`] know no socket, clock, terminal or randomness.
@@ -88,7 +88,10 @@ mod tests {
                 "transport",
             ],
         ),
-        ("server", &["address", "conntype", "msnp", "secret"]),
+        (
+            "server",
+            &["address", "conntype", "msnp", "packet", "secret"],
+        ),
         (
             "report",
             &[

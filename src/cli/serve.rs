@@ -23,12 +23,16 @@ use super::signals;
 use crate::exit::Exit;
 use crate::report::print;
 use crate::server::{
-    Accounts, Addresses, CertificateSource, Config, Counts, Limits, MAX_CLOSING_REFUSED, Server,
+    Accounts, Addresses, CertificateSource, Config, Counts, Limits, MAX_CALLS, MAX_CLOSING_REFUSED,
+    Server,
 };
 
 /// File descriptors that are not connections: listeners, standard streams, the runtime's own, and
 /// refused connections that are being closed.
 const SPARE_FILES: usize = 64 + MAX_CLOSING_REFUSED;
+
+/// More of them where clients are called back: each call has two sockets.
+const CALL_FILES: usize = 2 * MAX_CALLS;
 
 /// The fewest connections that make a useful server.
 const MIN_CONNECTIONS: usize = 32;
@@ -49,7 +53,12 @@ fn serve(args: ServeArgs) -> Result<Counts, ServeError> {
     files.warn_if_shared();
     let stats_every = args.stats_every.map(Duration::from_secs);
     let mut config = config(args, &files)?;
-    fit_open_files(&mut config.limits)?;
+    let calls = if config.call_back.is_empty() {
+        0
+    } else {
+        CALL_FILES
+    };
+    fit_open_files(&mut config.limits, SPARE_FILES + calls)?;
     let system = |operation| move |reason| ServeError::System { operation, reason };
     // One thread is enough: a session costs a few system calls, and the memory of threads is saved.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -98,6 +107,7 @@ fn announce(addresses: &Addresses) -> Result<(), ServeError> {
         ("passport", &addresses.passport),
         ("gateway", &addresses.gateway),
         ("udp-echo", &addresses.udp_echo),
+        ("call-back", &addresses.call_back),
     ] {
         for address in list {
             info!(service, %address, "listening");
@@ -118,6 +128,7 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
         passport_listen: addresses(args.passport_listen),
         gateway_listen: addresses(args.gateway_listen),
         udp_echo: args.udp_echo,
+        call_back: addresses(args.call_back),
         advertise: args.advertise,
         passport_host: args.passport_host,
         nexus_form: args.nexus_form,
@@ -150,7 +161,8 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
         ("--gateway-listen", &config.gateway_listen),
     ];
     let usage = |text| Err(ServeError::Usage(text));
-    if all.iter().all(|(_, list)| list.is_empty()) && config.udp_echo.is_none() {
+    let is_none = config.udp_echo.is_none() && config.call_back.is_empty();
+    if is_none && all.iter().all(|(_, list)| list.is_empty()) {
         return usage("nothing to serve: every listening address is 'none'".to_owned());
     }
     if files.write_ca.is_some() && config.passport_listen.is_empty() {
@@ -176,14 +188,14 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
 }
 
 /// Lowers the limit of connections to what the limit of open files permits: connections beyond it
-/// would wait without an answer.
-fn fit_open_files(limits: &mut Limits) -> Result<(), ServeError> {
+/// would wait without an answer. `spare` files are not for them.
+fn fit_open_files(limits: &mut Limits, spare: usize) -> Result<(), ServeError> {
     let Some(files) = open_files() else {
         return Ok(());
     };
-    let room = files.saturating_sub(SPARE_FILES);
+    let room = files.saturating_sub(spare);
     if room < MIN_CONNECTIONS.min(limits.max_connections) {
-        let needed = SPARE_FILES + MIN_CONNECTIONS;
+        let needed = spare + MIN_CONNECTIONS;
         return Err(ServeError::OpenFiles { files, needed });
     }
     if room < limits.max_connections {

@@ -26,6 +26,8 @@ pub struct Config {
     pub gateway_listen: Vec<SocketAddr>,
     /// Two addresses of this machine that answer UDP echo.
     pub udp_echo: Option<[SocketAddrV4; 2]>,
+    /// Addresses of the service that calls clients back, without accounts.
+    pub call_back: Vec<SocketAddr>,
     /// The notification server that the dispatch server refers to; by default the listening
     /// address that the client can reach the same way.
     pub advertise: Option<Address>,
@@ -57,6 +59,7 @@ impl Default for Config {
             passport_listen: loopback.clone(),
             gateway_listen: loopback,
             udp_echo: None,
+            call_back: Vec::new(),
             advertise: None,
             passport_host: None,
             nexus_form: NexusForm::default(),

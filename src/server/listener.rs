@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, info, warn};
 
+use super::call_back::{self, Calls};
 use super::http::{self, Gateway, HttpService, SWEEP_INTERVAL};
 use super::limits::LimitReached;
 use super::linger::linger;
@@ -42,6 +43,7 @@ pub(super) enum Service {
     Session(Role),
     Passport(tls::Acceptor),
     Gateway(Arc<Gateway>),
+    CallBack(Arc<Calls>),
 }
 
 impl Service {
@@ -50,6 +52,7 @@ impl Service {
             Self::Session(role) => role.name(),
             Self::Passport(_) => "passport",
             Self::Gateway(_) => "gateway",
+            Self::CallBack(_) => "call-back",
         }
     }
 
@@ -65,6 +68,7 @@ impl Service {
                 b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 60\r\n\
                   Content-Length: 0\r\nConnection: close\r\n\r\n"
             }
+            (Self::CallBack(_), _) => b"REFUSED busy\r\n",
         }
     }
 }
@@ -207,7 +211,7 @@ async fn serve(
     mut closing: watch::Receiver<bool>,
 ) {
     debug!(peer = %info.peer, service = service.name(), "connected");
-    // HTTP is served on the heap, so that the task of an idle session stays small.
+    // HTTP and calls are served on the heap, so that the task of an idle session stays small.
     match service {
         Service::Session(role) => tcp::serve(stream, role, info, closing).await,
         Service::Gateway(gateway) => {
@@ -218,6 +222,9 @@ async fn serve(
                 closing,
             ))
             .await;
+        }
+        Service::CallBack(calls) => {
+            Box::pin(call_back::serve(stream, calls, info, closing)).await;
         }
         Service::Passport(acceptor) => {
             Box::pin(async move {

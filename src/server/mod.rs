@@ -3,8 +3,9 @@
 //! ```text
 //!   listener ──► tcp ─────────────► session (sans-IO)
 //!      │                               ▲
-//!      └──────► http ── gateway ───────┘
-//!                └───── passport
+//!      ├──────► http ── gateway ───────┘
+//!      │         └───── passport
+//!      └──────► call_back                  calls the client, with sockets of its own
 //!   udp_echo                                datagrams, with sockets of its own
 //! ```
 //! Each of these uses `state`: what all connections of a server share, which is `config`,
@@ -26,6 +27,7 @@
 //! ```
 
 mod accounts;
+mod call_back;
 mod config;
 mod error;
 #[doc(hidden)]
@@ -61,6 +63,7 @@ pub use stats::{Counts, Stats};
 pub use ticket::{ShortKey, TicketKey};
 pub use tls::Acceptor;
 
+pub(crate) use call_back::MAX_CALLS;
 pub(crate) use limits::MAX_CLOSING_REFUSED;
 pub(crate) use stats::SUMMARY_TARGET;
 
@@ -100,6 +103,9 @@ pub struct Addresses {
     /// The two addresses of UDP echo. Empty where it is disabled.
     #[cfg_attr(test, schemars(with = "Vec<crate::address::Address>"))]
     pub udp_echo: Vec<SocketAddr>,
+    /// Where it takes requests to call back. Empty where it is disabled.
+    #[cfg_attr(test, schemars(with = "Vec<crate::address::Address>"))]
+    pub call_back: Vec<SocketAddr>,
     /// URL of the nexus, at the configured name or Passport's first address. Null without Passport.
     pub nexus_url: Option<String>,
     /// URL of the login page, likewise. Null without Passport.
@@ -141,6 +147,7 @@ impl Server {
         let notification = open(&config.listen, Service::Session(Role::Notification))?;
         let dispatch = open(&config.dispatch_listen, Service::Session(Role::Dispatch))?;
         let gateway = open(&config.gateway_listen, Service::Gateway(Arc::default()))?;
+        let call_back = open(&config.call_back, Service::CallBack(Arc::default()))?;
         let (mut passport, mut authority_pem) = (Vec::new(), None);
         let passport_host = config.passport_host.as_ref();
         if !config.passport_listen.is_empty() {
@@ -173,6 +180,7 @@ impl Server {
             passport,
             gateway,
             udp_echo: udp_echo.as_ref().map_or_else(Vec::new, UdpEcho::addresses),
+            call_back,
         };
         Ok(Self {
             state: Arc::new(ServerState::new(config, tickets, notification)),

@@ -76,6 +76,10 @@ stats! {
     udp_ignored,
     /// Packets of UDP echo without an answer because of the limits of their rate.
     udp_limited,
+    /// Calls to clients that asked for one.
+    calls,
+    /// Requests for a call refused: for their form, their sender or a limit.
+    refused_calls,
     /// Connections and sessions ended for invalid input.
     protocol_errors,
     /// Connections and sessions ended because the client did not send or read in time.

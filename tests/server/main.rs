@@ -8,6 +8,7 @@
 
 #[cfg(target_os = "linux")]
 mod abuse;
+mod call_back;
 mod command;
 mod embedded;
 mod gateway;

@@ -73,6 +73,18 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) udp_echo: Option<[SocketAddrV4; 2]>,
 
+    /// Address where clients ask to be called back; may be repeated
+    ///
+    /// A client finds out with it whether others can reach its TCP and UDP ports. Only the address
+    /// that asks is called, at ports from 1024, and each client network at most 6 times a minute.
+    #[arg(
+        long,
+        env = "MSNP9_SERVE_CALL_BACK",
+        value_name = "IP:PORT",
+        value_delimiter = ','
+    )]
+    pub(super) call_back: Vec<Listen>,
+
     /// ClientPort in the profile of clients that use the gateway
     #[arg(
         long,

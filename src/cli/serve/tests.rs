@@ -85,7 +85,11 @@ fn an_invalid_file_is_named_with_its_option_but_not_its_content() {
 
 #[test]
 fn contradictory_options_are_refused() {
-    assert!(usage("--listen none --passport-listen none").contains("nothing to serve"));
+    let nothing = "--listen none --passport-listen none";
+    assert!(usage(nothing).contains("nothing to serve"));
+    // Without accounts, which it has no use for, it may be open to every host.
+    let alone = parse(&format!("{nothing} --call-back 0.0.0.0:0,[::]:0"));
+    assert_eq!(alone.unwrap().unwrap().call_back.len(), 2);
     for words in [
         "--tls-cert x",
         "--tls-key x",
@@ -107,6 +111,6 @@ fn connections_are_limited_to_the_open_files() {
         max_connections: usize::MAX,
         ..Limits::default()
     };
-    fit_open_files(&mut limits).unwrap();
+    fit_open_files(&mut limits, SPARE_FILES).unwrap();
     assert_eq!(Some(limits.max_connections + SPARE_FILES), open_files());
 }
