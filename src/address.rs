@@ -11,6 +11,9 @@ pub const MSNP_PORT: u16 = 1863;
 /// The port of the servers of UDP echo.
 pub const UDP_ECHO_PORT: u16 = 7001;
 
+/// The port of servers of this program that call back, over TCP: the number of UDP echo.
+pub const CALL_BACK_PORT: u16 = UDP_ECHO_PORT;
+
 /// The port of STUN servers (RFC 8489).
 pub const STUN_PORT: u16 = 3478;
 

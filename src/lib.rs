@@ -27,7 +27,8 @@
 //!   lines of calling back.
 //! - [`transport`]: the client's sockets, all of them: names, dialing, proxies, TLS, HTTP.
 //! - [`probe`]: what is asked of the network; [`probe::login`] is the login, [`probe::udp_echo`] and
-//!   [`probe::stun`] the tests of UDP, [`probe::port_mapping`] the questions to the router.
+//!   [`probe::stun`] the tests of UDP, [`probe::port_mapping`] the questions to the router,
+//!   [`probe::listen`] being called.
 //! - [`run_log`]: what happened during a run, so that one that fails can still be reported.
 //! - [`report`]: one model, one file a format, every text a person reads, and the one place that
 //!   prints.

@@ -12,7 +12,9 @@ use super::runtime::{self, Runtime};
 use super::settings::{self, Settings};
 use super::watch::Watch;
 use crate::address::Address;
-use crate::conntype::{Destination, Missing, Observation, Verdict, Warning, classify, settle};
+use crate::conntype::{
+    Destination, LoginFacts, Missing, Observation, Verdict, Warning, classify, settle,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::probe::login::{Passport, Plan, Tickets, observe};
@@ -82,14 +84,20 @@ pub(super) async fn report(
 ) -> Report {
     let until = Instant::now() + settings.plan.timeout;
     let logins = logins(settings, log, until, observations, tickets);
-    let client_ip = |logins: &Result<(Verdict, Observation), Failure>| {
-        let (_, first) = logins.as_ref().ok()?;
-        first.client_ip.value.ok()
+    let seen = |logins: &Result<(Verdict, Observation), Failure>| {
+        let (verdict, first) = logins.as_ref().ok()?;
+        Some(LoginFacts {
+            label: verdict.label,
+            client_ip: first.client_ip.value.ok(),
+            local: first.local,
+            path: first.path,
+        })
     };
-    let (logins, probes) = settings.probes.beside(logins, client_ip, log, until).await;
+    let (logins, probes, conclusion) = settings.probes.beside(logins, seen, log, until).await;
     let context = Context {
         observations: observations.take(),
         probes,
+        conclusion,
         ..output.context(context(log))
     };
     match logins {

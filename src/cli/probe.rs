@@ -40,7 +40,8 @@ pub(super) fn run(args: ProbeArgs, output: &Output) -> Result<Exit, CommandError
     output.check_probe()?;
     if !args.probes.any() {
         return Err(CommandError::usage(
-            "no probe: give --udp-echo HOST[:PORT], --stun HOST[:PORT] or --port-mapping",
+            "no probe: give --udp-echo HOST[:PORT], --stun HOST[:PORT], --port-mapping, --call-back \
+             HOST[:PORT], or --all",
         ));
     }
     args.probes.check()?;
@@ -55,16 +56,18 @@ pub(super) fn run(args: ProbeArgs, output: &Output) -> Result<Exit, CommandError
         bind,
         ..Route::default()
     };
-    let asked = Asked::new(args.probes, &route);
+    let asked = Asked::new(args.probes, &route, None)?;
     let log = RunLog::new(None);
     let until = Instant::now() + args.timeout;
-    let probes = runtime::with(|runtime| {
+    let (probes, conclusion) = runtime::with(|runtime| {
         let work = async {
-            let ((), probes) = asked.beside(ready(()), |()| None, &log, until).await;
-            probes
+            let ((), probes, conclusion) = asked.beside(ready(()), |()| None, &log, until).await;
+            (probes, conclusion)
         };
-        Ok(runtime.run(work, asked.clean_up(), |signal| asked.interrupted(signal)))
+        Ok(runtime.run(work, asked.clean_up(), |signal| {
+            (asked.interrupted(signal), None)
+        }))
     })?;
-    let report = ProbeReport::new(probes, output.started_at.get(), args.expect);
+    let report = ProbeReport::new(probes, conclusion, output.started_at.get(), args.expect);
     Ok(output.finish_probe(&report.to_share()))
 }

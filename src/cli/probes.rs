@@ -2,17 +2,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use clap::ArgAction;
+use clap::builder::BoolishValueParser;
 use tokio::time::Instant;
 
 use super::error::CommandError;
 use super::values;
-use crate::address::Address;
-use crate::conntype::{PortMappingEvidence, StunEvidence, UdpEvidence};
+use crate::address::{Address, CALL_BACK_PORT};
+use crate::conntype::{Conclusion, Facts, LoginFacts, StunEvidence, UdpEvidence, conclude};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::mask::Mask;
 use crate::probe::port_mapping::{self, Ledger};
-use crate::probe::{stun, udp_echo};
-use crate::report::{PortMappingReport, Probes, StunReport, UdpEchoReport};
+use crate::probe::reach::{self, Reach};
+use crate::probe::{listen, stun, udp_echo};
+use crate::report::{
+    ConclusionReport, ListenReport, PortMappingReport, Probes, StunReport, UdpEchoReport,
+};
 use crate::run_log::RunLog;
 use crate::transport::Route;
 
@@ -53,6 +58,34 @@ pub(super) struct ProbesArgs {
         default_missing_value = "ask"
     )]
     port_mapping: Option<PortMapping>,
+
+    /// Server that is to call this host; the default port is 7001
+    ///
+    /// Shows whether others can reach this host, by TCP and UDP (probes.listen): a server of this
+    /// program (serve --call-back) calls ports that are opened for it. With --port-mapping=try it
+    /// calls the ports that the router opens as well. No proxy is used.
+    #[arg(long, env = "MSNP9_CALL_BACK", value_name = "HOST[:PORT]", value_parser = values::call_back)]
+    call_back: Option<Address>,
+
+    /// Have this host called at this port; without a number the system picks one
+    ///
+    /// The server is that of --call-back, or else that of --udp-echo or --server, at port 7001.
+    #[arg(
+        long,
+        env = "MSNP9_LISTEN_TEST",
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0",
+        value_parser = values::called_port
+    )]
+    listen_test: Option<u16>,
+
+    /// Ask everything that the given servers allow, and the router
+    ///
+    /// The same as --port-mapping --listen-test.
+    #[arg(long, env = "MSNP9_ALL", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
+    all: bool,
 }
 
 /// What the router is asked.
@@ -74,8 +107,12 @@ impl ProbesArgs {
             udp_echo,
             stun,
             port_mapping,
+            call_back,
+            listen_test,
+            all,
         } = self;
-        udp_echo.is_some() || !stun.is_empty() || port_mapping.is_some()
+        let is_server = udp_echo.is_some() || !stun.is_empty() || call_back.is_some();
+        is_server || port_mapping.is_some() || listen_test.is_some() || *all
     }
 
     /// # Errors
@@ -91,15 +128,30 @@ impl ProbesArgs {
 
     /// Tells the mask what the options name.
     pub(super) fn tell(&self, mask: &mut Mask) {
-        let Self {
-            udp_echo,
-            stun,
-            port_mapping: _,
-        } = self;
-        udp_echo
+        let servers = self
+            .udp_echo
             .iter()
-            .chain(stun)
-            .for_each(|at| drop(mask.address(at)));
+            .chain(&self.stun)
+            .chain(&self.call_back);
+        servers.for_each(|at| drop(mask.address(at)));
+    }
+
+    /// The server that is to call, if one is.
+    ///
+    /// # Errors
+    /// One is to, and none is named.
+    fn caller(&self, login: Option<&Address>) -> Result<Option<Address>, CommandError> {
+        let is_asked = self.call_back.is_some() || self.listen_test.is_some() || self.all;
+        let other = self.udp_echo.as_ref().or(login).map(|server| Address {
+            port: CALL_BACK_PORT,
+            ..server.clone()
+        });
+        match self.call_back.clone().or(other).filter(|_| is_asked) {
+            None if self.listen_test.is_some() => Err(CommandError::usage(
+                "--listen-test: name the server that is to call, with --call-back HOST[:PORT]",
+            )),
+            caller => Ok(caller),
+        }
     }
 }
 
@@ -109,13 +161,14 @@ pub(super) struct Asked {
     udp_echo: Option<udp_echo::Plan>,
     stun: Option<stun::Plan>,
     port_mapping: Option<port_mapping::Plan>,
+    listen: Option<listen::Plan>,
 }
 
 /// What each of them came to, `None` where it was not asked for.
 struct Found {
     udp_echo: Option<Result<UdpEvidence, Failure>>,
     stun: Option<Vec<Result<StunEvidence, Failure>>>,
-    port_mapping: Option<Result<PortMappingEvidence, Failure>>,
+    reach: Reach,
 }
 
 impl Found {
@@ -132,17 +185,45 @@ impl Found {
         let stun = self.stun.iter().flatten().flatten();
         let stun = stun.filter_map(|seen| seen.outside);
         let seen = udp_echo.map(SocketAddr::from).chain(stun);
-        if let Some(Ok(evidence)) = &mut self.port_mapping {
+        if let Some(Ok(evidence)) = &mut self.reach.port_mapping {
             evidence.seen = client_ip
                 .into_iter()
                 .chain(seen.map(|end| end.ip()))
                 .collect();
         }
     }
+
+    /// What all of it means.
+    fn conclude(&self, login: Option<LoginFacts>) -> Conclusion {
+        fn of<T>(found: &Option<Result<T, Failure>>) -> Option<&T> {
+            found.as_ref()?.as_ref().ok()
+        }
+        let stun: Vec<_> = self.stun.iter().flatten().flatten().collect();
+        conclude(&Facts {
+            login,
+            udp_echo: of(&self.udp_echo),
+            stun: &stun,
+            port_mapping: of(&self.reach.port_mapping),
+            listen: of(&self.reach.listen),
+        })
+    }
 }
 
 impl Asked {
-    pub(super) fn new(args: ProbesArgs, route: &Route) -> Self {
+    /// What the options ask for, beside a login to this server if there is one.
+    ///
+    /// # Errors
+    /// An option needs another one.
+    pub(super) fn new(
+        args: ProbesArgs,
+        route: &Route,
+        login: Option<&Address>,
+    ) -> Result<Self, CommandError> {
+        let listen = args.caller(login)?.map(|server| listen::Plan {
+            server,
+            port: args.listen_test.unwrap_or_default(),
+            route: route.clone(),
+        });
         let udp_echo = args.udp_echo.map(|server| udp_echo::Plan {
             server,
             route: route.clone(),
@@ -151,16 +232,30 @@ impl Asked {
             servers: args.stun,
             route: route.clone(),
         });
-        let port_mapping = args.port_mapping.map(|how| port_mapping::Plan {
+        let by_all = args.all.then_some(PortMapping::Ask);
+        let how = args.port_mapping.or(by_all);
+        let port_mapping = how.map(|how| port_mapping::Plan {
             route: route.clone(),
             opens: how == PortMapping::Try,
             ledger: Ledger::default(),
         });
-        Self {
+        Ok(Self {
             udp_echo,
             stun,
             port_mapping,
-        }
+            listen,
+        })
+    }
+
+    /// Whether anything is asked.
+    const fn any(&self) -> bool {
+        let Self {
+            udp_echo,
+            stun,
+            port_mapping,
+            listen,
+        } = self;
+        udp_echo.is_some() || stun.is_some() || port_mapping.is_some() || listen.is_some()
     }
 
     /// UDP echo alone.
@@ -172,30 +267,30 @@ impl Asked {
         }
     }
 
-    /// Runs all of them beside `login`, which gives the address that its server saw.
+    /// Runs all of them beside `login`, which shows what its server saw. With what all of it means,
+    /// where anything was asked besides.
     pub(super) async fn beside<T>(
         &self,
         login: impl Future<Output = T>,
-        client_ip: impl FnOnce(&T) -> Option<IpAddr>,
+        seen: impl FnOnce(&T) -> Option<LoginFacts>,
         log: &RunLog,
         until: Instant,
-    ) -> (T, Probes) {
+    ) -> (T, Probes, Option<ConclusionReport>) {
         let udp_echo = async { Some(udp_echo::observe(self.udp_echo.as_ref()?, log, until).await) };
         let stun = async { Some(stun::observe(self.stun.as_ref()?, log, until).await) };
-        let port_mapping = async {
-            let plan = self.port_mapping.as_ref()?;
-            Some(port_mapping::observe(plan, None, log, until, async |_| {}).await)
-        };
-        let (done, udp_echo, stun, port_mapping) =
-            tokio::join!(login, udp_echo, stun, port_mapping);
+        let (mapping, calls) = (self.port_mapping.as_ref(), self.listen.as_ref());
+        let reach = reach::observe(mapping, calls, log, until);
+        let (done, udp_echo, stun, reach) = tokio::join!(login, udp_echo, stun, reach);
         let mut found = Found {
             udp_echo,
             stun,
-            port_mapping,
+            reach,
         };
-        found.compare(client_ip(&done));
+        let login = seen(&done);
+        found.compare(login.and_then(|login| login.client_ip));
+        let conclusion = self.any().then(|| found.conclude(login).into());
         let probes = self.report(found);
-        (done, probes)
+        (done, probes, conclusion)
     }
 
     /// Closes what is open at the router.
@@ -217,15 +312,24 @@ impl Asked {
                 let failed = |_| Err(failure(Stage::Stun));
                 plan.servers.iter().map(failed).collect()
             }),
-            port_mapping: Some(Err(failure(Stage::PortMapping))),
+            reach: Reach {
+                port_mapping: Some(Err(failure(Stage::PortMapping))),
+                listen: Some(Err(failure(Stage::CallBack))),
+            },
         })
     }
 
     fn report(&self, found: Found) -> Probes {
         let udp_echo = self.udp_echo.as_ref().zip(found.udp_echo.as_ref());
         let stun = self.stun.as_ref().zip(found.stun.as_ref());
-        let port_mapping = self.port_mapping.as_ref().zip(found.port_mapping.as_ref());
+        let Reach {
+            port_mapping,
+            listen,
+        } = &found.reach;
+        let port_mapping = self.port_mapping.as_ref().zip(port_mapping.as_ref());
+        let listen = self.listen.as_ref().zip(listen.as_ref());
         Probes {
+            listen: listen.map(|(plan, outcome)| ListenReport::of(&plan.server, outcome)),
             port_mapping: port_mapping.map(|(plan, outcome)| {
                 PortMappingReport::of(outcome, plan.opens, plan.ledger.state())
             }),

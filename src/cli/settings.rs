@@ -64,7 +64,7 @@ pub(super) fn settings(args: CheckArgs, runtime: &mut Runtime) -> Result<Setting
                 .for_each(|(user, _)| drop(mask.account(user)));
         });
     }
-    let probes = Asked::new(probes, &plan.route);
+    let probes = Asked::new(probes, &plan.route, Some(&plan.server))?;
     plan.route.bind.share = second.is_some();
     Ok(Settings {
         plan,

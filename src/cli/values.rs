@@ -9,7 +9,7 @@ use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, Typ
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use crate::address::{Address, BadAddress, MSNP_PORT, STUN_PORT, UDP_ECHO_PORT};
+use crate::address::{Address, BadAddress, CALL_BACK_PORT, MSNP_PORT, STUN_PORT, UDP_ECHO_PORT};
 use crate::conntype::{Label, PathKind, PortOrder, UdpLabel, can_be_local};
 use crate::report::Format;
 use crate::transport::Bind;
@@ -186,6 +186,19 @@ pub(super) fn udp_echo(text: &str) -> Result<Address, BadAddress> {
 /// `HOST` or `HOST:PORT` of a STUN server.
 pub(super) fn stun(text: &str) -> Result<Address, BadAddress> {
     Address::parse(text, STUN_PORT)
+}
+
+/// `HOST` or `HOST:PORT` of a server that calls back.
+pub(super) fn call_back(text: &str) -> Result<Address, BadAddress> {
+    Address::parse(text, CALL_BACK_PORT)
+}
+
+/// A port to be called at: servers call none below 1024; 0 leaves it to the system.
+pub(super) fn called_port(text: &str) -> Result<u16, &'static str> {
+    match text.parse() {
+        Ok(port @ (0 | 1024..)) => Ok(port),
+        _ => Err("expected a port of 1024 or higher"),
+    }
 }
 
 /// `IP:PORT`, with brackets around IPv6.

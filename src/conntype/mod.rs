@@ -8,8 +8,10 @@
 //! ("Connection types"), repeated in its MSNC1 page.
 
 mod classify;
+mod conclusion;
 mod evidence;
 mod label;
+mod listen;
 mod nat;
 mod observation;
 mod port_mapping;
@@ -19,11 +21,15 @@ mod stun;
 mod udp;
 
 pub use classify::classify;
+pub use conclusion::{
+    Because, Change, Conclusion, Disagreement, Facts, Finding, LoginFacts, Outlook, conclude,
+};
 pub use evidence::{
     Comparison, Destination, Mapping, Missing, OrderMatch, ProxyRelation, Reason, Sameness,
     Unsettled, Verdict, Warning,
 };
 pub use label::Label;
+pub use listen::{Call, Calls, ListenEvidence};
 pub use nat::{Filtering, NatMapping};
 pub use observation::{
     Field, IpUnknown, Observation, PathKind, PortOrder, PortUnknown, Proxy, can_be_local,

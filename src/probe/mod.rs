@@ -3,7 +3,9 @@
 //! [`conntype`](crate::conntype) to judge.
 
 mod exchange;
+pub mod listen;
 pub mod login;
 pub mod port_mapping;
+pub mod reach;
 pub mod stun;
 pub mod udp_echo;

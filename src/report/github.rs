@@ -82,18 +82,24 @@ pub fn summary(report: &Report) -> String {
         let meaning = Meaning::of_run(report);
         let hints = hints::of_run(report);
         page += "\n<details><summary>What it means, and what to try</summary>\n";
-        for (lead, text) in [
-            ("", meaning.connection),
-            ("File transfer: ", meaning.file_transfer),
-            ("Voice and webcam: ", meaning.voice),
-        ] {
-            page += &format!("\n{lead}{}\n", escaped(text));
+        page += &format!("\n{}\n", escaped(meaning.connection));
+        for (lead, text) in parts::outlooks(report, &meaning) {
+            page += &format!("\n{lead}: {}\n", escaped(&text));
         }
         page.push('\n');
         for hint in hints {
             page += &format!("- {}\n", escaped(&sentence(&hint.to_string())));
         }
         page += "\n</details>\n";
+    }
+    if let Some(found) = report.conclusion.as_ref().map(parts::Conclusion::of) {
+        page += &format!("\n#### {}\n\n", parts::CONCLUSION);
+        for (lead, text) in found.outlooks {
+            page += &format!("- {lead}: {}\n", escaped(&text));
+        }
+        for text in found.advice {
+            page += &format!("\n{}\n", escaped(&text));
+        }
     }
     // The next summary in the file begins a block of its own.
     page.push('\n');

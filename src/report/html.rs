@@ -53,7 +53,7 @@ pub(super) fn render(report: &Report) -> String {
         let said = list(said.iter().map(|said| escape(said)));
         section(&format!("probe-{}", at + 1), &escape(heading), &said)
     });
-    let probes: String = probes.collect();
+    let probes = probes.collect::<String>() + &conclusion(report);
     let footer = footer(report);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
@@ -66,12 +66,21 @@ pub(super) fn render(report: &Report) -> String {
     )
 }
 
+/// What the probes mean.
+fn conclusion(report: &Report) -> String {
+    let found = report.conclusion.as_ref().map(parts::Conclusion::of);
+    let said = found.map(|found| {
+        definitions(found.outlooks) + &list(found.advice.iter().map(|said| escape(said)))
+    });
+    section("conclusion", parts::CONCLUSION, &said.unwrap_or_default())
+}
+
 /// A run that ended before there was anything to compare.
 fn failure(error: &ErrorReport) -> String {
     let list = definitions([
-        ("Stage", escape(&error.stage.to_string())),
-        ("Message", escape(&sentence(&error.message))),
-        ("Remedy", escape(&sentence(&error.remedy))),
+        ("Stage", error.stage.to_string()),
+        ("Message", sentence(&error.message)),
+        ("Remedy", sentence(&error.remedy)),
     ]);
     section("failure", "What went wrong", &list)
 }
@@ -85,10 +94,7 @@ fn verdict(report: &Report, rows: &[Row; 2], meaning: &Meaning) -> String {
     let observations = observations.iter().map(parts::observation);
     let observations = list(observations.map(|said| escape(&said)));
     let means = paragraph("connection", Some(meaning.connection.to_owned()))
-        + &definitions([
-            (parts::FILE_TRANSFER, escape(meaning.file_transfer)),
-            (parts::VOICE, escape(meaning.voice)),
-        ]);
+        + &definitions(parts::outlooks(report, meaning));
     let hints = hints::of_run(report).into_iter();
     let hints = list(hints.map(|hint| escape(&sentence(&hint.to_string()))));
     [
@@ -202,9 +208,16 @@ fn list(items: impl Iterator<Item = String>) -> String {
     }
 }
 
-fn definitions<const N: usize>(items: [(&str, String); N]) -> String {
-    let items = items.map(|(name, text)| format!("<dt>{name}</dt><dd>{text}</dd>\n"));
-    format!("<dl>\n{}</dl>\n", items.concat())
+/// Terms with what is said of them, which is escaped; nothing where there are none.
+fn definitions<'a>(items: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let items = items.into_iter();
+    let items: String = items
+        .map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(&text)))
+        .collect();
+    match items.is_empty() {
+        true => items,
+        false => format!("<dl>\n{items}</dl>\n"),
+    }
 }
 
 fn said(note: &Note) -> String {

@@ -9,7 +9,7 @@ use super::page::{BAD, HEADING, ODD, PLAIN, Page, QUIET};
 use super::parts::Tone;
 use super::path::stops;
 use super::text::sentence;
-use super::{ErrorReport, ProbeReport, Report, Role, hints, parts};
+use super::{ConclusionReport, ErrorReport, ProbeReport, Report, Role, hints, parts};
 use crate::conntype::Label;
 
 /// The column of the text beside a name.
@@ -52,6 +52,7 @@ pub fn render(report: &Report, style: Style) -> String {
         page.blank();
         section(&mut page, &heading, &said);
     }
+    conclusion(&mut page, report.conclusion.as_ref());
     notes(&mut page, report, style);
     page.finish()
 }
@@ -66,6 +67,7 @@ pub fn probe(report: &ProbeReport, style: Style) -> String {
         }
         section(&mut page, heading, said);
     }
+    conclusion(&mut page, report.conclusion.as_ref());
     for note in parts::expected_of(report.expected.as_ref(), report.label)
         .into_iter()
         .chain(parts::redacted(report.redacted))
@@ -80,6 +82,31 @@ fn section(page: &mut Page, heading: &str, said: &[String]) {
     page.heading(heading, HEADING);
     for text in said {
         page.text(2, text);
+    }
+}
+
+/// What the probes mean.
+fn conclusion(page: &mut Page, found: Option<&ConclusionReport>) {
+    let Some(found) = found.map(parts::Conclusion::of) else {
+        return;
+    };
+    page.blank();
+    page.heading(parts::CONCLUSION, HEADING);
+    for (lead, text) in found.outlooks {
+        page.item(&format!("  {lead}"), HEADING, INDENT, &text);
+    }
+    for text in found.advice {
+        page.text(2, &text);
+    }
+}
+
+/// What the label means for each.
+fn outlooks(page: &mut Page, rows: &[(&str, String)]) {
+    if !rows.is_empty() {
+        page.blank();
+    }
+    for (lead, text) in rows {
+        page.item(&format!("  {lead}"), HEADING, INDENT, text);
     }
 }
 
@@ -131,13 +158,7 @@ fn verdict(page: &mut Page, report: &Report, rows: &[parts::Row], style: Style) 
     page.blank();
     page.heading(parts::MEANING, HEADING);
     page.text(2, meaning.connection);
-    page.blank();
-    for (lead, text) in [
-        (parts::FILE_TRANSFER, meaning.file_transfer),
-        (parts::VOICE, meaning.voice),
-    ] {
-        page.item(&format!("  {lead}"), HEADING, INDENT, text);
-    }
+    outlooks(page, &parts::outlooks(report, &meaning));
 
     page.blank();
     page.heading(parts::TRY, HEADING);

@@ -2,6 +2,7 @@
 //!
 //! The model holds enums, addresses and numbers. Text arises in the renderers alone.
 
+mod conclusion;
 pub mod demo;
 pub mod explain;
 mod format;
@@ -32,6 +33,7 @@ pub(crate) mod text;
 pub mod watch;
 mod words;
 
+pub use conclusion::{ConclusionReport, Reasons};
 pub use format::{Format, render};
 pub use model::{
     Context, ErrorReport, Expected, Hop, HopAddress, ObservationReport, Observed, ObservedIp,
@@ -40,8 +42,9 @@ pub use model::{
 };
 pub use output_file::OutputFile;
 pub use probes::{
-    ExternalReport, OpenedReport, PortMappingReport, ProbeReport, Probes, StunReport, StunTerm,
-    StunUnknownReport, UdpEchoReport, UdpOutcome, UdpTestReport, UdpTests,
+    CallsReport, ExternalReport, ListenReport, OpenedReport, PortMappingReport, ProbeReport,
+    Probes, StunReport, StunTerm, StunUnknownReport, UdpEchoReport, UdpOutcome, UdpTestReport,
+    UdpTests,
 };
 pub use remedy::remedy;
 pub use run::{context, last_login};

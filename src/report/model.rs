@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::{Probes, remedy};
+use super::{ConclusionReport, Probes, remedy};
 use crate::address::Address;
 use crate::conntype::{
     Comparison, Label, Mapping, OrderMatch, PathKind, PortUnknown, Proxy, ProxyRelation, Reason,
@@ -73,6 +73,8 @@ pub struct Report {
     pub observations: Vec<ObservationReport>,
     /// What other probes than the login found.
     pub probes: Probes,
+    /// What all of it means for file transfer, voice and webcam. Null without other probes.
+    pub conclusion: Option<ConclusionReport>,
     /// One entry for each step. Steps of one connection do not overlap, those of different
     /// connections do.
     pub timings_ms: Vec<Timing>,
@@ -382,6 +384,8 @@ pub struct Context {
     pub observations: Vec<ObservationReport>,
     /// What other probes found.
     pub probes: Probes,
+    /// What all of it means.
+    pub conclusion: Option<ConclusionReport>,
     /// The labels expected.
     pub expected: Vec<Label>,
 }

@@ -16,7 +16,15 @@ pub fn render(report: &Report) -> String {
         .iter()
         .filter_map(|(name, seconds)| Some(format!("{name}={:.5}s;;;0", (*seconds)?)))
         .collect();
-    let line = line(report.exit_code.state(), &headline(report));
+    let mut text = headline(report);
+    if let Some(found) = &report.conclusion {
+        let (files, voice) = (found.file_transfer, found.voice);
+        text += &format!(
+            "; file transfer {files}, voice {voice}, webcam {}",
+            found.webcam
+        );
+    }
+    let line = line(report.exit_code.state(), &text);
     match times.is_empty() {
         true => format!("{line}\n"),
         false => format!("{line} | {}\n", times.join(" ")),

@@ -3,8 +3,11 @@
 
 use std::fmt::Display;
 
+use super::meaning::Meaning;
 use super::text::{clean, join, sentence};
-use super::{Expected, ObservationReport, Probes, Report, Timing, Why, words};
+use super::{
+    ConclusionReport, Expected, ObservationReport, Probes, Report, Timing, Why, conclusion, words,
+};
 use crate::conntype::{Label, OrderMatch, PortOrder, PortUnknown, Sameness, Warning, swap_port};
 use crate::run_log::Purpose;
 
@@ -16,6 +19,7 @@ pub(super) const OBSERVATIONS: &str = "Individual observations";
 pub(super) const MEANING: &str = "What it means";
 pub(super) const FILE_TRANSFER: &str = "File transfer";
 pub(super) const VOICE: &str = "Voice and webcam";
+pub(super) const CONCLUSION: &str = "Will it work?";
 pub(super) const TRY: &str = "What to try";
 
 /// How many stages the timing names.
@@ -210,7 +214,40 @@ pub(super) fn probes(probes: &Probes) -> Vec<(String, Vec<String>)> {
         let heading = format!("Port mapping: {}", found.heading());
         (heading, found.sentences())
     });
-    udp_echo.chain(stun).chain(port_mapping).collect()
+    let listen = probes.listen.iter().map(|found| {
+        let heading = format!("Being called: {}", found.heading());
+        (heading, found.sentences())
+    });
+    let others = port_mapping.chain(listen);
+    udp_echo.chain(stun).chain(others).collect()
+}
+
+/// What file transfer and the like can expect: as the probes conclude, or else as the label means.
+pub(super) fn outlooks(report: &Report, meaning: &Meaning) -> Vec<(&'static str, String)> {
+    match &report.conclusion {
+        Some(_) => Vec::new(),
+        None => vec![
+            (FILE_TRANSFER, meaning.file_transfer.to_owned()),
+            (VOICE, meaning.voice.to_owned()),
+        ],
+    }
+}
+
+/// What the probes conclude: each with how it goes and why, and what would help.
+pub(super) struct Conclusion {
+    pub(super) outlooks: Vec<(&'static str, String)>,
+    pub(super) advice: Vec<String>,
+}
+
+impl Conclusion {
+    pub(super) fn of(found: &ConclusionReport) -> Self {
+        let outlooks = found.outlooks().into_iter();
+        let outlooks = outlooks.map(|(what, how)| (what, sentence(&conclusion::sentence(how))));
+        Self {
+            outlooks: outlooks.collect(),
+            advice: found.advice(),
+        }
+    }
 }
 
 /// The labels expected, and whether the label is one of them.

@@ -36,6 +36,32 @@ pub(super) fn render(report: &Report) -> String {
     ];
     metrics.add("info", "The result of the last run.", [(info, one())]);
 
+    metrics.add(
+        "udp_info",
+        "What a probe of UDP found.",
+        report.probes.labels().map(|(probe, asked, label)| {
+            let labels = vec![
+                ("probe", probe.to_owned()),
+                ("asked", asked.to_string()),
+                ("label", label.to_string()),
+            ];
+            (labels, one())
+        }),
+    );
+    let conclusion = report.conclusion.as_ref().map(|found| {
+        let labels = vec![
+            ("file_transfer", found.file_transfer.to_string()),
+            ("voice", found.voice.to_string()),
+            ("webcam", found.webcam.to_string()),
+        ];
+        (labels, one())
+    });
+    metrics.add(
+        "conclusion_info",
+        "What to expect of file transfer, voice and webcam.",
+        conclusion,
+    );
+
     let is = |condition| u8::from(condition).to_string();
     let met = report.expected.as_ref().map(|expected| is(expected.met));
     let began = report

@@ -8,6 +8,7 @@
 )]
 
 mod hostile_servers;
+mod listen;
 mod observations;
 mod outcomes;
 mod passport;

@@ -13,6 +13,7 @@ mod observations;
 mod port_mapping;
 mod proxies;
 mod proxy_trouble;
+mod reach;
 mod run;
 mod stun;
 mod table;
@@ -73,6 +74,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         udp::ROWS,
         stun::ROWS,
         port_mapping::ROWS,
+        reach::ROWS,
     ]
     .into_iter()
     .flatten()

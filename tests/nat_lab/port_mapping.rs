@@ -255,7 +255,7 @@ const UPNP: &str = "/probes/port_mapping/upnp/reason";
 const TRY: &[&str] = &["--port-mapping=try"];
 
 /// A line for miniupnpd: NAT-PMP and PCP as well.
-const ON: &str = "enable_natpmp=yes";
+pub(crate) const ON: &str = "enable_natpmp=yes";
 
 /// Where [`ScriptedRouter`] describes itself.
 const DESCRIPTION: &str = "http://192.168.1.1:5000/";
@@ -263,7 +263,7 @@ const DESCRIPTION: &str = "http://192.168.1.1:5000/";
 const CARRIER: Script = tells(|asked| nat_pmp(asked, [100, 64, 3, 9], true));
 const PRIVATE: Script = tells(|asked| nat_pmp(asked, [10, 0, 0, 2], true));
 const OTHER: Script = tells(|asked| nat_pmp(asked, [198, 51, 100, 9], true));
-const NAT_PMP: Script = tells(|asked| nat_pmp(asked, [203, 0, 113, 7], true));
+pub(crate) const NAT_PMP: Script = tells(|asked| nat_pmp(asked, [203, 0, 113, 7], true));
 const KEEPS: Script = tells(|asked| nat_pmp(asked, [203, 0, 113, 7], false));
 const GARBAGE: Script = tells(|asked| vec![asked.to_vec(), vec![0; 3], vec![0xff; 1500]]);
 
@@ -364,7 +364,7 @@ fn scripted(net: Result<Topology, Error>, script: Script, options: &[&str]) -> R
     Ok(run)
 }
 
-fn start(net: &Topology, script: Script) -> Result<ScriptedRouter, Error> {
+pub(crate) fn start(net: &Topology, script: Script) -> Result<ScriptedRouter, Error> {
     let elsewhere = match net.links[1].a.0.name() {
         "home" => [100, 64, 3, 9],
         _ => [203, 0, 113, 7],

@@ -91,6 +91,7 @@ impl Report {
             credentials_sent_to: context.credentials_to,
             observations: context.observations,
             probes: context.probes,
+            conclusion: context.conclusion,
             timings_ms: context.timings,
             exit_code: Exit::of(label, failed, &context.expected),
             expected: Expected::of(context.expected, &label),

@@ -1,5 +1,6 @@
 //! What other probes than the login found: their place in the document.
 
+mod listen;
 mod port_mapping;
 mod stun;
 mod udp_echo;
@@ -10,11 +11,13 @@ use serde::Serialize;
 
 use super::model::{began, code, time};
 use super::text::sentence;
-use super::{ErrorReport, Expected, SCHEMA_VERSION, Tool};
+use super::{ConclusionReport, ErrorReport, Expected, SCHEMA_VERSION, Tool};
+use crate::address::Address;
 use crate::conntype::UdpLabel;
 use crate::exit::Exit;
 use crate::mask::{self, Mask};
 
+pub use listen::{CallsReport, ListenReport};
 pub use port_mapping::{ExternalReport, OpenedReport, PortMappingReport};
 pub use stun::{StunReport, StunTerm, StunUnknownReport};
 pub use udp_echo::{UdpEchoReport, UdpOutcome, UdpTestReport, UdpTests};
@@ -29,6 +32,8 @@ pub struct Probes {
     pub stun: Option<Vec<StunReport>>,
     /// What the router says of port mapping. Null where it was not asked.
     pub port_mapping: Option<PortMappingReport>,
+    /// Whether a server could call this host. Null where it was not asked to.
+    pub listen: Option<ListenReport>,
 }
 
 impl ErrorReport {
@@ -45,17 +50,30 @@ impl Probes {
             udp_echo,
             stun,
             port_mapping,
+            listen,
         } = self;
         Self {
             udp_echo: udp_echo.map(|udp_echo| udp_echo.masked(mask)),
             stun: stun.map(|stun| stun.into_iter().map(|one| one.masked(mask)).collect()),
             port_mapping: port_mapping.map(|found| found.masked(mask)),
+            listen: listen.map(|found| found.masked(mask)),
         }
+    }
+
+    /// The label of each test of UDP, with the kind of probe and the server that was asked.
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&'static str, &Address, UdpLabel)> {
+        let udp_echo = self.udp_echo.iter();
+        let udp_echo = udp_echo.map(|found| ("udp-echo", &found.server, found.label));
+        let stun = self.stun.iter().flatten();
+        udp_echo.chain(stun.map(|found| ("stun", &found.server, found.label)))
     }
 
     /// Why a probe that tells no label could not run.
     fn error(&self) -> Option<&ErrorReport> {
-        self.port_mapping.as_ref()?.error.as_ref()
+        let router = self.port_mapping.as_ref();
+        let router = router.and_then(|found| found.error.as_ref());
+        let calls = self.listen.as_ref().and_then(|found| found.error.as_ref());
+        router.or(calls)
     }
 
     /// The label of UDP, with the error where it is not known: that of UDP echo, else of the first STUN
@@ -92,6 +110,8 @@ pub struct ProbeReport {
     pub determined: bool,
     /// The probes, as in the document of a login.
     pub probes: Probes,
+    /// What they mean for file transfer, voice and webcam, as in the document of a login.
+    pub conclusion: Option<ConclusionReport>,
     /// The labels of `--expect`. Null where none were given.
     pub expected: Option<Expected<UdpLabel>>,
     /// The exit code of the process.
@@ -102,7 +122,12 @@ pub struct ProbeReport {
 impl ProbeReport {
     /// The result of a run without a login.
     #[must_use]
-    pub fn new(probes: Probes, started_at: SystemTime, expected: Vec<UdpLabel>) -> Self {
+    pub fn new(
+        probes: Probes,
+        conclusion: Option<ConclusionReport>,
+        started_at: SystemTime,
+        expected: Vec<UdpLabel>,
+    ) -> Self {
         let (label, error) = probes.udp().unwrap_or((UdpLabel::UnknownConnect, None));
         // Without a test of UDP there is no label to find out.
         let is_label_asked = probes.udp().is_some();
@@ -124,6 +149,7 @@ impl ProbeReport {
             exit_code: Exit::settle(is_done, failed, met),
             expected,
             probes,
+            conclusion,
         }
     }
 

@@ -4,7 +4,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use support::document::{self, Document};
 
 use super::*;
-use crate::address::Address;
 use crate::conntype::{UdpEvidence, UdpTest};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::report::human::{self, Style};
@@ -37,7 +36,7 @@ fn report(outcome: &Result<UdpEvidence, Failure>, expected: &[UdpLabel]) -> Prob
         udp_echo: Some(UdpEchoReport::of(&server(), outcome)),
         ..Probes::default()
     };
-    ProbeReport::new(probes, UNIX_EPOCH, expected.to_vec())
+    ProbeReport::new(probes, None, UNIX_EPOCH, expected.to_vec())
 }
 
 fn port_restricted() -> ProbeReport {

@@ -1,0 +1,414 @@
+//! What all that was found out means for file transfer, voice and webcam.
+//!
+//! Messengers send files directly over TCP, whichever side can be called, and else through the server;
+//! voice goes over UDP. A conclusion is drawn from evidence alone: `direct` only from a call that
+//! arrived.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use super::{
+    Call, Filtering, Label, ListenEvidence, PathKind, PortMappingEvidence, Range, RouterRelation,
+    StunEvidence, UdpEvidence, UdpLabel,
+};
+
+/// All that was found out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts<'a> {
+    /// The login, where it showed something.
+    pub login: Option<LoginFacts>,
+    /// The tests of UDP echo.
+    pub udp_echo: Option<&'a UdpEvidence>,
+    /// The tests with STUN servers.
+    pub stun: &'a [&'a StunEvidence],
+    /// What the router says.
+    pub port_mapping: Option<&'a PortMappingEvidence>,
+    /// What came of calls.
+    pub listen: Option<&'a ListenEvidence>,
+}
+
+/// What a login showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoginFacts {
+    /// Its label.
+    pub label: Label,
+    /// This host's address as the server sees it.
+    pub client_ip: Option<IpAddr>,
+    /// The local end.
+    pub local: SocketAddr,
+    /// How it went.
+    pub path: PathKind,
+}
+
+/// What others can expect of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conclusion {
+    /// Sending and getting files.
+    pub file_transfer: Finding,
+    /// Voice.
+    pub voice: Finding,
+    /// Webcam, over TCP or UDP: the more cautious of both.
+    pub webcam: Finding,
+    /// The one change that would help most; `None` where none is known to.
+    pub change: Option<Change>,
+    /// What contradicts itself.
+    pub disagreements: Vec<Disagreement>,
+}
+
+/// How it goes, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How it goes.
+    pub outlook: Outlook,
+    /// The evidence that decides it.
+    pub reason: Because,
+}
+
+/// How something goes; the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Outlook {
+    /// Directly: a call arrived.
+    Direct,
+    /// Probably directly; no call was tested.
+    Likely,
+    /// Directly only with somebody who can be called.
+    OnlyIfTheOtherSideCanBeCalled,
+    /// Not directly.
+    ThroughTheServer,
+    /// There is no evidence.
+    NotKnown,
+}
+
+impl fmt::Display for Outlook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// The evidence that decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Because {
+    /// A server's call arrived.
+    CallArrived,
+    /// A call arrived of a server in this host's own network.
+    CallArrivedFromNearby,
+    /// A server's call arrived through a port that the router opened on request.
+    CallArrivedThroughRouter,
+    /// A server called, and nothing arrived.
+    CallDidNotArrive,
+    /// The router is the only NAT, and opens ports on request.
+    RouterOpensPorts,
+    /// Another NAT beyond the router opens no ports.
+    NatBeyondRouter,
+    /// Nothing rewrites this host's address.
+    NothingRewritten,
+    /// A NAT rewrites this host's address.
+    BehindNat,
+    /// This host goes out through a proxy or a gateway.
+    Proxy,
+    /// UDP is let in from others than those that were asked.
+    UdpLetIn,
+    /// UDP is let in only from where this host sends to.
+    UdpFiltered,
+    /// UDP has another outside end toward every destination.
+    UdpMappedPerDestination,
+    /// Nothing answers over UDP.
+    UdpUnanswered,
+    /// Nothing that was found out tells it.
+    NoEvidence,
+}
+
+/// What would help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// To connect without the proxy.
+    ConnectWithoutProxy,
+    /// To ask the provider for an address of one's own, or for IPv6.
+    AskProviderForAddress,
+    /// To have one of two routers pass everything on.
+    BridgeOneRouter,
+    /// To have the messenger open ports at the router, which offers it.
+    UseUpnp,
+    /// To switch on UPnP in the router, or to forward ports by hand.
+    ForwardPorts,
+    /// To allow the messenger in the firewall.
+    AllowInFirewall,
+    /// To let UDP out.
+    AllowUdp,
+}
+
+/// What contradicts itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Disagreement {
+    /// Tests of UDP find different labels.
+    UdpLabels,
+    /// Servers see this host at different addresses.
+    Addresses,
+    /// The router opened ports, and no call arrived through them.
+    OpenedPortsNotReached,
+}
+
+/// Draws the conclusion.
+#[must_use]
+pub fn conclude(facts: &Facts<'_>) -> Conclusion {
+    let (file_transfer, voice) = (facts.file_transfer(), facts.voice());
+    Conclusion {
+        file_transfer,
+        voice,
+        webcam: match file_transfer.outlook >= voice.outlook {
+            true => file_transfer,
+            false => voice,
+        },
+        change: facts.change(file_transfer, voice),
+        disagreements: facts.disagreements(),
+    }
+}
+
+const fn finding(outlook: Outlook, reason: Because) -> Finding {
+    Finding { outlook, reason }
+}
+
+impl Facts<'_> {
+    fn file_transfer(&self) -> Finding {
+        use Because::{BehindNat, NoEvidence, NothingRewritten, Proxy};
+        use Outlook::{Likely, NotKnown, OnlyIfTheOtherSideCanBeCalled, ThroughTheServer};
+        if let Some(found) = self.called(|calls| calls.tcp) {
+            return found;
+        }
+        if self.is_proxied() {
+            return finding(ThroughTheServer, Proxy);
+        }
+        if let Some(found) = self.by_router() {
+            return found;
+        }
+        let Some(login) = self.login else {
+            return match self.is_behind_nat() {
+                Some(true) => finding(OnlyIfTheOtherSideCanBeCalled, BehindNat),
+                _ => finding(NotKnown, NoEvidence),
+            };
+        };
+        match login.label {
+            // Nothing is between this host and a server that is near.
+            Label::DirectConnect if Range::of(login.local.ip()) == Range::Global => {
+                finding(Likely, NothingRewritten)
+            }
+            Label::DirectConnect | Label::UnknownConnect => finding(NotKnown, NoEvidence),
+            _ => finding(OnlyIfTheOtherSideCanBeCalled, BehindNat),
+        }
+    }
+
+    fn voice(&self) -> Finding {
+        use Because::{
+            NoEvidence, NothingRewritten, UdpFiltered, UdpLetIn, UdpMappedPerDestination,
+            UdpUnanswered,
+        };
+        use Outlook::{Likely, NotKnown, OnlyIfTheOtherSideCanBeCalled, ThroughTheServer};
+        if let Some(found) = self.called(|calls| calls.udp) {
+            return found;
+        }
+        let label = self.udp_label();
+        if label == Some(UdpLabel::Firewall) {
+            // One server may be down.
+            return match self.udp_labels().count() {
+                1 => finding(NotKnown, UdpUnanswered),
+                _ => finding(ThroughTheServer, UdpUnanswered),
+            };
+        }
+        let is_let_in =
+            |seen: &&StunEvidence| seen.filtering() == Ok(Filtering::EndpointIndependent);
+        if self.stun.iter().any(is_let_in) {
+            return finding(Likely, UdpLetIn);
+        }
+        let router = self.by_router();
+        if let Some(found) = router.filter(|found| found.outlook == Likely) {
+            return found;
+        }
+        let is_filtered = self.stun.iter().any(|seen| seen.filtering().is_ok());
+        match label {
+            Some(UdpLabel::IpRestrictNat) => finding(Likely, UdpLetIn),
+            Some(UdpLabel::DirectConnect | UdpLabel::IsaLike) if !is_filtered => {
+                match self.is_udp_global() {
+                    true => finding(Likely, NothingRewritten),
+                    false => finding(NotKnown, NoEvidence),
+                }
+            }
+            Some(UdpLabel::PortRestrictNat | UdpLabel::DirectConnect | UdpLabel::IsaLike) => {
+                finding(OnlyIfTheOtherSideCanBeCalled, UdpFiltered)
+            }
+            Some(UdpLabel::SymmetricNat) => {
+                finding(OnlyIfTheOtherSideCanBeCalled, UdpMappedPerDestination)
+            }
+            Some(UdpLabel::Firewall | UdpLabel::UnknownConnect) | None => {
+                router.unwrap_or(finding(NotKnown, NoEvidence))
+            }
+        }
+    }
+
+    /// What calls show.
+    fn called(&self, of: fn(&super::Calls) -> Call) -> Option<Finding> {
+        use Because::{
+            CallArrived, CallArrivedFromNearby, CallArrivedThroughRouter, CallDidNotArrive,
+        };
+        let listen = self.listen?;
+        let mapped = listen.mapped.as_ref().map(of).and_then(Call::reached);
+        match (of(&listen.own).reached(), mapped) {
+            (Some(true), _) => Some(finding(
+                Outlook::Direct,
+                match Range::of(listen.seen.ip()) {
+                    Range::Global => CallArrived,
+                    _ => CallArrivedFromNearby,
+                },
+            )),
+            (_, Some(true)) => Some(finding(Outlook::Direct, CallArrivedThroughRouter)),
+            (None, None) => None,
+            _ => match self.by_router() {
+                // Ports that the router opens are another matter, where none was tested.
+                Some(found) if mapped.is_none() && found.outlook == Outlook::Likely => Some(found),
+                _ => {
+                    let outlook = Outlook::OnlyIfTheOtherSideCanBeCalled;
+                    Some(finding(outlook, CallDidNotArrive))
+                }
+            },
+        }
+    }
+
+    /// What the router shows.
+    fn by_router(&self) -> Option<Finding> {
+        let router = self.port_mapping?;
+        match router.relation()? {
+            RouterRelation::OnlyNat if router.is_offered() => {
+                Some(finding(Outlook::Likely, Because::RouterOpensPorts))
+            }
+            RouterRelation::OnlyNat => None,
+            RouterRelation::DoubleNat | RouterRelation::CarrierNat | RouterRelation::NatBeyond => {
+                let outlook = Outlook::OnlyIfTheOtherSideCanBeCalled;
+                Some(finding(outlook, Because::NatBeyondRouter))
+            }
+        }
+    }
+
+    fn is_proxied(&self) -> bool {
+        self.login.is_some_and(|login| login.path != PathKind::Tcp)
+    }
+
+    /// What the tests of UDP tell, that of UDP echo first.
+    fn udp_labels(&self) -> impl Iterator<Item = UdpLabel> {
+        let udp_echo = self.udp_echo.map(UdpEvidence::label);
+        let labels = udp_echo
+            .into_iter()
+            .chain(self.stun.iter().map(|seen| seen.label()));
+        labels.filter(|label| label.determined())
+    }
+
+    /// The label of UDP: the first of a server that answers.
+    fn udp_label(&self) -> Option<UdpLabel> {
+        let answered = self.udp_labels().find(|label| *label != UdpLabel::Firewall);
+        answered.or_else(|| self.udp_labels().next())
+    }
+
+    /// Whether a NAT rewrites this host's address; `None` where nothing shows it.
+    fn is_behind_nat(&self) -> Option<bool> {
+        let login = self.login.and_then(|login| match login.label {
+            Label::UnknownConnect => None,
+            label => Some(label != Label::DirectConnect),
+        });
+        let udp = || match self.udp_label()? {
+            UdpLabel::DirectConnect | UdpLabel::IsaLike => Some(false),
+            UdpLabel::Firewall | UdpLabel::UnknownConnect => None,
+            _ => Some(true),
+        };
+        let router = || self.port_mapping?.external().map(|_| true);
+        let called = || {
+            let listen = self.listen?;
+            Some(listen.seen.ip() != listen.local.ip())
+        };
+        login.or_else(udp).or_else(router).or_else(called)
+    }
+
+    /// Whether UDP leaves with an address of the internet.
+    fn is_udp_global(&self) -> bool {
+        let stun = self.stun.iter().filter_map(|seen| seen.outside);
+        let udp_echo = self.udp_echo.and_then(UdpEvidence::outside);
+        let mut ends = udp_echo.map(SocketAddr::from).into_iter().chain(stun);
+        ends.any(|end| Range::of(end.ip()) == Range::Global)
+    }
+
+    fn change(&self, file_transfer: Finding, voice: Finding) -> Option<Change> {
+        let findings = [file_transfer, voice];
+        let is_good = |found: &Finding| {
+            let reason = found.reason;
+            reason == Because::CallArrived || reason == Because::CallArrivedFromNearby
+        };
+        if findings.iter().all(is_good) {
+            return None;
+        }
+        let is = |reason| findings.iter().any(|found| found.reason == reason);
+        let relation = self.port_mapping.and_then(PortMappingEvidence::relation);
+        let is_offered = self
+            .port_mapping
+            .is_some_and(PortMappingEvidence::is_offered);
+        let is_poor =
+            |found: &Finding| found.outlook > Outlook::Likely && found.outlook < Outlook::NotKnown;
+        match relation {
+            _ if is(Because::Proxy) => Some(Change::ConnectWithoutProxy),
+            _ if is(Because::CallArrivedThroughRouter) || is(Because::RouterOpensPorts) => {
+                Some(Change::UseUpnp)
+            }
+            Some(RouterRelation::CarrierNat) => Some(Change::AskProviderForAddress),
+            Some(RouterRelation::DoubleNat) => Some(Change::BridgeOneRouter),
+            Some(RouterRelation::NatBeyond) => None,
+            _ if voice.reason == Because::UdpUnanswered && !is_poor(&file_transfer) => {
+                Some(Change::AllowUdp)
+            }
+            _ if !findings.iter().any(is_poor) => None,
+            _ => match self.is_behind_nat()? {
+                true if is_offered && !self.is_opened_in_vain() => Some(Change::UseUpnp),
+                true => Some(Change::ForwardPorts),
+                false => Some(Change::AllowInFirewall),
+            },
+        }
+    }
+
+    /// Whether no call arrived through the ports that the router opened.
+    fn is_opened_in_vain(&self) -> bool {
+        let mapped = self.listen.and_then(|listen| listen.mapped);
+        let is_lost = |call: Call| call.reached() == Some(false);
+        mapped.is_some_and(|calls| is_lost(calls.tcp) && is_lost(calls.udp))
+    }
+
+    fn disagreements(&self) -> Vec<Disagreement> {
+        let mut all = Vec::new();
+        let labels = self.udp_labels().zip(self.udp_labels().skip(1));
+        if labels.into_iter().any(|(one, next)| one != next) {
+            all.push(Disagreement::UdpLabels);
+        }
+        let stun = self.stun.iter().filter_map(|seen| Some(seen.outside?.ip()));
+        let udp_echo = self.udp_echo.and_then(UdpEvidence::outside);
+        let mut seen: Vec<IpAddr> = stun.collect();
+        seen.extend(udp_echo.map(|end| IpAddr::from(*end.ip())));
+        seen.extend(self.login.and_then(|login| login.client_ip));
+        seen.extend(self.listen.map(|listen| listen.seen.ip()));
+        let of = |is_v4: bool| seen.iter().filter(move |ip| ip.is_ipv4() == is_v4);
+        let differs = |is_v4: bool| of(is_v4).zip(of(is_v4).skip(1)).any(|(a, b)| a != b);
+        if differs(true) || differs(false) {
+            all.push(Disagreement::Addresses);
+        }
+        if self.is_opened_in_vain() {
+            all.push(Disagreement::OpenedPortsNotReached);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests;
