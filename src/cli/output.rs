@@ -178,17 +178,6 @@ impl Output {
         self.check_format(&[Format::Label, Format::Report, Format::Json], why)
     }
 
-    /// Whether the result of a probe can be printed in this format.
-    ///
-    /// # Errors
-    /// A format that describes one login.
-    pub(super) fn check_probe(&self) -> Result<(), CommandError> {
-        let why =
-            "is for the result of a login; 'probe' prints 'label', 'json', 'ndjson' or 'report'";
-        let taken = [Format::Label, Format::Json, Format::Ndjson, Format::Report];
-        self.check_format(&taken, why)
-    }
-
     fn check_format(&self, taken: &[Format], why: &str) -> Result<(), CommandError> {
         if taken.contains(&self.format) {
             return Ok(());
@@ -199,14 +188,11 @@ impl Output {
 
     /// Prints the result of a probe, masked already, and its report.
     pub(super) fn finish_probe(&self, report: &ProbeReport) -> Exit {
-        let result = match self.format {
-            Format::Json => json::render(report),
-            Format::Ndjson => json::line(report),
-            Format::Report => human::probe(report, self.style_of_result()),
-            _ => format!("{}\n", report.label),
-        };
+        let result = report::render_probe(report, self.format, self.style_of_result());
         let text = self.beside_the_result(|style| human::probe(report, style));
-        self.end(&result, &text, report.exit_code)
+        let exit = self.end(&result, &text, report.exit_code);
+        self.summarize(|| github::summary_of_probe(report));
+        exit
     }
 
     /// Prints a page, or its JSON document.
@@ -323,16 +309,21 @@ impl Output {
     /// The way out of a run with a report.
     fn end_with(&self, report: &Report, message: &str, exit: Exit) -> Exit {
         let exit = self.end(&self.result(report), message, exit);
+        self.summarize(|| github::summary(report));
+        exit
+    }
+
+    /// Adds to the job summary, where there is to be one.
+    fn summarize(&self, summary: impl FnOnce() -> String) {
         let path = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty());
         if let (Format::Github, Some(path)) = (self.format, path.map(PathBuf::from))
-            && let Err(why) = print::append(&path, &github::summary(report))
+            && let Err(why) = print::append(&path, &summary())
         {
             let path = path.display();
             print::message(&format!(
                 "{NAME}: warning: cannot add to the job summary {path}: {why}\n"
             ));
         }
-        exit
     }
 
     /// The way out of a command without a result.

@@ -37,7 +37,6 @@ pub(super) struct ProbeArgs {
 }
 
 pub(super) fn run(args: ProbeArgs, output: &Output) -> Result<Exit, CommandError> {
-    output.check_probe()?;
     if !args.probes.any() {
         return Err(CommandError::usage(
             "no probe: give --udp-echo HOST[:PORT], --stun HOST[:PORT], --port-mapping, --call-back \

@@ -1,7 +1,7 @@
 //! The formats of a result.
 
 use super::human::Style;
-use super::{Report, github, html, human, json, junit, nagios, prometheus};
+use super::{ProbeReport, Report, github, html, human, json, junit, nagios, prometheus};
 
 /// A format. Each is defined for every outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,22 @@ impl Format {
     #[must_use]
     pub const fn stands_alone(self) -> bool {
         matches!(self, Self::Report | Self::Nagios | Self::Github)
+    }
+}
+
+/// The result of a run without a login in this format.
+#[must_use]
+pub fn render_probe(report: &ProbeReport, format: Format, style: Style) -> String {
+    match format {
+        Format::Label => format!("{}\n", report.label),
+        Format::Json => json::render(report),
+        Format::Ndjson => json::line(report),
+        Format::Report => human::probe(report, style),
+        Format::Html => html::probe(report),
+        Format::Nagios => nagios::probe(report),
+        Format::Prometheus => prometheus::probe(report),
+        Format::Junit => junit::probe(report),
+        Format::Github => github::of_probe(report),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Annotations and a job summary for GitHub Actions.
 
-use super::headline::headline;
 use super::hints;
 use super::meaning::Meaning;
 use super::text::{clean, join, sentence};
-use super::{Report, parts, words};
+use super::{ConclusionReport, ProbeReport, Report, headline, parts, words};
 use crate::conntype::Warning;
-use crate::exit::State;
+use crate::exit::{Exit, State};
 
 /// The longest text of an annotation or of a passage, in columns.
 const LONGEST: usize = 1000;
@@ -14,11 +13,8 @@ const LONGEST: usize = 1000;
 /// The result as a workflow command, and each warning that changes what is to be done.
 #[must_use]
 pub fn annotations(report: &Report) -> String {
-    let level = match report.exit_code.state() {
-        State::Ok => "notice",
-        State::Critical | State::Unknown => "error",
-    };
-    let mut lines = command(level, &title(report), &headline(report));
+    let level = level(report.exit_code);
+    let mut lines = command(level, &title(report), &headline::headline(report));
     for warning in &report.warnings {
         let is_usual = matches!(
             warning,
@@ -32,6 +28,13 @@ pub fn annotations(report: &Report) -> String {
         }
     }
     lines
+}
+
+const fn level(exit: Exit) -> &'static str {
+    match exit.state() {
+        State::Ok => "notice",
+        State::Critical | State::Unknown => "error",
+    }
 }
 
 fn title(report: &Report) -> String {
@@ -49,6 +52,47 @@ fn command(level: &str, title: &str, text: &str) -> String {
     };
     let title = escaped(title).replace(':', "%3A").replace(',', "%2C");
     format!("::{level} title={title}::{}\n", escaped(text))
+}
+
+/// The result of a run without a login as a workflow command.
+#[must_use]
+pub fn of_probe(report: &ProbeReport) -> String {
+    let level = level(report.exit_code);
+    command(
+        level,
+        &report.label.to_string(),
+        &headline::of_probe(report),
+    )
+}
+
+/// The result of a run without a login in Markdown.
+#[must_use]
+pub fn summary_of_probe(report: &ProbeReport) -> String {
+    let mut page = format!("### {}\n", escaped(&headline::of_probe(report)));
+    for (heading, said) in parts::probes(&report.probes) {
+        page += &format!("\n#### {}\n\n", escaped(&heading));
+        for text in said {
+            page += &format!("- {}\n", escaped(&text));
+        }
+    }
+    page += &conclusion(report.conclusion.as_ref());
+    page.push('\n');
+    page
+}
+
+/// What the probes mean.
+fn conclusion(found: Option<&ConclusionReport>) -> String {
+    let Some(found) = found.map(parts::Conclusion::of) else {
+        return String::new();
+    };
+    let mut page = format!("\n#### {}\n\n", parts::CONCLUSION);
+    for (lead, text) in found.outlooks {
+        page += &format!("- {lead}: {}\n", escaped(&text));
+    }
+    for text in found.advice {
+        page += &format!("\n{}\n", escaped(&text));
+    }
+    page
 }
 
 /// The result in Markdown.
@@ -92,15 +136,7 @@ pub fn summary(report: &Report) -> String {
         }
         page += "\n</details>\n";
     }
-    if let Some(found) = report.conclusion.as_ref().map(parts::Conclusion::of) {
-        page += &format!("\n#### {}\n\n", parts::CONCLUSION);
-        for (lead, text) in found.outlooks {
-            page += &format!("- {lead}: {}\n", escaped(&text));
-        }
-        for text in found.advice {
-            page += &format!("\n{}\n", escaped(&text));
-        }
-    }
+    page += &conclusion(report.conclusion.as_ref());
     // The next summary in the file begins a block of its own.
     page.push('\n');
     page
@@ -150,7 +186,7 @@ mod tests {
         let (found, title, text) = &commands[0];
         assert_eq!(found, level, "{name}");
         assert!(title.starts_with(report.label.as_str()), "{name}: {title}");
-        assert_eq!(*text, headline(report), "{name}");
+        assert_eq!(*text, headline::headline(report), "{name}");
         assert!(
             commands[1..].iter().all(|(level, ..)| level == "warning"),
             "{name}"

@@ -1,7 +1,11 @@
 //! A result in one line, and the times that programs want.
 
+use std::fmt::Display;
+
 use super::text::{clean, join};
-use super::{HopAddress, Report, Timing, parts};
+use super::{
+    ConclusionReport, ErrorReport, Expected, HopAddress, ProbeReport, Report, Timing, parts,
+};
 use crate::failure::Stage;
 use crate::run_log::Purpose;
 
@@ -11,18 +15,50 @@ const LONGEST: usize = 300;
 /// The label, what the server sees, the labels expected instead, and the error: one line without
 /// hidden characters.
 pub(super) fn headline(report: &Report) -> String {
-    let mut line = report.label.to_string();
-    if let Some(outside) = outside(report).filter(|_| report.determined) {
+    let outside = outside(report).filter(|_| report.determined);
+    let error = report.error.as_ref();
+    compose(report.label, outside, report.expected.as_ref(), error)
+}
+
+/// The same of a run without a login, with the label of UDP.
+pub(super) fn of_probe(report: &ProbeReport) -> String {
+    let outside = report.outside().filter(|_| report.determined);
+    let expected = report.expected.as_ref();
+    compose(report.label, outside, expected, report.error())
+}
+
+fn compose<L: Display>(
+    label: L,
+    outside: Option<impl Display>,
+    expected: Option<&Expected<L>>,
+    error: Option<&ErrorReport>,
+) -> String {
+    let mut line = label.to_string();
+    if let Some(outside) = outside {
         line += &format!(", seen as {outside}");
     }
-    if let Some(expected) = report.expected.as_ref().filter(|expected| !expected.met) {
+    if let Some(expected) = expected.filter(|expected| !expected.met) {
         line += &format!(", expected {}", join(&expected.labels, "or"));
     }
-    if let Some(error) = &report.error {
+    if let Some(error) = error {
         let [message, remedy] = [&error.message, &error.remedy].map(|text| clean(text, LONGEST));
         line += &format!(": {message}; {remedy}");
     }
     line
+}
+
+/// What to expect of file transfer and the like, to follow the headline; nothing where that was not
+/// asked.
+pub(super) fn conclusion(found: Option<&ConclusionReport>) -> String {
+    found.map_or_else(String::new, |found| {
+        let ConclusionReport {
+            file_transfer,
+            voice,
+            webcam,
+            ..
+        } = found;
+        format!("; file transfer {file_transfer}, voice {voice}, webcam {webcam}")
+    })
 }
 
 /// The address that the server sees, with the port where that is known.

@@ -5,6 +5,9 @@
 
 mod drawing;
 
+use std::fmt::Display;
+use std::time::SystemTime;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
@@ -13,7 +16,10 @@ use super::meaning::Meaning;
 use super::parts::{Note, Row, Tone};
 use super::path::stops;
 use super::text::{clean, sentence};
-use super::{ErrorReport, Report, Timing, hints, json, parts};
+use super::{
+    ConclusionReport, ErrorReport, ProbeReport, Probes, Report, Timing, Tool, hints, json, parts,
+};
+use crate::conntype::UdpLabel;
 
 const STYLE: &str = include_str!("html/style.css");
 
@@ -22,7 +28,6 @@ const LONGEST: usize = 500;
 
 /// The report as a page, a newline at its end.
 pub(super) fn render(report: &Report) -> String {
-    let hash = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
     let label = report.label;
     let server = report.server.as_ref();
     let server = server.map(|server| format!(", {}", server.requested));
@@ -36,7 +41,6 @@ pub(super) fn render(report: &Report) -> String {
             error.as_ref().map_or_else(String::new, failure) + &path(report),
         ),
     };
-    let class = class(Tone::of(label));
     let header = [
         paragraph("why", lead),
         paragraph("alternatives", parts::alternatives(report)),
@@ -48,13 +52,43 @@ pub(super) fn render(report: &Report) -> String {
     let warnings = parts::warnings(report).chain(parts::redacted(report.redacted));
     let warnings = list(warnings.map(|note| said(&note)));
     let warnings = section("warnings", "Worth knowing", &warnings);
-    let probes = parts::probes(&report.probes);
-    let probes = probes.iter().enumerate().map(|(at, (heading, said))| {
-        let said = list(said.iter().map(|said| escape(said)));
-        section(&format!("probe-{}", at + 1), &escape(heading), &said)
-    });
-    let probes = probes.collect::<String>() + &conclusion(report);
-    let footer = footer(report);
+    let footer = footer(&report.timings_ms, &json::render(report), report.started_at);
+    let main = main + &probes(&report.probes, report.conclusion.as_ref()) + &warnings;
+    frame(&title, Tone::of(label), label, &header, &main, &footer)
+}
+
+/// The page of a run without a login.
+#[must_use]
+pub(super) fn probe(report: &ProbeReport) -> String {
+    let title = escape(&format!("{}, UDP", report.label));
+    let tone = match report.label {
+        UdpLabel::DirectConnect => Tone::Good,
+        UdpLabel::UnknownConnect => Tone::Bad,
+        _ => Tone::Odd,
+    };
+    let notes = parts::expected_of(report.expected.as_ref(), report.label).into_iter();
+    let notes = list(
+        notes
+            .chain(parts::redacted(report.redacted))
+            .map(|note| said(&note)),
+    );
+    let main = probes(&report.probes, report.conclusion.as_ref())
+        + &section("warnings", "Worth knowing", &notes);
+    let footer = footer(&[], &json::render(report), report.started_at);
+    frame(&title, tone, report.label, "", &main, &footer)
+}
+
+/// A page with its style.
+fn frame(
+    title: &str,
+    tone: Tone,
+    label: impl Display,
+    header: &str,
+    main: &str,
+    footer: &str,
+) -> String {
+    let hash = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
+    let class = class(tone);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
@@ -62,17 +96,23 @@ pub(super) fn render(report: &Report) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <header class=\"{class}\">\n<h1 id=\"label\">{label}</h1>\n{header}</header>\n\
-         <main>\n{main}{probes}{warnings}</main>\n<footer>\n{footer}</footer>\n</body>\n</html>\n"
+         <main>\n{main}</main>\n<footer>\n{footer}</footer>\n</body>\n</html>\n"
     )
 }
 
-/// What the probes mean.
-fn conclusion(report: &Report) -> String {
-    let found = report.conclusion.as_ref().map(parts::Conclusion::of);
-    let said = found.map(|found| {
+/// What was asked besides the login, and what it means.
+fn probes(probes: &Probes, conclusion: Option<&ConclusionReport>) -> String {
+    let probes = parts::probes(probes);
+    let probes = probes.iter().enumerate().map(|(at, (heading, said))| {
+        let said = list(said.iter().map(|said| escape(said)));
+        section(&format!("probe-{}", at + 1), &escape(heading), &said)
+    });
+    let found = conclusion.map(parts::Conclusion::of);
+    let means = found.map(|found| {
         definitions(found.outlooks) + &list(found.advice.iter().map(|said| escape(said)))
     });
-    section("conclusion", parts::CONCLUSION, &said.unwrap_or_default())
+    let means = section("conclusion", parts::CONCLUSION, &means.unwrap_or_default());
+    probes.collect::<String>() + &means
 }
 
 /// A run that ended before there was anything to compare.
@@ -137,8 +177,7 @@ fn comparison(rows: &[Row; 2]) -> String {
 }
 
 /// Who made the page and when, and everything that is known, folded away.
-fn footer(report: &Report) -> String {
-    let timings = &report.timings_ms;
+fn footer(timings: &[Timing], document: &str, began: Option<SystemTime>) -> String {
     let timings = match parts::timing(timings) {
         Some(note) => format!(
             "<h3>Timings</h3>\n<p>{}</p>\n{}",
@@ -147,10 +186,10 @@ fn footer(report: &Report) -> String {
         ),
         None => String::new(),
     };
-    let document = quote(&json::render(report));
-    let time = report.started_at.map(humantime::format_rfc3339_seconds);
+    let document = quote(document);
+    let time = began.map(humantime::format_rfc3339_seconds);
     let time = time.map(|time| format!(", <time datetime=\"{time}\">{time}</time>"));
-    let (tool, time) = (report.tool, time.unwrap_or_default());
+    let (tool, time) = (Tool::THIS, time.unwrap_or_default());
     format!(
         "<details id=\"evidence\">\n<summary><h2>Evidence</h2></summary>\n{timings}\
          <h3>JSON document</h3>\n<pre>{document}</pre>\n</details>\n\

@@ -1,13 +1,14 @@
 //! A JUnit XML document with one test: whether the connection type is as expected.
 
-use std::time::Duration;
+use std::fmt::Display;
+use std::time::{Duration, SystemTime};
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
-use super::headline::{headline, outside, seconds};
+use super::headline::{headline, of_probe, outside, seconds};
 use super::human::{self, Style};
 use super::text::{clean, join, sentence};
-use super::{Report, Why, words};
+use super::{ErrorReport, Expected, ProbeReport, Report, Tool, Why, words};
 use crate::exit::State;
 
 /// The longest value of an attribute, in columns.
@@ -16,29 +17,85 @@ const LONGEST: usize = 1000;
 /// The document.
 #[must_use]
 pub(super) fn render(report: &Report) -> String {
-    let time = seconds(report).unwrap_or_default();
-    let time = Duration::try_from_secs_f64(time).unwrap_or_default();
-    let name = match &report.expected {
-        Some(expected) => format!("connection type is {}", join(&expected.labels, "or")),
-        None => "connection type is determined".to_owned(),
-    };
-    let mut case = TestCase::new(name, outcome(report));
-    case.set_classname(report.tool.name)
+    let what = "connection type";
+    document(
+        name(what, report.expected.as_ref()),
+        outcome(report),
+        &human::render(report, Style::default()),
+        seconds(report),
+        report.started_at,
+        properties(report),
+    )
+}
+
+/// The document of a run without a login.
+#[must_use]
+pub(super) fn probe(report: &ProbeReport) -> String {
+    fn text<T: ToString>(value: Option<T>) -> Option<String> {
+        value.map(|value| value.to_string())
+    }
+    let found = report.conclusion.as_ref();
+    document(
+        name("connection type of UDP", report.expected.as_ref()),
+        outcome_of(
+            report.exit_code.state(),
+            report.error(),
+            report.label.to_string(),
+            of_probe(report),
+            String::new(),
+        ),
+        &human::probe(report, Style::default()),
+        None,
+        report.started_at,
+        [
+            ("version", Some(report.tool.version.to_owned())),
+            ("label", text(Some(report.label))),
+            ("outside", text(report.outside())),
+            (
+                "file transfer",
+                text(found.map(|found| found.file_transfer)),
+            ),
+            ("voice", text(found.map(|found| found.voice))),
+            ("webcam", text(found.map(|found| found.webcam))),
+            ("exit code", text(Some(report.exit_code.code()))),
+        ],
+    )
+}
+
+/// What the test is.
+fn name<L: Display>(what: &str, expected: Option<&Expected<L>>) -> String {
+    match expected {
+        Some(expected) => format!("{what} is {}", join(&expected.labels, "or")),
+        None => format!("{what} is determined"),
+    }
+}
+
+fn document<const N: usize>(
+    name: String,
+    outcome: TestCaseStatus,
+    out: &str,
+    took: Option<f64>,
+    began: Option<SystemTime>,
+    properties: [(&str, Option<String>); N],
+) -> String {
+    let time = Duration::try_from_secs_f64(took.unwrap_or_default()).unwrap_or_default();
+    let mut case = TestCase::new(name, outcome);
+    case.set_classname(Tool::THIS.name)
         .set_time(time)
-        .set_system_out(allowed(&human::render(report, Style::default())));
+        .set_system_out(allowed(out));
     let mut suite = TestSuite::new("connection type");
     suite.set_time(time).add_test_case(case);
-    if let Some(at) = report.started_at {
+    if let Some(at) = began {
         // The library's own form has an offset instead of the Z of our other outputs.
         let at = humantime::format_rfc3339_seconds(at).to_string();
         suite.extra.insert("timestamp".into(), at.into());
     }
-    for (name, value) in properties(report) {
+    for (name, value) in properties {
         if let Some(value) = value {
             suite.add_property((name, &*line(&value)));
         }
     }
-    let mut document = quick_junit::Report::new(report.tool.name);
+    let mut document = quick_junit::Report::new(Tool::THIS.name);
     document.set_time(time).add_test_suite(suite);
     // Memory takes everything that is written to it.
     document.to_string().unwrap_or_default()
@@ -67,24 +124,38 @@ fn properties(report: &Report) -> [(&'static str, Option<String>); 9] {
 
 /// What is wrong.
 fn outcome(report: &Report) -> TestCaseStatus {
-    let (kind, ty, text) = match (report.exit_code.state(), &report.error) {
+    let why = match &report.reason {
+        Why::Rule(reason) => sentence(&words::reason(reason)),
+        Why::Failed { text, .. } => line(text),
+    };
+    outcome_of(
+        report.exit_code.state(),
+        report.error.as_ref(),
+        report.label.to_string(),
+        headline(report),
+        why,
+    )
+}
+
+fn outcome_of(
+    state: State,
+    error: Option<&ErrorReport>,
+    label: String,
+    headline: String,
+    why: String,
+) -> TestCaseStatus {
+    let (kind, ty, text) = match (state, error) {
         (State::Ok, _) => return TestCaseStatus::success(),
         (State::Unknown, Some(error)) => {
             let remedy = line(&sentence(&error.remedy));
             let text = format!("{} in the stage {}\n{remedy}", error.code, error.stage);
             (NonSuccessKind::Error, error.code.to_string(), text)
         }
-        (State::Critical | State::Unknown, _) => {
-            let text = match &report.reason {
-                Why::Rule(reason) => sentence(&words::reason(reason)),
-                Why::Failed { text, .. } => line(text),
-            };
-            (NonSuccessKind::Failure, report.label.to_string(), text)
-        }
+        (State::Critical | State::Unknown, _) => (NonSuccessKind::Failure, label, why),
     };
     let mut status = TestCaseStatus::non_success(kind);
     status
-        .set_message(line(&headline(report)))
+        .set_message(line(&headline))
         .set_type(ty)
         .set_description(text);
     status

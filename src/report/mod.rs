@@ -34,7 +34,7 @@ pub mod watch;
 mod words;
 
 pub use conclusion::{ConclusionReport, Reasons};
-pub use format::{Format, render};
+pub use format::{Format, render, render_probe};
 pub use model::{
     Context, ErrorReport, Expected, Hop, HopAddress, ObservationReport, Observed, ObservedIp,
     ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role, SCHEMA_VERSION, ServerReport,

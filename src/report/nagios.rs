@@ -1,8 +1,8 @@
 //! The line of a monitoring plugin: for Nagios, Icinga, and everything that runs their plugins.
 
-use super::Report;
-use super::headline::{headline, round_trip, seconds};
+use super::headline::{conclusion, headline, of_probe, round_trip, seconds};
 use super::text::clean;
+use super::{ProbeReport, Report};
 use crate::exit::State;
 
 /// The longest text of a run without a result, in columns.
@@ -16,19 +16,19 @@ pub fn render(report: &Report) -> String {
         .iter()
         .filter_map(|(name, seconds)| Some(format!("{name}={:.5}s;;;0", (*seconds)?)))
         .collect();
-    let mut text = headline(report);
-    if let Some(found) = &report.conclusion {
-        let (files, voice) = (found.file_transfer, found.voice);
-        text += &format!(
-            "; file transfer {files}, voice {voice}, webcam {}",
-            found.webcam
-        );
-    }
+    let text = headline(report) + &conclusion(report.conclusion.as_ref());
     let line = line(report.exit_code.state(), &text);
     match times.is_empty() {
         true => format!("{line}\n"),
         false => format!("{line} | {}\n", times.join(" ")),
     }
+}
+
+/// The line of a run without a login.
+#[must_use]
+pub(super) fn probe(report: &ProbeReport) -> String {
+    let text = of_probe(report) + &conclusion(report.conclusion.as_ref());
+    format!("{}\n", line(report.exit_code.state(), &text))
 }
 
 /// The line of a run without a result: a usage error, or an output that cannot be written.

@@ -1,10 +1,10 @@
 //! Metrics in Prometheus' text format, for the textfile collector of its node exporter.
 
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::headline::{round_trip, seconds};
 use super::text::clean;
-use super::{Report, Why};
+use super::{ConclusionReport, ProbeReport, Probes, Report, Why};
 use crate::failure::Stage;
 use crate::run_log::Purpose;
 
@@ -19,7 +19,7 @@ pub(super) fn render(report: &Report) -> String {
     let server = report.server.as_ref().map(|server| &server.requested);
     let mut metrics = Metrics {
         text: String::new(),
-        server: text(server),
+        server: server.map(ToString::to_string).or(Some(String::new())),
     };
     let seen = report.observed.as_ref().and_then(|seen| seen.client_ip.ip);
     let reason = match &report.reason {
@@ -36,37 +36,10 @@ pub(super) fn render(report: &Report) -> String {
     ];
     metrics.add("info", "The result of the last run.", [(info, one())]);
 
-    metrics.add(
-        "udp_info",
-        "What a probe of UDP found.",
-        report.probes.labels().map(|(probe, asked, label)| {
-            let labels = vec![
-                ("probe", probe.to_owned()),
-                ("asked", asked.to_string()),
-                ("label", label.to_string()),
-            ];
-            (labels, one())
-        }),
-    );
-    let conclusion = report.conclusion.as_ref().map(|found| {
-        let labels = vec![
-            ("file_transfer", found.file_transfer.to_string()),
-            ("voice", found.voice.to_string()),
-            ("webcam", found.webcam.to_string()),
-        ];
-        (labels, one())
-    });
-    metrics.add(
-        "conclusion_info",
-        "What to expect of file transfer, voice and webcam.",
-        conclusion,
-    );
+    probes(&mut metrics, &report.probes, report.conclusion.as_ref());
 
     let is = |condition| u8::from(condition).to_string();
     let met = report.expected.as_ref().map(|expected| is(expected.met));
-    let began = report
-        .started_at
-        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     for (name, help, value) in [
         (
             "determined",
@@ -96,7 +69,7 @@ pub(super) fn render(report: &Report) -> String {
         (
             "last_run_timestamp_seconds",
             "When the run began.",
-            began.map(|at| format!("{:.3}", at.as_secs_f64())),
+            began(report.started_at),
         ),
     ] {
         metrics.add(name, help, value.map(|value| (Vec::new(), value)));
@@ -128,6 +101,85 @@ pub(super) fn render(report: &Report) -> String {
     metrics.text
 }
 
+/// Every metric of a run without a login.
+#[must_use]
+pub(super) fn probe(report: &ProbeReport) -> String {
+    let mut metrics = Metrics {
+        text: String::new(),
+        server: None,
+    };
+    let label = report.label.to_string();
+    let info = vec![
+        ("label", label),
+        ("version", report.tool.version.to_owned()),
+    ];
+    metrics.add("probe_info", "The result of the last run.", [(info, one())]);
+    probes(&mut metrics, &report.probes, report.conclusion.as_ref());
+    let is = |condition| u8::from(condition).to_string();
+    let expected = report.expected.as_ref();
+    let began = began(report.started_at);
+    for (name, help, value) in [
+        (
+            "probe_determined",
+            "Whether the connection type of UDP was determined.",
+            Some(is(report.determined)),
+        ),
+        (
+            "probe_expected_met",
+            "Whether the connection type of UDP was among those expected.",
+            expected.map(|expected| is(expected.met)),
+        ),
+        (
+            "probe_exit_code",
+            "The exit code of the run.",
+            Some(report.exit_code.code().to_string()),
+        ),
+        (
+            "probe_last_run_timestamp_seconds",
+            "When the run began.",
+            began,
+        ),
+    ] {
+        metrics.add(name, help, value.map(|value| (Vec::new(), value)));
+    }
+    metrics.text
+}
+
+/// What was found out besides the login.
+fn probes(metrics: &mut Metrics, probes: &Probes, conclusion: Option<&ConclusionReport>) {
+    metrics.add(
+        "udp_info",
+        "What a probe of UDP found.",
+        probes.labels().map(|(probe, asked, label)| {
+            let labels = vec![
+                ("probe", probe.to_owned()),
+                ("asked", asked.to_string()),
+                ("label", label.to_string()),
+            ];
+            (labels, one())
+        }),
+    );
+    let conclusion = conclusion.map(|found| {
+        let labels = vec![
+            ("file_transfer", found.file_transfer.to_string()),
+            ("voice", found.voice.to_string()),
+            ("webcam", found.webcam.to_string()),
+        ];
+        (labels, one())
+    });
+    metrics.add(
+        "conclusion_info",
+        "What to expect of file transfer, voice and webcam.",
+        conclusion,
+    );
+}
+
+/// When a run began, in seconds since 1970.
+fn began(at: Option<SystemTime>) -> Option<String> {
+    let since = at?.duration_since(UNIX_EPOCH).ok()?;
+    Some(format!("{:.3}", since.as_secs_f64()))
+}
+
 /// The milliseconds of each stage of each kind of connection: a stage may come several times.
 fn stages(report: &Report) -> Vec<(Purpose, Stage, f64)> {
     let mut stages: Vec<(Purpose, Stage, f64)> = Vec::new();
@@ -157,7 +209,8 @@ fn shown(seconds: f64) -> String {
 /// The text in the making.
 struct Metrics {
     text: String,
-    server: String,
+    /// The label of each metric; none where nothing has a server.
+    server: Option<String>,
 }
 
 impl Metrics {
@@ -172,11 +225,14 @@ impl Metrics {
         let mut head = format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
         for (labels, value) in values {
             self.text += &std::mem::take(&mut head);
-            self.text += &format!("{name}{{server=\"{}\"", escaped(&self.server));
-            for (label, text) in labels {
-                self.text += &format!(",{label}=\"{}\"", escaped(&text));
-            }
-            self.text += &format!("}} {value}\n");
+            let server = self.server.clone().map(|server| ("server", server));
+            let labels = server.into_iter().chain(labels);
+            let labels = labels.map(|(label, text)| format!("{label}=\"{}\"", escaped(&text)));
+            let labels: Vec<_> = labels.collect();
+            self.text += &match labels.is_empty() {
+                true => format!("{name} {value}\n"),
+                false => format!("{name}{{{}}} {value}\n", labels.join(",")),
+            };
         }
     }
 }

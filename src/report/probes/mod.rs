@@ -5,6 +5,7 @@ mod port_mapping;
 mod stun;
 mod udp_echo;
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -68,8 +69,11 @@ impl Probes {
         udp_echo.chain(stun.map(|found| ("stun", &found.server, found.label)))
     }
 
-    /// Why a probe that tells no label could not run.
+    /// Why there is no label; where no test of UDP was asked for, why another probe could not run.
     fn error(&self) -> Option<&ErrorReport> {
+        if let Some((_, error)) = self.udp() {
+            return error;
+        }
         let router = self.port_mapping.as_ref();
         let router = router.and_then(|found| found.error.as_ref());
         let calls = self.listen.as_ref().and_then(|found| found.error.as_ref());
@@ -128,17 +132,13 @@ impl ProbeReport {
         started_at: SystemTime,
         expected: Vec<UdpLabel>,
     ) -> Self {
-        let (label, error) = probes.udp().unwrap_or((UdpLabel::UnknownConnect, None));
-        // Without a test of UDP there is no label to find out.
-        let is_label_asked = probes.udp().is_some();
-        let error = match is_label_asked {
-            true => error,
-            false => probes.error(),
-        };
-        let failed = error.map(|error| error.code.exit());
+        let udp = probes.udp();
+        let label = udp.map_or(UdpLabel::UnknownConnect, |(label, _)| label);
+        let failed = probes.error().map(|error| error.code.exit());
         let expected = Expected::of(expected, &label);
         let met = expected.as_ref().map(|expected| expected.met);
-        let is_done = label.determined() || (!is_label_asked && failed.is_none());
+        // Without a test of UDP there is no label to find out.
+        let is_done = label.determined() || (udp.is_none() && failed.is_none());
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool::THIS,
@@ -151,6 +151,19 @@ impl ProbeReport {
             probes,
             conclusion,
         }
+    }
+
+    /// Why there is no label, or why what was asked for could not run.
+    pub(super) fn error(&self) -> Option<&ErrorReport> {
+        self.probes.error()
+    }
+
+    /// This host's end as the first server of a test of UDP sees it.
+    pub(super) fn outside(&self) -> Option<SocketAddr> {
+        let udp_echo = self.probes.udp_echo.as_ref();
+        let mut stun = self.probes.stun.iter().flatten();
+        let udp_echo = udp_echo.and_then(|found| found.outside);
+        udp_echo.or_else(|| stun.find_map(|found| found.outside))
     }
 
     /// The report with the mask of this process, where it has one.

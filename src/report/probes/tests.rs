@@ -4,10 +4,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use support::document::{self, Document};
 
 use super::*;
-use crate::conntype::{UdpEvidence, UdpTest};
+use crate::conntype::{Facts, UdpEvidence, UdpTest, conclude};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::report::human::{self, Style};
 use crate::report::json;
+use crate::report::{Format, github, render_probe};
 
 fn at(end: &str) -> SocketAddrV4 {
     end.parse().unwrap()
@@ -102,6 +103,88 @@ fn expected_labels_give_the_exit_code() {
 #[test]
 fn the_report_for_a_person_tells_the_tests() {
     insta::assert_snapshot!(human::probe(&port_restricted(), Style::default()));
+}
+
+/// A report with everything in it, and one with hostile text wherever there may be some.
+fn whole() -> [ProbeReport; 2] {
+    let outcome = Ok(evidence(
+        UdpTest::NoAnswer,
+        UdpTest::Answered(at("203.0.113.7:40001")),
+    ));
+    let evil = "\x1b[31m\u{202e}\r\n|%0A::error::]]></system-out>\"'<b>\\*#";
+    let failure = Failure::new(Stage::CallBack, ErrorCode::CallRefused, evil);
+    let facts = Facts {
+        udp_echo: outcome.as_ref().ok(),
+        ..Facts::default()
+    };
+    let conclusion = || Some(conclude(&facts).into());
+    let hostile_server = Address {
+        host: evil.to_owned(),
+        port: 7001,
+    };
+    [server(), hostile_server].map(|server| {
+        let listen = ListenReport::of(&server, &Err(failure.clone()));
+        let probes = Probes {
+            udp_echo: Some(UdpEchoReport::of(&server, &outcome)),
+            listen: Some(listen),
+            ..Probes::default()
+        };
+        ProbeReport::new(probes, conclusion(), UNIX_EPOCH, vec![UdpLabel::Firewall])
+    })
+}
+
+#[test]
+fn every_format_shows_a_probe() {
+    for report in whole() {
+        for format in Format::ALL {
+            let text = render_probe(&report, format, Style::default());
+            let name = format.words().0;
+            let is_hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!text.contains(is_hidden), "{name}: {text:?}");
+            assert!(text.ends_with('\n'), "{name}: {text:?}");
+            let lines = text.lines().count();
+            assert!(lines == 1 || !format.is_a_line(), "{name}: {text}");
+            if format != Format::Report {
+                assert!(text.contains("Port-Restrict-NAT"), "{name}: {text}");
+            }
+            let tells = !matches!(format, Format::Label | Format::Github);
+            let told = text.contains("other-side-can-be-called")
+                || text.contains("other side can be called");
+            assert_eq!(told, tells, "{name}: {text}");
+        }
+        let xml = |format| render_probe(&report, format, Style::default());
+        let junit = xml(Format::Junit);
+        let junit = roxmltree::Document::parse(&junit).unwrap();
+        let case = junit
+            .descendants()
+            .find(|node| node.has_tag_name("testcase"));
+        let failure = case
+            .unwrap()
+            .children()
+            .find(|node| node.has_tag_name("failure"));
+        assert_eq!(
+            failure.unwrap().attribute("type"),
+            Some("Port-Restrict-NAT")
+        );
+        let html = xml(Format::Html);
+        let html = html.strip_prefix("<!DOCTYPE html>\n").unwrap();
+        let html = roxmltree::Document::parse(html).unwrap();
+        let ids: Vec<_> = html
+            .descendants()
+            .filter_map(|node| node.attribute("id"))
+            .collect();
+        for id in ["label", "probe-1", "probe-2", "conclusion", "evidence"] {
+            assert!(ids.contains(&id), "{ids:?}");
+        }
+        let metrics = xml(Format::Prometheus);
+        assert!(
+            metrics.contains("\nmsnp9_conntype_probe_exit_code 1\n"),
+            "{metrics}"
+        );
+        let summary = github::summary_of_probe(&report);
+        assert!(summary.contains("#### Will it work?"), "{summary}");
+        assert!(!summary.contains("<b>"), "{summary}");
+    }
 }
 
 #[test]
