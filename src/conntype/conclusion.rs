@@ -10,8 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use super::{
-    Call, Filtering, Label, ListenEvidence, PathKind, PortMappingEvidence, Range, RouterRelation,
-    StunEvidence, UdpEvidence, UdpLabel,
+    Call, Calls, Filtering, Label, ListenEvidence, PathKind, PortMappingEvidence, Range,
+    RouterRelation, StunEvidence, UdpEvidence, UdpLabel,
 };
 
 /// All that was found out.
@@ -180,113 +180,118 @@ const fn finding(outlook: Outlook, reason: Because) -> Finding {
 
 impl Facts<'_> {
     fn file_transfer(&self) -> Finding {
-        use Because::{BehindNat, NoEvidence, NothingRewritten, Proxy};
+        use Because::{BehindNat, CallDidNotArrive, NoEvidence, NothingRewritten, Proxy};
         use Outlook::{Likely, NotKnown, OnlyIfTheOtherSideCanBeCalled, ThroughTheServer};
-        if let Some(found) = self.called(|calls| calls.tcp) {
+        let tcp = |calls: &Calls| calls.tcp;
+        if let Some(found) = self.arrived(tcp) {
             return found;
         }
         if self.is_proxied() {
             return finding(ThroughTheServer, Proxy);
         }
-        if let Some(found) = self.by_router() {
+        let router = self.by_router(tcp);
+        if let Some(found) = router.filter(|found| found.outlook == Likely) {
             return found;
         }
-        let Some(login) = self.login else {
-            return match self.is_behind_nat() {
+        if self.is_lost(tcp) {
+            return finding(OnlyIfTheOtherSideCanBeCalled, CallDidNotArrive);
+        }
+        if let Some(found) = router {
+            return found;
+        }
+        match self.login {
+            Some(login) if login.label == Label::DirectConnect => {
+                // Of a server that is near, nothing is known beyond it.
+                match Range::of(login.local.ip()) {
+                    Range::Global => finding(Likely, NothingRewritten),
+                    _ => finding(NotKnown, NoEvidence),
+                }
+            }
+            _ => match self.is_behind_nat() {
                 Some(true) => finding(OnlyIfTheOtherSideCanBeCalled, BehindNat),
                 _ => finding(NotKnown, NoEvidence),
-            };
-        };
-        match login.label {
-            // Nothing is between this host and a server that is near.
-            Label::DirectConnect if Range::of(login.local.ip()) == Range::Global => {
-                finding(Likely, NothingRewritten)
-            }
-            Label::DirectConnect | Label::UnknownConnect => finding(NotKnown, NoEvidence),
-            _ => finding(OnlyIfTheOtherSideCanBeCalled, BehindNat),
+            },
         }
     }
 
     fn voice(&self) -> Finding {
         use Because::{
-            NoEvidence, NothingRewritten, UdpFiltered, UdpLetIn, UdpMappedPerDestination,
-            UdpUnanswered,
+            CallDidNotArrive, NoEvidence, NothingRewritten, UdpFiltered, UdpLetIn,
+            UdpMappedPerDestination, UdpUnanswered,
         };
         use Outlook::{Likely, NotKnown, OnlyIfTheOtherSideCanBeCalled, ThroughTheServer};
-        if let Some(found) = self.called(|calls| calls.udp) {
+        let udp = |calls: &Calls| calls.udp;
+        if let Some(found) = self.arrived(udp) {
             return found;
         }
         let label = self.udp_label();
-        if label == Some(UdpLabel::Firewall) {
-            // One server may be down.
-            return match self.udp_labels().count() {
-                1 => finding(NotKnown, UdpUnanswered),
-                _ => finding(ThroughTheServer, UdpUnanswered),
-            };
+        let is_silent = label == Some(UdpLabel::Firewall);
+        // One server alone may be down.
+        if is_silent && self.udp_labels().count() > 1 {
+            return finding(ThroughTheServer, UdpUnanswered);
         }
-        let is_let_in =
-            |seen: &&StunEvidence| seen.filtering() == Ok(Filtering::EndpointIndependent);
-        if self.stun.iter().any(is_let_in) {
+        let filterings = || self.stun.iter().filter_map(|seen| seen.filtering().ok());
+        let is_open = filterings().any(|filtering| filtering == Filtering::EndpointIndependent);
+        let is_let_in = label == Some(UdpLabel::IpRestrictNat) && filterings().next().is_none();
+        if is_open || is_let_in {
             return finding(Likely, UdpLetIn);
         }
-        let router = self.by_router();
+        let router = self.by_router(udp);
         if let Some(found) = router.filter(|found| found.outlook == Likely) {
             return found;
         }
-        let is_filtered = self.stun.iter().any(|seen| seen.filtering().is_ok());
+        if self.is_lost(udp) {
+            return finding(OnlyIfTheOtherSideCanBeCalled, CallDidNotArrive);
+        }
         match label {
-            Some(UdpLabel::IpRestrictNat) => finding(Likely, UdpLetIn),
-            Some(UdpLabel::DirectConnect | UdpLabel::IsaLike) if !is_filtered => {
-                match self.is_udp_global() {
-                    true => finding(Likely, NothingRewritten),
-                    false => finding(NotKnown, NoEvidence),
-                }
-            }
-            Some(UdpLabel::PortRestrictNat | UdpLabel::DirectConnect | UdpLabel::IsaLike) => {
-                finding(OnlyIfTheOtherSideCanBeCalled, UdpFiltered)
-            }
             Some(UdpLabel::SymmetricNat) => {
                 finding(OnlyIfTheOtherSideCanBeCalled, UdpMappedPerDestination)
             }
-            Some(UdpLabel::Firewall | UdpLabel::UnknownConnect) | None => {
-                router.unwrap_or(finding(NotKnown, NoEvidence))
+            Some(UdpLabel::PortRestrictNat) => finding(OnlyIfTheOtherSideCanBeCalled, UdpFiltered),
+            Some(UdpLabel::Firewall) => finding(NotKnown, UdpUnanswered),
+            _ if filterings().next().is_some() => {
+                finding(OnlyIfTheOtherSideCanBeCalled, UdpFiltered)
             }
+            Some(UdpLabel::DirectConnect | UdpLabel::IsaLike) if self.is_udp_global() => {
+                finding(Likely, NothingRewritten)
+            }
+            _ => router.unwrap_or(finding(NotKnown, NoEvidence)),
         }
     }
 
-    /// What calls show.
-    fn called(&self, of: fn(&super::Calls) -> Call) -> Option<Finding> {
-        use Because::{
-            CallArrived, CallArrivedFromNearby, CallArrivedThroughRouter, CallDidNotArrive,
-        };
+    /// That a call arrived.
+    fn arrived(&self, of: fn(&Calls) -> Call) -> Option<Finding> {
         let listen = self.listen?;
-        let mapped = listen.mapped.as_ref().map(of).and_then(Call::reached);
-        match (of(&listen.own).reached(), mapped) {
-            (Some(true), _) => Some(finding(
-                Outlook::Direct,
-                match Range::of(listen.seen.ip()) {
-                    Range::Global => CallArrived,
-                    _ => CallArrivedFromNearby,
-                },
-            )),
-            (_, Some(true)) => Some(finding(Outlook::Direct, CallArrivedThroughRouter)),
-            (None, None) => None,
-            _ => match self.by_router() {
-                // Ports that the router opens are another matter, where none was tested.
-                Some(found) if mapped.is_none() && found.outlook == Outlook::Likely => Some(found),
-                _ => {
-                    let outlook = Outlook::OnlyIfTheOtherSideCanBeCalled;
-                    Some(finding(outlook, CallDidNotArrive))
-                }
+        let reason = match listen.mapped.as_ref().map(of) {
+            _ if of(&listen.own) == Call::Arrived => match Range::of(listen.seen.ip()) {
+                Range::Global => Because::CallArrived,
+                _ => Because::CallArrivedFromNearby,
             },
-        }
+            Some(Call::Arrived) => Because::CallArrivedThroughRouter,
+            _ => return None,
+        };
+        Some(finding(Outlook::Direct, reason))
     }
 
-    /// What the router shows.
-    fn by_router(&self) -> Option<Finding> {
+    /// Whether a call was made, and none arrived.
+    fn is_lost(&self, of: fn(&Calls) -> Call) -> bool {
+        self.listen.is_some_and(|listen| {
+            let mapped = listen.mapped.as_ref().map(of);
+            let calls = [Some(of(&listen.own)), mapped];
+            let mut reached = calls.into_iter().flatten().filter_map(Call::reached);
+            reached.next().is_some() && self.arrived(of).is_none()
+        })
+    }
+
+    /// What the router shows, if no call through what it opened shows otherwise.
+    fn by_router(&self, of: fn(&Calls) -> Call) -> Option<Finding> {
         let router = self.port_mapping?;
+        let mapped = self
+            .listen
+            .and_then(|listen| listen.mapped.as_ref().map(of));
+        let is_in_vain = mapped.and_then(Call::reached) == Some(false);
         match router.relation()? {
-            RouterRelation::OnlyNat if router.is_offered() => {
+            RouterRelation::OnlyNat if router.is_offered() && !is_in_vain => {
                 Some(finding(Outlook::Likely, Because::RouterOpensPorts))
             }
             RouterRelation::OnlyNat => None,

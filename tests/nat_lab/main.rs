@@ -8,6 +8,7 @@ mod ends;
 mod families;
 mod firewalls;
 mod gateways;
+mod nat_kinds;
 mod nats;
 mod observations;
 mod port_mapping;
@@ -75,6 +76,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         stun::ROWS,
         port_mapping::ROWS,
         reach::ROWS,
+        nat_kinds::ROWS,
     ]
     .into_iter()
     .flatten()

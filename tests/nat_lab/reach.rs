@@ -170,45 +170,6 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
-        path: "everything asked, no NAT",
-        run: || everything(topology::direct()),
-        expected: "Direct-Connect same/same 0",
-        facts: &[
-            ("/probes/udp_echo/label", "Direct-Connect"),
-            ("/probes/stun/0/label", "Direct-Connect"),
-            ("/probes/port_mapping/error/code", "no-router"),
-            (FILES, "direct"),
-            (VOICE, "direct"),
-            ("/conclusion/disagreements", "[]"),
-        ],
-    },
-    Row {
-        path: "everything asked, carrier-grade NAT",
-        run: || everything(topology::carrier_grade()),
-        expected: "Symmetric-NAT different/different 0",
-        facts: &[
-            ("/probes/udp_echo/label", "Symmetric-NAT"),
-            ("/probes/port_mapping/relation", "null"),
-            (FILES, ONLY),
-            (VOICE, ONLY),
-            (CHANGE, "forward-ports"),
-        ],
-    },
-    Row {
-        path: "everything asked, UDP dropped",
-        run: || {
-            let table = crate::udp::forwarding("meta l4proto udp drop");
-            everything(with_table(topology::masquerade(), &table))
-        },
-        expected: "IP-Restrict-NAT different/same 0",
-        facts: &[
-            ("/probes/udp_echo/label", "Firewall"),
-            ("/probes/stun/0/label", "Firewall"),
-            (FILES, ONLY),
-            (VOICE, ONLY),
-        ],
-    },
-    Row {
         path: "everything asked, TCP rejected beyond the login's port",
         run: || everything(topology::rejects(7001)),
         expected: "Direct-Connect same/same 0",
@@ -241,7 +202,7 @@ fn called(net: Result<Topology, Error>, table: &str, options: &[&str]) -> Result
 }
 
 /// A login with everything beside it.
-fn everything(net: Result<Topology, Error>) -> Result<Run, Error> {
+pub(crate) fn everything(net: Result<Topology, Error>) -> Result<Run, Error> {
     let net = net?;
     let echo = "203.0.113.80,203.0.113.81";
     let server = serve_with(&net, &["--open", "--call-back", AT, "--udp-echo", echo])?;

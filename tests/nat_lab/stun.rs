@@ -5,81 +5,12 @@ use std::time::Duration;
 use crate::ends::{Tool, serve};
 use crate::run::Run;
 use crate::table::Row;
-use crate::udp::{forwarding, lets_in, with_table};
+use crate::udp::{forwarding, with_table};
 use support::lab::proxies::coturn;
 
 use support::lab::{Error, LineOptions, Topology, topology};
 
 pub(crate) const ROWS: &[Row] = &[
-    Row {
-        path: "STUN, no NAT",
-        run: || stun(topology::direct(), ""),
-        expected: "Direct-Connect same/same 0",
-        facts: &[
-            (LABEL, "Direct-Connect"),
-            (MAPPING, "none"),
-            (FILTERING, "endpoint-independent"),
-            (HAIRPIN, "null"),
-        ],
-    },
-    Row {
-        path: "STUN, no NAT, a firewall lets in only what was asked for",
-        run: || stun(topology::direct(), STATEFUL),
-        expected: "Direct-Connect same/same 0",
-        facts: &[
-            (LABEL, "Direct-Connect"),
-            (MAPPING, "none"),
-            (FILTERING, "address-and-port-dependent"),
-        ],
-    },
-    Row {
-        path: "STUN, endpoint-independent mapping, everything let in",
-        run: || stun(topology::endpoint_independent(), &lets_in("")),
-        expected: "Symmetric-NAT different/different 0",
-        facts: &[
-            (LABEL, "IP-Restrict-NAT"),
-            (MAPPING, "endpoint-independent"),
-            (FILTERING, "endpoint-independent"),
-            (PORT_KEPT, "false"),
-        ],
-    },
-    Row {
-        path: "STUN, endpoint-independent mapping, filtered by address",
-        run: || {
-            stun(
-                topology::endpoint_independent(),
-                &lets_in("ip saddr . udp dport @asked"),
-            )
-        },
-        expected: "Symmetric-NAT different/different 0",
-        facts: &[
-            (LABEL, "IP-Restrict-NAT"),
-            (MAPPING, "endpoint-independent"),
-            (FILTERING, "address-dependent"),
-        ],
-    },
-    Row {
-        path: "STUN, endpoint-independent mapping, filtered by address and port",
-        run: || stun(topology::endpoint_independent(), ""),
-        expected: "Symmetric-NAT different/different 0",
-        facts: &[
-            (LABEL, "Port-Restrict-NAT"),
-            (MAPPING, "endpoint-independent"),
-            (FILTERING, "address-and-port-dependent"),
-            (HAIRPIN, "false"),
-        ],
-    },
-    Row {
-        path: "STUN, masquerade, port kept",
-        run: || stun(topology::masquerade(), ""),
-        expected: "IP-Restrict-NAT different/same 0",
-        facts: &[
-            (LABEL, "Port-Restrict-NAT"),
-            (MAPPING, "endpoint-independent"),
-            (FILTERING, "address-and-port-dependent"),
-            (PORT_KEPT, "true"),
-        ],
-    },
     Row {
         path: "STUN, another outside port for each flow",
         run: || stun(topology::endpoint_dependent(), ""),
@@ -89,22 +20,6 @@ pub(crate) const ROWS: &[Row] = &[
             (MAPPING, "address-and-port-dependent"),
             (FILTERING, "null"),
             ("/probes/stun/0/unknown/0/reason", "hidden-by-mapping"),
-        ],
-    },
-    Row {
-        path: "STUN, UDP dropped",
-        run: || {
-            stun(
-                topology::masquerade(),
-                &forwarding("udp dport 3478-3479 drop"),
-            )
-        },
-        expected: "IP-Restrict-NAT different/same 0",
-        facts: &[
-            (LABEL, "Firewall"),
-            (MAPPING, "null"),
-            ("/probes/stun/0/outside", "null"),
-            ("/probes/stun/0/error", "null"),
         ],
     },
     Row {
@@ -166,8 +81,6 @@ pub(crate) const ROWS: &[Row] = &[
 const LABEL: &str = "/probes/stun/0/label";
 const MAPPING: &str = "/probes/stun/0/mapping";
 const FILTERING: &str = "/probes/stun/0/filtering";
-const HAIRPIN: &str = "/probes/stun/0/hairpin";
-const PORT_KEPT: &str = "/probes/stun/0/port_kept";
 
 /// The table of a host that lets in answers alone.
 const STATEFUL: &str = "table inet stateful {

@@ -389,6 +389,22 @@ fn the_evidence_decides() {
                 "forward-ports",
             ],
         ),
+        // Who is told the outside end of UDP gets in there.
+        (
+            Facts {
+                login: nat,
+                udp_echo: Some(&lenient),
+                listen: Some(&neither),
+                ..none
+            },
+            [
+                ONLY,
+                "call-did-not-arrive",
+                "likely",
+                "udp-let-in",
+                "forward-ports",
+            ],
+        ),
     ] {
         assert_eq!(words(&facts), want, "{facts:?}");
     }
