@@ -44,7 +44,7 @@ fn every_path_has_its_connection_type() -> Result<(), Error> {
     let asked: Vec<&Row> = rows().filter(is_wanted).collect();
     table::run(&asked, std::env::var_os("NAT_LAB_SHOW").is_some())?;
     if std::env::var_os("NAT_LAB_WRITE").is_some() {
-        std::fs::write(PAGE, table::page(rows()))?;
+        std::fs::write(PAGE, table::page(rows(), nat_kinds::ROWS))?;
     }
     Ok(())
 }
@@ -53,7 +53,7 @@ fn every_path_has_its_connection_type() -> Result<(), Error> {
 fn the_page_has_every_path() -> Result<(), Error> {
     let written = std::fs::read_to_string(PAGE)?;
     assert!(
-        written == table::page(rows()),
+        written == table::page(rows(), nat_kinds::ROWS),
         "{PAGE} is not up to date: scripts/nat-lab --write"
     );
     Ok(())

@@ -88,13 +88,45 @@ pub(crate) fn run(rows: &[&Row], show: bool) -> Result<(), Error> {
 }
 
 /// The rows as a page of Markdown.
-pub(crate) fn page(rows: impl Iterator<Item = &'static Row>) -> String {
+pub(crate) fn page(rows: impl Iterator<Item = &'static Row>, kinds: &[Row]) -> String {
     let mut page = PAGE_HEAD.to_owned();
     for row in rows {
         let _ = writeln!(page, "| {} | `{}` |", row.path, row.expected);
     }
+    page += KINDS_HEAD;
+    for row in kinds {
+        let label = row.expected.split(' ').next().unwrap_or_default();
+        let _ = write!(page, "| {} | {label} |", row.path);
+        for place in COLUMNS {
+            let fact = row.facts.iter().find(|(at, _)| at == place);
+            let _ = write!(page, " {} |", fact.map_or("", |(_, value)| value));
+        }
+        page.push('\n');
+    }
     page
 }
+
+/// The columns of the second table, after the path and the label of TCP.
+const COLUMNS: &[&str] = &[
+    "/probes/udp_echo/label",
+    "/probes/stun/0/label",
+    "/probes/stun/0/mapping",
+    "/probes/stun/0/filtering",
+    "/probes/stun/0/hairpin",
+    "/probes/stun/0/port_kept",
+    "/conclusion/file_transfer",
+    "/conclusion/voice",
+];
+
+const KINDS_HEAD: &str = "
+## Kinds of NAT
+
+What each kind of NAT has to come to where everything is asked: the labels of TCP, UDP echo and STUN, the terms of
+RFC 4787, and the conclusion. Null is what cannot be told.
+
+| path | TCP | UDP echo | STUN | mapping | filtering | hairpin | port kept | file transfer | voice |
+|---|---|---|---|---|---|---|---|---|---|
+";
 
 const PAGE_HEAD: &str = "\
 # Tested paths
