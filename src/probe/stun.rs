@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -138,12 +139,28 @@ async fn attempt(named: &Address, route: &Route, log: &RunLog) -> Outcome {
             let Some(other) = seen.other else {
                 return Default::default();
             };
+            let mut control = pin!(run.control(other));
+            let mut tests = pin!(async { tokio::join!(run.mapping(other), run.filtering(other)) });
+            let mut early = None;
+            let (mapped, let_in) = tokio::select! {
+                biased;
+                done = &mut tests => done,
+                done = &mut control => {
+                    early = Some(done);
+                    tests.await
+                }
+            };
             // A socket that fails leaves its test unanswered.
-            let (mapped, let_in, control) =
-                tokio::join!(run.mapping(other), run.filtering(other), run.control(other));
+            let let_in = let_in.unwrap_or_default();
+            let control = match early {
+                Some(done) => done,
+                // What gets in needs no control.
+                None if let_in == [Changed::FromThere; 2] => Ok(Default::default()),
+                None => control.await,
+            };
             (
                 mapped.unwrap_or_default(),
-                let_in.unwrap_or_default(),
+                let_in,
                 control.unwrap_or_default(),
             )
         };

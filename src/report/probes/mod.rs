@@ -69,15 +69,16 @@ impl Probes {
         udp_echo.chain(stun.map(|found| ("stun", &found.server, found.label)))
     }
 
-    /// Why there is no label; where no test of UDP was asked for, why another probe could not run.
+    /// Why there is no label; where no test of UDP was asked for, why nothing else could run.
     fn error(&self) -> Option<&ErrorReport> {
         if let Some((_, error)) = self.udp() {
             return error;
         }
-        let router = self.port_mapping.as_ref();
-        let router = router.and_then(|found| found.error.as_ref());
-        let calls = self.listen.as_ref().and_then(|found| found.error.as_ref());
-        router.or(calls)
+        let router = self.port_mapping.as_ref().map(|found| found.error.as_ref());
+        let calls = self.listen.as_ref().map(|found| found.error.as_ref());
+        let mut asked = [router, calls].into_iter().flatten();
+        let first = asked.next()?;
+        asked.all(|error| error.is_some()).then_some(first)?
     }
 
     /// The label of UDP, with the error where it is not known: that of UDP echo, else of the first STUN

@@ -1,10 +1,12 @@
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::{Duration, UNIX_EPOCH};
 
 use support::document::{self, Document};
 
 use super::*;
-use crate::conntype::{Facts, UdpEvidence, UdpTest, conclude};
+use crate::conntype::{
+    Call, Calls, Facts, ListenEvidence, Opening, UdpEvidence, UdpTest, conclude,
+};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::report::human::{self, Style};
 use crate::report::json;
@@ -103,6 +105,55 @@ fn expected_labels_give_the_exit_code() {
 #[test]
 fn the_report_for_a_person_tells_the_tests() {
     insta::assert_snapshot!(human::probe(&port_restricted(), Style::default()));
+}
+
+#[test]
+fn without_a_test_of_udp_the_exit_code_says_whether_anything_ran() {
+    let refused = || {
+        let failure = Failure::new(Stage::CallBack, ErrorCode::CallRefused, "busy");
+        Some(ListenReport::of(&server(), &Err(failure)))
+    };
+    let no_router = || {
+        let failure = Failure::new(Stage::PortMapping, ErrorCode::NoRouter, "none");
+        Some(PortMappingReport::of(
+            &Err(failure),
+            false,
+            Opening::default(),
+        ))
+    };
+    let called = || {
+        let end = SocketAddr::from(([203, 0, 113, 7], 5000));
+        let own = Calls {
+            tcp_port: 5000,
+            udp_port: 5000,
+            tcp: Call::Lost,
+            udp: Call::Lost,
+        };
+        let evidence = ListenEvidence {
+            server: end,
+            local: end,
+            seen: end,
+            own,
+            mapped: None,
+        };
+        Some(ListenReport::of(&server(), &Ok(evidence)))
+    };
+    for (port_mapping, listen, exit) in [
+        (None, refused(), 5),
+        (no_router(), None, 3),
+        (no_router(), refused(), 3),
+        (no_router(), called(), 0),
+        (None, called(), 0),
+    ] {
+        let probes = Probes {
+            port_mapping,
+            listen,
+            ..Probes::default()
+        };
+        let report = ProbeReport::new(probes, None, UNIX_EPOCH, Vec::new());
+        assert_eq!(report.exit_code.code(), exit);
+        assert!(!report.determined);
+    }
 }
 
 /// A report with everything in it, and one with hostile text wherever there may be some.
