@@ -123,6 +123,9 @@ fn measure(trip: Duration, path: &Path, runs: usize) -> Outcome<bool> {
         ..LineOptions::default()
     };
     let net = topology::delayed("probes", &options)?;
+    // So many that no run meets what the NAT remembers of another one.
+    let ports = "net.ipv4.ip_local_port_range";
+    net.client.sysctl(ports, "32768 60999")?;
     // The NAT's own outside address.
     net.client.add_address("lo", "203.0.113.9/32")?;
     let _server = serve(&net)?;

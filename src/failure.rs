@@ -111,7 +111,7 @@ error_codes! {
         "This host has no route to the address."
     Timeout "timeout" Unreachable [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping CallBack]
         "No answer within the time of the run."
-    ConnectionReset "connection-reset" Unreachable [Connect Proxy Nexus Login Gateway CallBack]
+    ConnectionReset "connection-reset" Unreachable [Connect Proxy Nexus Login Gateway Stun CallBack]
         "The connection was reset while it was opened."
     NotPermitted "not-permitted" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping CallBack]
         "This host does not permit the connection."
@@ -119,7 +119,7 @@ error_codes! {
         "The connection failed with another system error."
     BindFailed "bind-failed" Unreachable [Connect Proxy Nexus Login Gateway UdpEcho Stun PortMapping CallBack]
         "The local address or port cannot be used."
-    LocalPortInUse "local-port-in-use" Unreachable [Connect Proxy Gateway]
+    LocalPortInUse "local-port-in-use" Unreachable [Connect Proxy Gateway Stun]
         "The local port has a connection to this very address already."
     NoRouter "no-router" Unreachable [PortMapping]
         "This host has no router to ask: no IPv4 route leads beyond the link."

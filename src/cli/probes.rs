@@ -31,19 +31,19 @@ pub(super) struct ProbesArgs {
     #[arg(long, env = "MSNP9_UDP_ECHO", value_name = "HOST[:PORT]", value_parser = values::udp_echo)]
     udp_echo: Option<Address>,
 
-    /// STUN server to ask; the default port is 3478; may be repeated
+    /// STUN server to ask, over TCP after tcp://; the default port is 3478; may be repeated
     ///
     /// Shows how a NAT maps and filters UDP in the terms of RFC 4787, as far as the server can tell
     /// (probes.stun). A server with a second address (RFC 5780) tells both; two plain servers tell
-    /// the mapping alone. No proxy is used.
+    /// the mapping alone. Over TCP they tell the outside end and the mapping of TCP. No proxy is used.
     #[arg(
         long,
         env = "MSNP9_STUN",
-        value_name = "HOST[:PORT]",
+        value_name = "[tcp://]HOST[:PORT]",
         value_delimiter = ',',
         value_parser = values::stun
     )]
-    stun: Vec<Address>,
+    stun: Vec<stun::Server>,
 
     /// Ask this host's router for its outside address, by UPnP, NAT-PMP and PCP
     ///
@@ -128,11 +128,8 @@ impl ProbesArgs {
 
     /// Tells the mask what the options name.
     pub(super) fn tell(&self, mask: &mut Mask) {
-        let servers = self
-            .udp_echo
-            .iter()
-            .chain(&self.stun)
-            .chain(&self.call_back);
+        let stun = self.stun.iter().map(|server| &server.address);
+        let servers = self.udp_echo.iter().chain(stun).chain(&self.call_back);
         servers.for_each(|at| drop(mask.address(at)));
     }
 
@@ -335,8 +332,10 @@ impl Asked {
             }),
             stun: stun.map(|(plan, outcomes)| {
                 let each = plan.servers.iter().zip(outcomes);
-                each.map(|(server, outcome)| StunReport::of(server, outcome))
-                    .collect()
+                each.map(|(server, outcome)| {
+                    StunReport::of(&server.address, server.transport, outcome)
+                })
+                .collect()
             }),
             udp_echo: udp_echo.map(|(plan, outcome)| UdpEchoReport::of(&plan.server, outcome)),
         }

@@ -10,7 +10,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use crate::address::{Address, BadAddress, CALL_BACK_PORT, MSNP_PORT, STUN_PORT, UDP_ECHO_PORT};
-use crate::conntype::{Label, PathKind, PortOrder, UdpLabel, can_be_local};
+use crate::conntype::{Label, PathKind, PortOrder, StunTransport, UdpLabel, can_be_local};
+use crate::probe::stun;
 use crate::report::Format;
 use crate::transport::Bind;
 
@@ -183,9 +184,16 @@ pub(super) fn udp_echo(text: &str) -> Result<Address, BadAddress> {
     Address::parse(text, UDP_ECHO_PORT)
 }
 
-/// `HOST` or `HOST:PORT` of a STUN server.
-pub(super) fn stun(text: &str) -> Result<Address, BadAddress> {
-    Address::parse(text, STUN_PORT)
+/// `HOST` or `HOST:PORT` of a STUN server, after `tcp://` where it is asked over TCP.
+pub(super) fn stun(text: &str) -> Result<stun::Server, BadAddress> {
+    let (transport, address) = match text.strip_prefix("tcp://") {
+        Some(address) => (StunTransport::Tcp, address),
+        None => (StunTransport::Udp, text),
+    };
+    Ok(stun::Server {
+        address: Address::parse(address, STUN_PORT)?,
+        transport,
+    })
 }
 
 /// `HOST` or `HOST:PORT` of a server that calls back.

@@ -311,7 +311,7 @@ impl Facts<'_> {
         let udp_echo = self.udp_echo.map(UdpEvidence::label);
         let labels = udp_echo
             .into_iter()
-            .chain(self.stun.iter().map(|seen| seen.label()));
+            .chain(self.stun.iter().filter_map(|seen| seen.label()));
         labels.filter(|label| label.determined())
     }
 
@@ -342,7 +342,8 @@ impl Facts<'_> {
 
     /// Whether UDP leaves with an address of the internet.
     fn is_udp_global(&self) -> bool {
-        let stun = self.stun.iter().filter_map(|seen| seen.outside);
+        let stun = self.stun.iter().filter(|seen| seen.label().is_some());
+        let stun = stun.filter_map(|seen| seen.outside);
         let udp_echo = self.udp_echo.and_then(UdpEvidence::outside);
         let mut ends = udp_echo.map(SocketAddr::from).into_iter().chain(stun);
         ends.any(|end| Range::of(end.ip()) == Range::Global)

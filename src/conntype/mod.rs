@@ -40,5 +40,5 @@ pub use port_mapping::{
 };
 pub use range::Range;
 pub use settle::settle;
-pub use stun::{Changed, StunEvidence, StunUnknown};
+pub use stun::{Changed, StunEvidence, StunTransport, StunUnknown};
 pub use udp::{UdpEvidence, UdpLabel, UdpTest};

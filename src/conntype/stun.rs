@@ -23,9 +23,22 @@ pub enum Changed {
     Refused(u16),
 }
 
+/// What carries the requests to a STUN server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum StunTransport {
+    /// UDP.
+    Udp,
+    /// TCP, which tells the outside end and the mapping of TCP alone.
+    Tcp,
+}
+
 /// What the tests with one server observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StunEvidence {
+    /// What carried the requests.
+    pub transport: StunTransport,
     /// The server.
     pub server: SocketAddr,
     /// Its other address and port, as it names them.
@@ -76,6 +89,8 @@ pub enum StunUnknown {
     HiddenByMapping,
     /// There is no NAT.
     NoNat,
+    /// The server was asked over TCP, which cannot show it.
+    OverTcp,
 }
 
 impl StunEvidence {
@@ -109,6 +124,9 @@ impl StunEvidence {
     /// Why that cannot be told.
     pub fn filtering(&self) -> Result<Filtering, StunUnknown> {
         self.outside.ok_or(StunUnknown::NoAnswer)?;
+        if self.transport == StunTransport::Tcp {
+            return Err(StunUnknown::OverTcp);
+        }
         self.other.ok_or(StunUnknown::NoOtherAddress)?;
         let all = || self.let_in.iter().chain(&self.control);
         if all().any(|one| *one == Changed::FromServer) {
@@ -140,6 +158,7 @@ impl StunEvidence {
     pub fn hairpin(&self) -> Result<bool, StunUnknown> {
         let mapping = self.mapping();
         match (mapping, self.came_back) {
+            _ if self.transport == StunTransport::Tcp => Err(StunUnknown::OverTcp),
             (_, Some(true)) => Ok(true),
             (Ok(NatMapping::None), _) => Err(StunUnknown::NoNat),
             (Ok(NatMapping::EndpointIndependent), Some(false)) => Ok(false),
@@ -155,16 +174,19 @@ impl StunEvidence {
             .map(|outside| outside.port() == self.local.port())
     }
 
-    /// The label of UDP in the words of UDP echo: what its three tests would find.
+    /// The label of UDP in the words of UDP echo: what its three tests would find. `None` over TCP.
     #[must_use]
-    pub fn label(&self) -> UdpLabel {
+    pub fn label(&self) -> Option<UdpLabel> {
+        if self.transport == StunTransport::Tcp {
+            return None;
+        }
         let Some(outside) = self.outside else {
-            return UdpLabel::Firewall;
+            return Some(UdpLabel::Firewall);
         };
         if outside.ip() == self.local.ip() {
-            return UdpLabel::of_kept(outside.ip(), self.client_ip);
+            return Some(UdpLabel::of_kept(outside.ip(), self.client_ip));
         }
-        match (self.mapping(), self.filtering()) {
+        Some(match (self.mapping(), self.filtering()) {
             (_, Ok(Filtering::EndpointIndependent)) => UdpLabel::IpRestrictNat,
             (Ok(NatMapping::EndpointIndependent), Ok(Filtering::AddressDependent)) => {
                 UdpLabel::IpRestrictNat
@@ -176,7 +198,7 @@ impl StunEvidence {
                 UdpLabel::UnknownConnect
             }
             (Ok(_), _) => UdpLabel::SymmetricNat,
-        }
+        })
     }
 }
 

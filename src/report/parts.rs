@@ -206,10 +206,7 @@ pub(super) fn probes(probes: &Probes) -> Vec<(String, Vec<String>)> {
     let udp_echo = probes.udp_echo.iter();
     let udp_echo = udp_echo.map(|found| (format!("UDP echo: {}", found.label), found.sentences()));
     let stun = probes.stun.iter().flatten();
-    let stun = stun.map(|found| {
-        let heading = format!("STUN, {}: {}", found.server, found.label);
-        (heading, found.sentences())
-    });
+    let stun = stun.map(|found| (found.heading(), found.sentences()));
     let port_mapping = probes.port_mapping.iter().map(|found| {
         let heading = format!("Port mapping: {}", found.heading());
         (heading, found.sentences())

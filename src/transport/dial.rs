@@ -174,7 +174,7 @@ impl Dialer<'_> {
         let _step = self.log.begin(purpose, step, what);
         let stage = purpose.stage(step);
         let bind = match purpose {
-            Purpose::Notification | Purpose::Gateway => self.route.bind,
+            Purpose::Notification | Purpose::Gateway | Purpose::Stun => self.route.bind,
             _ => Bind {
                 port: 0,
                 share: false,

@@ -1,13 +1,15 @@
 //! STUN: `probe --stun`, with servers that keep to RFC 5780 and servers that do not.
 
+use std::io::{Read as _, Write as _};
 use std::net::UdpSocket;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::document::Document;
+use support::scripted::Scripted;
 use support::stun_server::{Lie, StunServer};
-use support::{Process, Run, Serve, tool};
+use support::{Process, Run, Serve, closed_port, tool};
 
 fn probe(servers: &[&str], options: &[&str]) -> Run {
     let servers = servers.iter().flat_map(|at| ["--stun", at]);
@@ -216,4 +218,95 @@ fn options_that_make_no_sense_are_usage_errors() {
     let run = probe(&nine, &[]);
     assert_eq!(run.code, 2);
     assert!(run.stderr.contains("at most 8 servers"), "{}", run.stderr);
+}
+
+/// A server over TCP that answers a request with these bytes, made of the request.
+fn over_tcp(answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Scripted {
+    Scripted::start(move |stream, _| {
+        let mut request = [0; 20];
+        if stream.read_exact(&mut request).is_ok() {
+            // The client may be gone already.
+            let _ = stream.write_all(&answer(&request));
+        }
+    })
+}
+
+/// An answer that sees 203.0.113.7:4000.
+fn sees(request: &[u8]) -> Vec<u8> {
+    let attribute = [0, 1, 0, 8, 0, 1, 0x0f, 0xa0, 203, 0, 113, 7];
+    [&[1, 1, 0, 12], &request[4..20], &attribute].concat()
+}
+
+fn asked_over_tcp(servers: &[&Scripted]) -> Run {
+    let servers = servers
+        .iter()
+        .map(|server| format!("--stun=tcp://{}", server.address));
+    Run::of(
+        tool()
+            .arg("probe")
+            .args(servers)
+            .args(["--json", "--timeout", "9"]),
+    )
+}
+
+#[test]
+fn over_tcp_a_server_tells_the_outside_end() {
+    let honest = over_tcp(sees);
+    let run = asked_over_tcp(&[&honest]);
+    let document = run.document(Document::Probe);
+    let stun = &document["probes"]["stun"][0];
+    assert_eq!(stun["transport"], "tcp");
+    assert_eq!(stun["outside"]["port"], 4000, "{stun}");
+    assert_eq!(stun["label"], Value::Null);
+    assert_eq!(
+        (&stun["mapping"], &stun["port_kept"]),
+        (&Value::Null, &false.into())
+    );
+    assert_eq!(reason(stun), "over-tcp");
+    // There is no label of UDP, and the server answered.
+    assert_eq!(
+        (run.code, &document["label"]),
+        (0, &"Unknown-Connect".into())
+    );
+}
+
+#[test]
+fn over_tcp_what_is_no_answer_is_an_error() {
+    let no_answer: fn(&[u8]) -> Vec<u8> = |_| Vec::new();
+    for (answer, code, exit) in [
+        (no_answer, "connection-reset", 3),
+        (
+            |request| sees(request)[..10].to_vec(),
+            "connection-reset",
+            3,
+        ),
+        (
+            |request| sees(request)[..30].to_vec(),
+            "connection-reset",
+            3,
+        ),
+        (|_| vec![b'x'; 4096], "connection-failed", 3),
+        (
+            |request| sees(&[request, &[9; 20]].concat()[8..]),
+            "connection-failed",
+            3,
+        ),
+        (
+            |request| [&[1, 1, 0, 4], &request[4..20], &[0x80, 0x22, 0, 0]].concat(),
+            "connection-failed",
+            3,
+        ),
+    ] {
+        let server = over_tcp(answer);
+        let run = asked_over_tcp(&[&server]);
+        let document = run.document(Document::Probe);
+        let error = &document["probes"]["stun"][0]["error"];
+        assert_eq!(error["code"], code, "{error}");
+        assert_eq!(run.code, exit, "{}", run.stderr);
+    }
+    let closed = closed_port();
+    let run = Run::of(tool().args(["probe", "--json", &format!("--stun=tcp://{closed}")]));
+    let document = run.document(Document::Probe);
+    let error = &document["probes"]["stun"][0]["error"];
+    assert_eq!(error["code"], "connection-refused", "{error}");
 }

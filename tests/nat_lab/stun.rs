@@ -76,6 +76,43 @@ pub(crate) const ROWS: &[Row] = &[
             ("/probes/stun/0/unknown/0/reason", "other-address-silent"),
         ],
     },
+    Row {
+        path: "STUN over TCP, no NAT",
+        run: || over_tcp(topology::direct()),
+        expected: "Direct-Connect same/same 0",
+        facts: &[
+            ("/probes/stun/0/transport", "tcp"),
+            (LABEL, "null"),
+            (MAPPING, "none"),
+            (FILTERING, "null"),
+            ("/probes/stun/0/error", "null"),
+        ],
+    },
+    Row {
+        path: "STUN over TCP, endpoint-independent mapping",
+        run: || over_tcp(topology::endpoint_independent()),
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            (MAPPING, "endpoint-independent"),
+            ("/probes/stun/1/mapping", "endpoint-independent"),
+            ("/probes/stun/0/outside/ip", "203.0.113.7"),
+        ],
+    },
+    Row {
+        path: "STUN over TCP, another outside port for each flow",
+        run: || over_tcp(topology::endpoint_dependent()),
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            (MAPPING, "endpoint-dependent"),
+            ("/probes/stun/1/mapping", "endpoint-dependent"),
+        ],
+    },
+    Row {
+        path: "STUN over TCP, the port rejected",
+        run: || over_tcp(topology::rejects(3478)),
+        expected: "Direct-Connect same/same 0",
+        facts: &[("/probes/stun/0/error/code", "connection-refused")],
+    },
 ];
 
 const LABEL: &str = "/probes/stun/0/label";
@@ -109,4 +146,13 @@ fn stun(net: Result<Topology, Error>, table: &str) -> Result<Run, Error> {
         .args(&["--stun", "203.0.113.80"])
         .run()?;
     Ok(run.seen_as(&net))
+}
+
+/// A login with two servers asked over TCP beside it.
+fn over_tcp(net: Result<Topology, Error>) -> Result<Run, Error> {
+    let net = net?;
+    let server = serve(&net)?;
+    let _coturn = coturn(&net.server, [net.servers[0], net.servers[1]])?;
+    let stun = "tcp://203.0.113.80,tcp://203.0.113.81";
+    Tool::new(&net, &server).args(&["--stun", stun]).run()
 }

@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::conntype::{Calls, NoExternal, UdpTest};
+use crate::conntype::{NoExternal, StunTransport, UdpTest};
 
 fn end(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -434,6 +434,7 @@ fn contradictions_are_told() {
     let (lenient, strict) = (lenient(), strict());
     let elsewhere = udp(UdpTest::NoAnswer, UdpTest::NoAnswer, "198.51.100.7:5001");
     let stun = StunEvidence {
+        transport: StunTransport::Udp,
         server: end("198.51.100.1:3478"),
         other: None,
         local: end("192.168.1.5:5002"),
@@ -473,7 +474,7 @@ fn contradictions_are_told() {
         stun: &[&stun],
         ..none
     };
-    assert_eq!(stun.label(), UdpLabel::Firewall);
+    assert_eq!(stun.label(), Some(UdpLabel::Firewall));
     assert_eq!(told(two), [Disagreement::UdpLabels]);
     let vain = Facts {
         listen: Some(&in_vain),

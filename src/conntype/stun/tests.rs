@@ -13,6 +13,7 @@ fn at(end: &str) -> SocketAddr {
 /// Behind a NAT that maps as `mapped` says.
 fn behind(mapped: [&str; 3], let_in: [Changed; 2], control: [Changed; 2]) -> StunEvidence {
     StunEvidence {
+        transport: StunTransport::Udp,
         server: at("203.0.113.80:3478"),
         other: Some(at("203.0.113.81:3479")),
         local: at(HOME),
@@ -109,7 +110,7 @@ fn every_kind_of_nat_has_its_terms_and_its_label() {
         let seen = behind(mapped, let_in, control);
         assert_eq!(seen.mapping(), Ok(mapping), "{seen:?}");
         assert_eq!(seen.filtering(), filtering, "{seen:?}");
-        assert_eq!(seen.label(), label, "{seen:?}");
+        assert_eq!(seen.label(), Some(label), "{seen:?}");
     }
 }
 
@@ -134,7 +135,7 @@ fn a_server_that_does_not_do_what_it_offers_tells_no_filtering() {
     ] {
         let seen = behind(EIM, let_in, control);
         assert_eq!(seen.filtering(), Err(why), "{seen:?}");
-        assert_eq!(seen.label(), UdpLabel::UnknownConnect, "{seen:?}");
+        assert_eq!(seen.label(), Some(UdpLabel::UnknownConnect), "{seen:?}");
     }
 }
 
@@ -165,7 +166,7 @@ fn two_plain_servers_tell_the_mapping_alone() {
         };
         assert_eq!(seen.mapping(), mapping);
         assert_eq!(seen.filtering(), Err(StunUnknown::NoOtherAddress));
-        assert_eq!(seen.label(), label);
+        assert_eq!(seen.label(), Some(label));
     }
 }
 
@@ -177,7 +178,7 @@ fn an_other_address_that_is_silent_tells_no_mapping() {
         ..behind(EIM, [Nothing; 2], [Nothing; 2])
     };
     assert_eq!(seen.mapping(), Err(StunUnknown::OtherAddressSilent));
-    assert_eq!(seen.label(), UdpLabel::UnknownConnect);
+    assert_eq!(seen.label(), Some(UdpLabel::UnknownConnect));
 }
 
 #[test]
@@ -192,14 +193,17 @@ fn without_a_nat_or_an_answer_the_label_needs_no_more() {
     // A firewall filters without a NAT.
     assert_eq!(seen.filtering(), Ok(Filtering::AddressAndPortDependent));
     assert_eq!(seen.hairpin(), Err(StunUnknown::NoNat));
-    assert_eq!(seen.label(), UdpLabel::DirectConnect);
-    assert_eq!(direct(Some("192.168.1.5")).label(), UdpLabel::DirectConnect);
-    assert_eq!(direct(Some("203.0.113.7")).label(), UdpLabel::IsaLike);
+    assert_eq!(seen.label(), Some(UdpLabel::DirectConnect));
+    assert_eq!(
+        direct(Some("192.168.1.5")).label(),
+        Some(UdpLabel::DirectConnect)
+    );
+    assert_eq!(direct(Some("203.0.113.7")).label(), Some(UdpLabel::IsaLike));
     let silent = StunEvidence {
         outside: None,
         ..direct(None)
     };
-    assert_eq!(silent.label(), UdpLabel::Firewall);
+    assert_eq!(silent.label(), Some(UdpLabel::Firewall));
     assert_eq!(silent.filtering(), Err(StunUnknown::NoAnswer));
     assert_eq!(silent.port_kept(), None);
 }
@@ -217,4 +221,24 @@ fn a_packet_that_does_not_come_back_tells_something_only_where_it_could_have() {
         came_back(APDM, Some(false)),
         Err(StunUnknown::HiddenByMapping)
     );
+}
+
+#[test]
+fn over_tcp_a_server_tells_the_mapping_alone() {
+    let seen = StunEvidence {
+        transport: StunTransport::Tcp,
+        mapped: [None; 3],
+        alike: Some(true),
+        other: None,
+        ..behind([OUT; 3], [FromThere; 2], [FromThere; 2])
+    };
+    assert_eq!(seen.mapping(), Ok(NatMapping::EndpointIndependent));
+    assert_eq!(seen.filtering(), Err(StunUnknown::OverTcp));
+    assert_eq!(seen.hairpin(), Err(StunUnknown::OverTcp));
+    assert_eq!((seen.label(), seen.port_kept()), (None, Some(false)));
+    let alone = StunEvidence {
+        alike: None,
+        ..seen
+    };
+    assert_eq!(alone.mapping(), Err(StunUnknown::NoOtherAddress));
 }

@@ -66,7 +66,7 @@ impl Probes {
         let udp_echo = self.udp_echo.iter();
         let udp_echo = udp_echo.map(|found| ("udp-echo", &found.server, found.label));
         let stun = self.stun.iter().flatten();
-        udp_echo.chain(stun.map(|found| ("stun", &found.server, found.label)))
+        udp_echo.chain(stun.filter_map(|found| Some(("stun", &found.server, found.label?))))
     }
 
     /// Why there is no label; where no test of UDP was asked for, why nothing else could run.
@@ -76,7 +76,8 @@ impl Probes {
         }
         let router = self.port_mapping.as_ref().map(|found| found.error.as_ref());
         let calls = self.listen.as_ref().map(|found| found.error.as_ref());
-        let mut asked = [router, calls].into_iter().flatten();
+        let over_tcp = self.stun.iter().flatten().map(|found| found.error.as_ref());
+        let mut asked = [router, calls].into_iter().flatten().chain(over_tcp);
         let first = asked.next()?;
         asked.all(|error| error.is_some()).then_some(first)?
     }
@@ -87,10 +88,10 @@ impl Probes {
         if let Some(found) = &self.udp_echo {
             return Some((found.label, found.error.as_ref()));
         }
-        let servers = self.stun.as_deref()?;
-        let told = servers.iter().find(|one| one.label.determined());
-        let found = told.or_else(|| servers.first())?;
-        Some((found.label, found.error.as_ref()))
+        let servers = self.stun.iter().flatten();
+        let mut servers = servers.filter_map(|one| Some((one.label?, one.error.as_ref())));
+        let told = servers.clone().find(|(label, _)| label.determined());
+        told.or_else(|| servers.next())
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use crate::address::Address;
-use crate::conntype::{Filtering, NatMapping, StunEvidence, StunUnknown, UdpLabel};
+use crate::conntype::{Filtering, NatMapping, StunEvidence, StunTransport, StunUnknown, UdpLabel};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::mask::Mask;
 use crate::report::ErrorReport;
@@ -17,8 +17,10 @@ use crate::report::model::{endpoint, milliseconds};
 pub struct StunReport {
     /// The server's name and port as requested.
     pub server: Address,
-    /// The connection type of UDP, in the words of UDP echo.
-    pub label: UdpLabel,
+    /// What carried the requests.
+    pub transport: StunTransport,
+    /// The connection type of UDP, in the words of UDP echo. Null over TCP.
+    pub label: Option<UdpLabel>,
     /// The server's address. Null where the tests did not begin.
     #[cfg_attr(test, schemars(with = "Option<Address>"))]
     pub address: Option<SocketAddr>,
@@ -78,9 +80,16 @@ pub enum StunTerm {
 impl StunReport {
     /// What the tests with `server` came to.
     #[must_use]
-    pub fn of(server: &Address, outcome: &Result<StunEvidence, Failure>) -> Self {
+    pub fn of(
+        server: &Address,
+        transport: StunTransport,
+        outcome: &Result<StunEvidence, Failure>,
+    ) -> Self {
         let seen = outcome.as_ref().ok();
-        let label = seen.map_or(UdpLabel::UnknownConnect, StunEvidence::label);
+        let label = match transport {
+            StunTransport::Udp => seen.map_or(Some(UdpLabel::UnknownConnect), StunEvidence::label),
+            StunTransport::Tcp => None,
+        };
         let (mapping, filtering) = (seen.map(|s| s.mapping()), seen.map(|s| s.filtering()));
         let hairpin = seen.map(|s| s.hairpin());
         let reasons = [
@@ -96,10 +105,12 @@ impl StunReport {
         });
         let error = match outcome {
             Err(failure) => Some(failure.into()),
-            Ok(seen) => (!label.determined()).then(|| ErrorReport::from(&inconclusive(seen))),
+            Ok(seen) => (label == Some(UdpLabel::UnknownConnect))
+                .then(|| ErrorReport::from(&inconclusive(seen))),
         };
         Self {
             server: server.clone(),
+            transport,
             label,
             address: seen.map(|seen| seen.server),
             other_address: seen.and_then(|seen| seen.other),
@@ -119,6 +130,7 @@ impl StunReport {
     pub(super) fn masked(self, mask: &mut Mask) -> Self {
         let Self {
             server,
+            transport,
             label,
             address,
             other_address,
@@ -138,6 +150,7 @@ impl StunReport {
         let (local, outside) = (socket(local), socket(outside));
         Self {
             server: mask.address(&server),
+            transport,
             label,
             address,
             other_address,
@@ -154,6 +167,18 @@ impl StunReport {
         }
     }
 
+    /// What was found, in a few words, for a heading.
+    pub(in crate::report) fn heading(&self) -> String {
+        let Self { server, .. } = self;
+        match self.label {
+            Some(label) => format!("STUN, {server}: {label}"),
+            None => {
+                let told = self.outside.map_or("not known", |_| "the outside end");
+                format!("STUN over TCP, {server}: {told}")
+            }
+        }
+    }
+
     /// The observations in sentences.
     pub(in crate::report) fn sentences(&self) -> Vec<String> {
         let mut sentences = ErrorReport::sentences(self.error.as_ref());
@@ -167,7 +192,11 @@ impl StunReport {
             return sentences;
         };
         sentences.push(format!("{} sees {local} as {outside}.", self.server));
-        sentences.extend(self.mapping.map(|mapping| mapped(mapping).to_owned()));
+        let carried = match self.transport {
+            StunTransport::Udp => "UDP",
+            StunTransport::Tcp => "TCP",
+        };
+        sentences.extend(self.mapping.map(|mapping| mapped(mapping, carried)));
         sentences.extend(self.filtering.map(|filtering| let_in(filtering).to_owned()));
         let is_nat = self.mapping != Some(NatMapping::None);
         sentences.extend(self.port_kept.filter(|_| is_nat).map(|kept| match kept {
@@ -187,8 +216,8 @@ impl StunReport {
             }
         }));
         for unknown in &self.unknown {
-            // Without a NAT nothing hairpins.
-            if unknown.reason != StunUnknown::NoNat {
+            // Without a NAT nothing hairpins, and over TCP nothing else is asked.
+            if !matches!(unknown.reason, StunUnknown::NoNat | StunUnknown::OverTcp) {
                 sentences.push(unknown.sentence());
             }
         }
@@ -212,29 +241,31 @@ impl StunUnknownReport {
             StunUnknown::ChangeNotSeen => "nothing shows that it answers from its other address",
             StunUnknown::HiddenByMapping => "the mapping hides it",
             StunUnknown::NoNat => "there is no NAT",
+            StunUnknown::OverTcp => "it was asked over TCP",
         };
         format!("{what} cannot be told with this server: {why}.")
     }
 }
 
-const fn mapped(mapping: NatMapping) -> &'static str {
-    match mapping {
-        NatMapping::None => "Nothing rewrites UDP between this host and the server.",
+fn mapped(mapping: NatMapping, carried: &str) -> String {
+    let toward = match mapping {
+        NatMapping::None => {
+            return format!("Nothing rewrites {carried} between this host and the server.");
+        }
         NatMapping::EndpointIndependent => {
-            "The NAT uses one outside end toward every destination (endpoint-independent mapping)."
+            "one outside end toward every destination (endpoint-independent mapping)"
         }
         NatMapping::AddressDependent => {
-            "The NAT uses another outside end toward each address (address-dependent mapping)."
+            "another outside end toward each address (address-dependent mapping)"
         }
         NatMapping::AddressAndPortDependent => {
-            "The NAT uses another outside end toward each address and port \
-             (address-and-port-dependent mapping)."
+            "another outside end toward each address and port (address-and-port-dependent mapping)"
         }
         NatMapping::EndpointDependent => {
-            "The NAT uses another outside end toward another destination (endpoint-dependent \
-             mapping)."
+            "another outside end toward another destination (endpoint-dependent mapping)"
         }
-    }
+    };
+    format!("The NAT uses {toward}.")
 }
 
 const fn let_in(filtering: Filtering) -> &'static str {

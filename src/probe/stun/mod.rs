@@ -3,6 +3,8 @@
 //! Each test has sockets of its own, opened for it alone, so that all can run at the same time: what
 //! one sends opens nothing for another.
 
+mod tcp;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -15,7 +17,7 @@ use super::exchange::{
     Answer, Exchange, FIRST, Ignored, Numbers, failed, is_usable, local, open, pace, within,
 };
 use crate::address::Address;
-use crate::conntype::{Changed, Range, StunEvidence};
+use crate::conntype::{Changed, Range, StunEvidence, StunTransport};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::packet::stun::{self, Change, Response};
 use crate::run_log::{Purpose, RunLog};
@@ -25,9 +27,18 @@ use crate::transport::{Route, UdpSocket, resolve_udp};
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The servers.
-    pub servers: Vec<Address>,
+    pub servers: Vec<Server>,
     /// The local address and the family; proxies are not used.
     pub route: Route,
+}
+
+/// A server, and how it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its name and port.
+    pub address: Address,
+    /// What carries the requests.
+    pub transport: StunTransport,
 }
 
 /// The most packets that go to an outside end that a server names.
@@ -43,17 +54,45 @@ type Outcome = Result<StunEvidence, Failure>;
 /// Runs the tests with every server at the same time. One outcome for each server, in order.
 pub async fn observe(plan: &Plan, log: &RunLog, until: Instant) -> Vec<Outcome> {
     let each = plan.servers.iter().map(|server| {
-        let tests = attempt(server, &plan.route, log);
-        within(until, tests, server, Stage::Stun, log)
+        let tests = async {
+            match server.transport {
+                StunTransport::Udp => attempt(&server.address, &plan.route, log).await,
+                StunTransport::Tcp => tcp::attempt(&server.address, &plan.route, log).await,
+            }
+        };
+        within(until, tests, &server.address, Stage::Stun, log)
     });
     let mut outcomes = join_all(each).await;
     let ended = outcomes.iter_mut().flatten();
-    let answered: Vec<_> = ended.filter(|seen| seen.outside.is_some()).collect();
+    let answered = ended.filter(|seen| seen.outside.is_some());
+    let (over_tcp, over_udp): (Vec<_>, Vec<_>) =
+        answered.partition(|seen| seen.transport == StunTransport::Tcp);
     // A server that does not tell the mapping alone may tell it with another one.
-    if answered.iter().any(|seen| seen.mapping().is_err()) {
-        let _ = timeout_at(until, compare(answered, &plan.route)).await;
-    }
+    let is_open =
+        |servers: &[&mut StunEvidence]| servers.iter().any(|seen| seen.mapping().is_err());
+    let udp = async {
+        if is_open(&over_udp) {
+            let _ = compare(over_udp, &plan.route).await;
+        }
+    };
+    let tcp = async {
+        if is_open(&over_tcp) {
+            tcp::compare(over_tcp, &plan.route).await;
+        }
+    };
+    let _ = timeout_at(until, async { tokio::join!(udp, tcp) }).await;
     outcomes
+}
+
+/// Notes for each server whether others, at other addresses, saw the same end.
+fn note_alike(servers: Vec<&mut StunEvidence>, ends: &[(IpAddr, Option<SocketAddr>)]) {
+    for (seen, (server, end)) in servers.into_iter().zip(ends) {
+        let others = ends.iter().filter(|(ip, _)| ip != server);
+        let mut others = others.filter_map(|(_, end)| *end).peekable();
+        seen.alike = end
+            .filter(|_| others.peek().is_some())
+            .map(|end| others.all(|other| other == end));
+    }
 }
 
 /// Asks all servers from one socket, and notes whether others saw the same end as each.
@@ -73,13 +112,7 @@ async fn compare(mut servers: Vec<&mut StunEvidence>, route: &Route) -> io::Resu
     let answers = ask(&socket, &asked, &Ignored::default(), &waits).await?;
     let ends = asked.iter().map(|asked| asked.to.ip());
     let ends: Vec<_> = ends.zip(answers.iter().map(outside)).collect();
-    for (seen, (server, end)) in servers.into_iter().zip(&ends) {
-        let others = ends.iter().filter(|(ip, _)| ip != server);
-        let mut others = others.filter_map(|(_, end)| *end).peekable();
-        seen.alike = end
-            .filter(|_| others.peek().is_some())
-            .map(|end| others.all(|other| other == end));
-    }
+    note_alike(servers, &ends);
     Ok(())
 }
 
@@ -99,20 +132,7 @@ async fn attempt(named: &Address, route: &Route, log: &RunLog) -> Outcome {
     let ignored = Ignored::default();
     let first = ask_once(&socket, server, &ignored, &FIRST).await;
     let first = first.map_err(refused)?;
-    let mut seen = StunEvidence {
-        server,
-        other: None,
-        local,
-        client_ip: None,
-        outside: None,
-        mapped: [None; 3],
-        alike: None,
-        let_in: [Changed::NotAsked; 2],
-        control: [Changed::NotAsked; 2],
-        came_back: None,
-        round_trip: None,
-        ignored: 0,
-    };
+    let mut seen = nothing_yet(StunTransport::Udp, server, local);
     let refusing = |code| {
         let why = format!("{named} answers with error {code}");
         Failure::new(Stage::Stun, ErrorCode::ConnectionFailed, why)
@@ -174,6 +194,29 @@ async fn attempt(named: &Address, route: &Route, log: &RunLog) -> Outcome {
     }
     seen.ignored = ignored.get();
     Ok(seen)
+}
+
+/// The evidence before the first answer.
+const fn nothing_yet(
+    transport: StunTransport,
+    server: SocketAddr,
+    local: SocketAddr,
+) -> StunEvidence {
+    StunEvidence {
+        transport,
+        server,
+        other: None,
+        local,
+        client_ip: None,
+        outside: None,
+        mapped: [None; 3],
+        alike: None,
+        let_in: [Changed::NotAsked; 2],
+        control: [Changed::NotAsked; 2],
+        came_back: None,
+        round_trip: None,
+        ignored: 0,
+    }
 }
 
 /// The tests after the first answer.
