@@ -62,11 +62,12 @@ pub(super) enum Action {
     ///
     /// Needs no network: the values are given, or a profile or a transcript that holds them.
     Classify(ClassifyArgs),
-    /// Ask the network without a login: UDP echo
+    /// Ask the network without a login: UDP, the router, and whether others can call
     ///
-    /// Runs the three tests of MSN's own network detection with a server that has two addresses, and
-    /// prints the connection type of UDP: Direct-Connect, IP-Restrict-NAT, Port-Restrict-NAT,
-    /// Symmetric-NAT, Firewall, or Unknown-Connect where the tests do not tell.
+    /// Prints the connection type of UDP, that of UDP echo if it is asked, else that of STUN:
+    /// Direct-Connect, IP-Restrict-NAT, Port-Restrict-NAT, Symmetric-NAT, Firewall, ISALike, or
+    /// Unknown-Connect where the tests do not tell. The report ends with what all of it means for file
+    /// transfer, voice and webcam.
     Probe(ProbeArgs),
     /// Explain a label: what it means and what to do
     ///

@@ -83,7 +83,7 @@ pub(super) struct ProbesArgs {
 
     /// Ask everything that the given servers allow, and the router
     ///
-    /// The same as --port-mapping --listen-test.
+    /// The same as --port-mapping --listen-test; without a server, the router alone.
     #[arg(long, env = "MSNP9_ALL", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     all: bool,
 }
