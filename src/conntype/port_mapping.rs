@@ -32,6 +32,8 @@ pub struct PortMappingEvidence {
 pub enum NoExternal {
     /// Nothing answered in time.
     NoAnswer,
+    /// This host could not send the request, as where its firewall forbids it.
+    NotSent,
     /// The router says that nothing listens there.
     Closed,
     /// It refers to another host, which is not asked.

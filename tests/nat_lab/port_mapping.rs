@@ -209,9 +209,9 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         path: "port mapping, UPnP knows no outside address",
         run: || {
-            let page = |path: &str| match path {
-                "/ctl" => (told(""), false),
-                _ => (described("/ctl"), false),
+            let page = |request: &str| match request.starts_with("POST /ctl ") {
+                true => (told(""), false),
+                false => (described("/ctl"), false),
             };
             scripted(
                 topology::masquerade(),
@@ -224,6 +224,38 @@ pub(crate) const ROWS: &[Row] = &[
         },
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[(UPNP, "no-address")],
+    },
+    Row {
+        path: "port mapping, UPnP, another host has the port",
+        run: conflict,
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (RELATION, "only-nat"),
+            ("/probes/port_mapping/opened/by", "upnp"),
+            (CLOSED, "true"),
+        ],
+    },
+    Row {
+        path: "port mapping, this host's firewall forbids it",
+        run: || {
+            let net = topology::masquerade()?;
+            net.client.nft(
+                "table ip forbids {
+                    chain out {
+                        type filter hook output priority filter;
+                        udp dport { 1900, 5351 } drop
+                    }
+                }",
+            )?;
+            scripted(Ok(net), NAT_PMP, TRY)
+        },
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[
+            (UPNP, "not-sent"),
+            ("/probes/port_mapping/nat_pmp/reason", "not-sent"),
+            ("/probes/port_mapping/pcp/reason", "not-sent"),
+            (OPENED, "null"),
+        ],
     },
     Row {
         path: "port mapping, no router",
@@ -419,6 +451,52 @@ fn interrupted() -> Result<Run, Error> {
     all_closed(&router, &mut run);
     run.must(router.asked().iter().any(is_open), || {
         "nothing was opened".to_owned()
+    });
+    Ok(run)
+}
+
+/// Every outside port that is an inside one belongs to another host, whose mappings have to stay.
+fn conflict() -> Result<Run, Error> {
+    fn between<'a>(request: &'a str, name: &str) -> &'a str {
+        let (_, rest) = request.split_once(&format!("<{name}>")).unwrap_or_default();
+        rest.split_once('<').map_or("", |(value, _)| value)
+    }
+    let is = |request: &str, action: &str| request.contains(&format!("#{action}\""));
+    let page = |request: &str| {
+        let is = |action: &str| request.contains(&format!("#{action}\""));
+        let port = |name| between(request, name);
+        let answer = match request.starts_with("POST") {
+            true if is("GetExternalIPAddress") => told("203.0.113.7"),
+            true if is("AddPortMapping") && port("NewExternalPort") == port("NewInternalPort") => {
+                page("<Envelope><Fault><errorCode>718</errorCode></Fault></Envelope>")
+            }
+            true if is("AddPortMapping") => page("<AddPortMappingResponse/>"),
+            true => page("<DeletePortMappingResponse/>"),
+            false => described("/ctl"),
+        };
+        (answer, false)
+    };
+    let net = topology::masquerade()?;
+    let server = serve(&net)?;
+    let router = start(
+        &net,
+        Script {
+            page,
+            ..at(DESCRIPTION)
+        },
+    )?;
+    let mut run = Tool::new(&net, &server).args(TRY).run()?;
+    let requests = router.requests();
+    let ports = |action: &str| {
+        let asked = requests.iter().filter(|request| is(request, action));
+        let asked = asked.map(|request| between(request, "NewExternalPort").to_owned());
+        asked.collect::<Vec<_>>()
+    };
+    let (added, deleted) = (ports("AddPortMapping"), ports("DeletePortMapping"));
+    // Of each pair the second was opened.
+    let opened: Vec<_> = added.iter().skip(1).step_by(2).cloned().collect();
+    run.must(added.len() == 4 && opened == deleted, || {
+        format!("added {added:?}, deleted {deleted:?}")
     });
     Ok(run)
 }

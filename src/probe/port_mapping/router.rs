@@ -1,5 +1,6 @@
 //! Requests to the router.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ const CLOSING_WAITS: [Duration; 3] = [
     Duration::from_millis(250),
     Duration::from_millis(400),
 ];
+
+/// How many outside ports are tried, where others have them.
+const TRIES: usize = 3;
 
 /// How long a mapping lasts where it is not closed, in seconds.
 const LIFETIME: u32 = 120;
@@ -59,6 +63,23 @@ pub(super) struct Opened {
     external: u16,
     /// The address outside, where the answer names it.
     address: Option<Ipv4Addr>,
+}
+
+/// Why a port is not known to be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unopened {
+    /// That outside port is mapped to another host.
+    Conflict,
+    /// The router says so.
+    Refused,
+    /// It says nothing that can be read.
+    Unanswered,
+}
+
+impl From<NoExternal> for Unopened {
+    fn from(_: NoExternal) -> Self {
+        Self::Unanswered
+    }
 }
 
 impl Router<'_> {
@@ -117,7 +138,7 @@ impl Router<'_> {
         port: u16,
         ledger: &Ledger,
     ) -> Option<Opened> {
-        let entry = Entry {
+        let mut entry = Entry {
             gateway: self.gateway,
             local: self.local,
             way: way.clone(),
@@ -126,18 +147,26 @@ impl Router<'_> {
             external: port,
             is_confirmed: false,
         };
-        let at = ledger.note(entry.clone());
-        match self.request(&entry, LIFETIME, &WAITS).await {
-            Ok(opened) => {
-                ledger.confirm(at, opened.external);
-                Some(opened)
+        for _ in 0..TRIES {
+            let at = ledger.note(entry.clone());
+            match self.request(&entry, LIFETIME, &WAITS).await {
+                Ok(opened) => {
+                    ledger.confirm(at, opened.external);
+                    return Some(opened);
+                }
+                Err(Unopened::Conflict) => {
+                    ledger.forget(at);
+                    entry.external = fastrand::u16(49152..);
+                }
+                Err(Unopened::Refused) => {
+                    ledger.forget(at);
+                    return None;
+                }
+                // It may be open nevertheless.
+                Err(Unopened::Unanswered) => return None,
             }
-            Err(NoExternal::Refused | NoExternal::Closed) => {
-                ledger.forget(at);
-                None
-            }
-            Err(_) => None,
         }
+        None
     }
 
     /// Ends a mapping; whether the router says that it has.
@@ -153,13 +182,13 @@ impl Router<'_> {
         entry: &Entry,
         lifetime: u32,
         waits: &[Duration],
-    ) -> Result<Opened, NoExternal> {
+    ) -> Result<Opened, Unopened> {
         let (of, port) = (entry.protocol, entry.internal);
         let (is_ours, external, granted, address) = match &entry.way {
             Way::Upnp(service) => {
-                let external = upnp::map(self, service, entry, lifetime).await?;
+                upnp::map(self, service, entry, lifetime).await?;
                 return Ok(Opened {
-                    external,
+                    external: entry.external,
                     address: None,
                 });
             }
@@ -175,8 +204,8 @@ impl Router<'_> {
                         let is_ours = (protocol, internal) == (of, port);
                         (is_ours, external, lifetime, None)
                     }
-                    nat_pmp::Response::Refused(_) => return Err(NoExternal::Refused),
-                    nat_pmp::Response::Address(_) => return Err(NoExternal::Malformed),
+                    nat_pmp::Response::Refused(_) => return Err(Unopened::Refused),
+                    nat_pmp::Response::Address(_) => return Err(Unopened::Unanswered),
                 }
             }
             Way::Pcp(nonce) => {
@@ -193,8 +222,8 @@ impl Router<'_> {
                         let is_ours = (protocol, internal) == (of, port);
                         (is_ours, external, lifetime, Some(address))
                     }
-                    pcp::Response::Refused(_) => return Err(NoExternal::Refused),
-                    pcp::Response::Announced => return Err(NoExternal::Malformed),
+                    pcp::Response::Refused(_) => return Err(Unopened::Refused),
+                    pcp::Response::Announced => return Err(Unopened::Unanswered),
                 }
             }
         };
@@ -204,7 +233,7 @@ impl Router<'_> {
         });
         match is_ours && (granted > 0) == (lifetime > 0) {
             true => Ok(Opened { external, address }),
-            false => Err(NoExternal::Malformed),
+            false => Err(Unopened::Unanswered),
         }
     }
 
@@ -216,18 +245,26 @@ impl Router<'_> {
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<T, NoExternal> {
         let to = gateway_end(self.gateway);
-        let closed = |_| NoExternal::Closed;
-        let mut socket = UdpSocket::open(self.local.into()).await.map_err(closed)?;
+        let mut socket = UdpSocket::open(self.local.into()).await.map_err(refusal)?;
         // Then the system reports that the port is closed.
-        socket.connect(to).await.map_err(closed)?;
+        socket.connect(to).await.map_err(refusal)?;
         let exchange = Exchange {
             requests: &[vec![(to, request)]],
             read: |bytes: &[u8], from| Some((0, (from == to).then(|| read(bytes))??)),
             ignored: self.ignored,
         };
-        let mut answers = exchange.run(&socket, waits).await.map_err(closed)?;
+        let mut answers = exchange.run(&socket, waits).await.map_err(refusal)?;
         let answer = answers.pop().flatten().ok_or(NoExternal::NoAnswer)?;
         Ok(answer.0)
+    }
+}
+
+/// What an error of a socket says of the router.
+pub(super) fn refusal(error: io::Error) -> NoExternal {
+    match error.kind() {
+        // Windows reports the ICMP error as a reset.
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => NoExternal::Closed,
+        _ => NoExternal::NotSent,
     }
 }
 

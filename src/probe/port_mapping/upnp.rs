@@ -6,7 +6,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::NoExternal;
 use super::ledger::Entry;
-use super::router::{Router, WAITS, usable};
+use super::router::{Router, Unopened, WAITS, refusal, usable};
 use crate::failure::ErrorCode;
 use crate::packet::igd::{self, Action};
 use crate::packet::ssdp;
@@ -15,9 +15,6 @@ use crate::run_log::{Purpose, RunLog};
 use crate::transport::{
     Bind, Connection, Dialer, Established, Request, Response, Route, UdpSocket, Url, connect,
 };
-
-/// How many outside ports are tried, where others have them.
-const TRIES: usize = 3;
 
 /// What its connections are logged as. Their failures become reasons, and are shown nowhere.
 const HTTP: Purpose = Purpose::Gateway;
@@ -53,33 +50,29 @@ pub(super) async fn ask(router: &Router<'_>) -> (Result<Ipv4Addr, NoExternal>, O
     (Err(why), answered)
 }
 
-/// Opens the port of an entry. The port outside.
+/// Opens the port of an entry.
 pub(super) async fn map(
     router: &Router<'_>,
     service: &Service,
     entry: &Entry,
     lifetime: u32,
-) -> Result<u16, NoExternal> {
-    let mut external = entry.external;
-    for _ in 0..TRIES {
-        let action = Action::Map {
-            protocol: entry.protocol,
-            external,
-            client: router.local,
-            internal: entry.internal,
-            lifetime,
-        };
-        match service.ask(router, action).await? {
-            igd::Response::Done => return Ok(external),
-            igd::Response::Error(CONFLICT) => external = fastrand::u16(49152..),
-            igd::Response::Error(_) => break,
-            igd::Response::Address(_) => return Err(NoExternal::Malformed),
-        }
+) -> Result<(), Unopened> {
+    let action = Action::Map {
+        protocol: entry.protocol,
+        external: entry.external,
+        client: router.local,
+        internal: entry.internal,
+        lifetime,
+    };
+    match service.ask(router, action).await? {
+        igd::Response::Done => Ok(()),
+        igd::Response::Error(CONFLICT) => Err(Unopened::Conflict),
+        igd::Response::Error(_) => Err(Unopened::Refused),
+        igd::Response::Address(_) => Err(Unopened::Unanswered),
     }
-    Err(NoExternal::Refused)
 }
 
-/// Closes the port of an opening; whether it is closed. One that the router has not confirmed may be
+/// Closes the port of an entry; whether it is closed. One that the router has not confirmed may be
 /// another host's, and is left alone then.
 pub(super) async fn unmap(router: &Router<'_>, service: &Service, entry: &Entry) -> bool {
     let (protocol, external) = (entry.protocol, entry.external);
@@ -137,8 +130,9 @@ fn on_router<E>(router: &Router<'_>, url: Result<Url, E>) -> Result<Url, NoExter
 
 /// Where the router describes itself. Answers of others are ignored.
 async fn find(router: &Router<'_>) -> Result<String, NoExternal> {
-    let failed = |_| NoExternal::NoAnswer;
-    let socket = UdpSocket::open(router.local.into()).await.map_err(failed)?;
+    let socket = UdpSocket::open(router.local.into())
+        .await
+        .map_err(refusal)?;
     // Without it the group cannot be reached on some systems; the router itself can.
     let _ = socket.multicast_from(router.local);
     let search = |to: SocketAddrV4| (to.into(), ssdp::search(to));
@@ -151,7 +145,7 @@ async fn find(router: &Router<'_>) -> Result<String, NoExternal> {
         },
         ignored: router.ignored,
     };
-    let mut answers = exchange.run(&socket, &WAITS).await.map_err(failed)?;
+    let mut answers = exchange.run(&socket, &WAITS).await.map_err(refusal)?;
     let found = answers.pop().flatten().ok_or(NoExternal::NoAnswer)?;
     Ok(found.0)
 }
@@ -207,6 +201,7 @@ async fn fetch(router: &Router<'_>, url: &Url, ask: Request) -> Result<Response,
     let connected = connect(&dialer, &url.address, HTTP).await;
     let Established { stream, ends } = connected.map_err(|failure| match failure.code {
         ErrorCode::ConnectionRefused => NoExternal::Closed,
+        ErrorCode::NotPermitted => NoExternal::NotSent,
         _ => NoExternal::NoAnswer,
     })?;
     let unreadable = |_| NoExternal::Malformed;

@@ -205,6 +205,7 @@ impl OpenedReport {
 const fn why(reason: NoExternal) -> &'static str {
     match reason {
         NoExternal::NoAnswer => "the router does not answer",
+        NoExternal::NotSent => "this host could not send the request",
         NoExternal::Closed => "the router does not offer it",
         NoExternal::Elsewhere => "the router refers to another host, which was not asked",
         NoExternal::Redirected => "the router redirects the request, which was not followed",

@@ -1,9 +1,9 @@
 //! A router that answers NAT-PMP, SSDP and HTTP as a test says, and notes what it was asked.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -18,8 +18,7 @@ pub struct Script {
     pub location: Option<&'static str>,
     /// Whether searches are answered from another address of the router.
     pub from_elsewhere: bool,
-    /// The answer to a request for this path at port 5000, and whether its last part is repeated
-    /// without end.
+    /// The answer to this request at port 5000, and whether something follows it without end.
     pub page: fn(&str) -> (String, bool),
 }
 
@@ -35,6 +34,7 @@ pub const SILENT: Script = Script {
 #[derive(Debug)]
 pub struct ScriptedRouter {
     asked: Arc<Mutex<Vec<Vec<u8>>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     _pages: Service,
@@ -56,13 +56,13 @@ impl ScriptedRouter {
         script: Script,
     ) -> Result<Self, Error> {
         let (asked, stop) = (Arc::default(), Arc::default());
+        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = Arc::clone(&requests);
         let pages = Service::start(host, SocketAddr::new(inside, 5000), move |connection| {
             let mut stream = connection.stream;
-            let mut request = [0; 4096];
-            let len = stream.read(&mut request).unwrap_or_default();
-            let request = String::from_utf8_lossy(&request[..len]).into_owned();
-            let path = request.split(' ').nth(1).unwrap_or_default();
-            let (answer, is_endless) = (script.page)(path);
+            let request = read_request(&mut stream);
+            let (answer, is_endless) = (script.page)(&request);
+            lock(&noted).push(request);
             let mut sent = stream.write_all(answer.as_bytes());
             while is_endless && sent.is_ok() {
                 sent = stream.write_all(&[b'x'; 1024]);
@@ -70,6 +70,7 @@ impl ScriptedRouter {
         })?;
         let mut router = Self {
             asked,
+            requests,
             stop,
             threads: Vec::new(),
             _pages: pages,
@@ -78,9 +79,7 @@ impl ScriptedRouter {
         router.serve(
             host.udp(SocketAddr::new(inside, 5351))?,
             move |socket, bytes, from| {
-                note.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(bytes.to_vec());
+                lock(&note).push(bytes.to_vec());
                 for answer in (script.mapping)(bytes) {
                     let _ = socket.send_to(&answer, from);
                 }
@@ -102,10 +101,12 @@ impl ScriptedRouter {
 
     /// The datagrams that came to port 5351, in order.
     pub fn asked(&self) -> Vec<Vec<u8>> {
-        self.asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.asked).clone()
+    }
+
+    /// The requests that came to port 5000, in order.
+    pub fn requests(&self) -> Vec<String> {
+        lock(&self.requests).clone()
     }
 
     fn serve(
@@ -134,4 +135,25 @@ impl Drop for ScriptedRouter {
             let _ = thread.join();
         }
     }
+}
+
+/// A request of HTTP, with the envelope of SOAP if it has one.
+fn read_request(stream: &mut &TcpStream) -> String {
+    let mut request = String::new();
+    let mut part = [0; 4096];
+    let is_whole = |request: &str| match request.starts_with("POST") {
+        true => request.contains("</s:Envelope>"),
+        false => request.ends_with("\r\n\r\n"),
+    };
+    while !is_whole(&request) {
+        match stream.read(&mut part) {
+            Ok(len @ 1..) => request += &String::from_utf8_lossy(&part[..len]),
+            _ => break,
+        }
+    }
+    request
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
