@@ -102,7 +102,7 @@ pub enum Because {
     CallArrivedThroughRouter,
     /// A server called, and nothing arrived.
     CallDidNotArrive,
-    /// The router is the only NAT, and opens ports on request.
+    /// The router is the only NAT, and offers to open ports.
     RouterOpensPorts,
     /// Another NAT beyond the router opens no ports.
     NatBeyondRouter,

@@ -21,6 +21,8 @@ pub struct PortMappingEvidence {
     pub pcp: Result<Ipv4Addr, NoExternal>,
     /// This host's address as servers saw it: `ClientIP`, and the ends that UDP probes found.
     pub seen: Vec<IpAddr>,
+    /// Whether it opened ports. `None` where it was not asked to.
+    pub opens: Option<bool>,
     /// How many answers came from others than the router.
     pub ignored: u32,
 }
@@ -123,7 +125,8 @@ impl PortMappingEvidence {
         }
     }
 
-    /// Whether the router can be asked to open ports: it answered, and not with an error alone.
+    /// Whether the router can be asked to open ports: it answered, not with an error alone, and did not
+    /// refuse to.
     #[must_use]
     pub fn is_offered(&self) -> bool {
         let told = [self.pcp, self.nat_pmp, self.upnp];
@@ -133,7 +136,7 @@ impl PortMappingEvidence {
                 Ok(_) | Err(NoExternal::OnlyWhenOpening | NoExternal::NoAddress)
             )
         };
-        told.iter().any(is_there)
+        self.opens.unwrap_or_else(|| told.iter().any(is_there))
     }
 }
 
@@ -149,6 +152,7 @@ mod tests {
             nat_pmp: Err(NoExternal::Closed),
             pcp: Err(NoExternal::OnlyWhenOpening),
             seen: seen.iter().map(|ip| ip.parse().unwrap()).collect(),
+            opens: None,
             ignored: 0,
         }
     }
@@ -188,5 +192,7 @@ mod tests {
         seen.nat_pmp = Ok(Ipv4Addr::new(203, 0, 113, 7));
         assert!(seen.is_offered());
         assert_eq!(seen.external(), seen.nat_pmp.ok());
+        seen.opens = Some(false);
+        assert!(!seen.is_offered());
     }
 }

@@ -105,7 +105,7 @@ const fn because(reason: Because) -> &'static str {
             "a server's call reached this computer through a port that the router opened"
         }
         Because::CallDidNotArrive => "a server called, and the call did not arrive",
-        Because::RouterOpensPorts => "the router is the only NAT and opens ports on request",
+        Because::RouterOpensPorts => "the router is the only NAT and offers to open ports",
         Because::NatBeyondRouter => "another NAT beyond the router opens no ports",
         Because::NothingRewritten => "nothing rewrites the address; no call was tested",
         Because::BehindNat => "this computer is behind a NAT; no call was tested",
@@ -132,8 +132,8 @@ const fn change(change: Change) -> &'static str {
             "What would help most: to make one of the two routers a bridge, or to forward ports in both."
         }
         Change::UseUpnp => {
-            "What would help most: to switch on UPnP in the messenger; the router opens ports on \
-             request."
+            "What would help most: to switch on UPnP in the messenger: the router offers to open \
+             ports."
         }
         Change::ForwardPorts => {
             "What would help most: to switch on UPnP in the router, or to forward the messenger's \

@@ -66,6 +66,12 @@ pub(crate) const ROWS: &[Row] = &[
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[
             (RELATION, "only-nat"),
+            // What it offers it does not do.
+            (
+                "/conclusion/file_transfer",
+                "only-if-the-other-side-can-be-called",
+            ),
+            ("/conclusion/change", "forward-ports"),
             (OPENED, "null"),
             ("/probes/port_mapping/tried", "true"),
         ],

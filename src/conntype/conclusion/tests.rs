@@ -60,6 +60,7 @@ fn router(external: &str) -> PortMappingEvidence {
         nat_pmp: Err(NoExternal::Closed),
         pcp: Err(NoExternal::Closed),
         seen: vec!["203.0.113.7".parse().unwrap()],
+        opens: None,
         ignored: 0,
     }
 }
@@ -116,6 +117,10 @@ fn the_evidence_decides() {
     let (carrier, beyond) = (router("100.64.0.9"), router("198.51.100.7"));
     let mute = PortMappingEvidence {
         upnp: Err(NoExternal::NoAnswer),
+        ..only.clone()
+    };
+    let forbids = PortMappingEvidence {
+        opens: Some(false),
         ..only.clone()
     };
     let both = listen(Arrived, Arrived, None);
@@ -278,6 +283,20 @@ fn the_evidence_decides() {
                 ..none
             },
             [ONLY, "nat-beyond-router", ONLY, "nat-beyond-router", "-"],
+        ),
+        (
+            Facts {
+                login: nat,
+                port_mapping: Some(&forbids),
+                ..none
+            },
+            [
+                ONLY,
+                "behind-nat",
+                "not-known",
+                "no-evidence",
+                "forward-ports",
+            ],
         ),
         // A call that arrives decides, whatever else was found out.
         (

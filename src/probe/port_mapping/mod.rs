@@ -89,8 +89,10 @@ pub(crate) async fn observe(
         let what = format!("a mapping at the router {gateway}");
         let _step = log.begin(Purpose::PortMapping, Stage::PortMapping, what);
         let opening = async {
+            seen.opens = Some(false);
             let opened = timeout(OPENING, router.open(ways, ports, &plan.ledger)).await;
             if let Ok(Some((opened, address))) = opened {
+                seen.opens = Some(true);
                 seen.pcp = address.map_or(seen.pcp, Ok);
                 meanwhile(opened).await;
             }
@@ -129,6 +131,7 @@ async fn ask(router: &Router<'_>, until: Instant) -> (PortMappingEvidence, Vec<W
         nat_pmp,
         pcp,
         seen: Vec::new(),
+        opens: None,
         ignored: 0,
     };
     (seen, ways)
