@@ -16,6 +16,7 @@ use super::environment;
 use super::explain::ExplainArgs;
 use super::generate::GenerateArgs;
 use super::output::{Output, is_given};
+use super::pair::PairArgs;
 use super::probe::ProbeArgs;
 use super::serve::ServeArgs;
 use super::values;
@@ -73,6 +74,11 @@ pub(super) enum Action {
     ///
     /// Tells what to expect of file transfer, voice and webcam, and what to try.
     Explain(ExplainArgs),
+    /// Tell whether two people can connect directly, and who listens
+    ///
+    /// Follows from what their labels show, and tells what clients of the time would do. A test of a
+    /// call in a document counts more than its label.
+    Pair(PairArgs),
     /// Print shell completions, manual pages and JSON Schemas
     ///
     /// They describe this version of the program, and are the same on every run.
@@ -157,6 +163,9 @@ pub(super) fn command() -> Command {
             command.args([&format, &json, &output, &redact, &quiet, &verbose])
         })
         .mut_subcommand("explain", |command| {
+            command.args([&page, &json, &output_of_page])
+        })
+        .mut_subcommand("pair", |command| {
             command.args([&page, &json, &output_of_page])
         })
         // What is changed moves to the end. So does this, to stay the last.

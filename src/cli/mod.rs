@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod generate;
 mod output;
+mod pair;
 mod probe;
 mod probes;
 mod runtime;
@@ -93,6 +94,7 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
         Some(Action::Classify(classify)) => classify::run(&classify, output),
         Some(Action::Probe(probe)) => probe::run(probe, output),
         Some(Action::Explain(explain)) => explain::run(&explain, output),
+        Some(Action::Pair(pair)) => pair::run(&pair, output),
         Some(Action::Generate(what)) => generate::run(&what, command_line::command()),
         Some(Action::Serve(serve)) => serve::run(*serve, output).map_err(of_server),
     }

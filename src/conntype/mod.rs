@@ -14,6 +14,7 @@ mod label;
 mod listen;
 mod nat;
 mod observation;
+mod pair;
 mod port_mapping;
 mod range;
 mod settle;
@@ -35,6 +36,7 @@ pub use observation::{
     Field, IpUnknown, Observation, PathKind, PortOrder, PortUnknown, Proxy, can_be_local,
     normalise, swap_port,
 };
+pub use pair::{Listener, PeerClient, PeerLabel, Side, meet};
 pub use port_mapping::{
     MappingProtocol, NoExternal, OpenedPorts, Opening, PortMappingEvidence, RouterRelation,
 };

@@ -21,6 +21,7 @@ pub mod nagios;
 pub mod networks;
 pub(crate) mod output_file;
 mod page;
+pub mod pair;
 mod parts;
 mod path;
 pub mod print;

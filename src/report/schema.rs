@@ -12,6 +12,8 @@ pub enum Document {
     Probe,
     /// `explain`.
     Explain,
+    /// `pair`.
+    Pair,
     /// `--network list`.
     Networks,
     /// `serve`: the line with its addresses, or why it cannot start.
@@ -20,11 +22,12 @@ pub enum Document {
 
 impl Document {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Report,
         Self::Demo,
         Self::Probe,
         Self::Explain,
+        Self::Pair,
         Self::Networks,
         Self::Serve,
     ];
@@ -37,6 +40,7 @@ impl Document {
             Self::Demo => "demo",
             Self::Probe => "probe",
             Self::Explain => "explain",
+            Self::Pair => "pair",
             Self::Networks => "networks",
             Self::Serve => "serve",
         }
@@ -50,6 +54,7 @@ impl Document {
             Self::Demo => include_str!("../../docs/schema/demo.v1.json"),
             Self::Probe => include_str!("../../docs/schema/probe.v1.json"),
             Self::Explain => include_str!("../../docs/schema/explain.v1.json"),
+            Self::Pair => include_str!("../../docs/schema/pair.v1.json"),
             Self::Networks => include_str!("../../docs/schema/networks.v1.json"),
             Self::Serve => include_str!("../../docs/schema/serve.v1.json"),
         }

@@ -10,13 +10,14 @@ use crate::terminal::Session;
 
 const SHELLS: [&str; 6] = ["bash", "zsh", "fish", "powershell", "elvish", "nushell"];
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "",
     "demo",
     "serve",
     "classify",
     "probe",
     "explain",
+    "pair",
     "generate",
     "generate completions",
     "generate man",

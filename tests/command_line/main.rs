@@ -11,6 +11,7 @@ mod environment;
 mod formats;
 mod generate;
 mod output;
+mod pair;
 mod scenarios;
 mod terminal;
 #[cfg(target_os = "linux")]

@@ -51,7 +51,7 @@ fn is_local(text: &str) -> bool {
     let mut commands = text.split("msnp9-conntype").skip(1);
     let without_server = commands.all(|command| {
         let word = command.split_whitespace().next().unwrap_or_default();
-        ["classify", "explain", "demo", "generate", "--help"].contains(&word)
+        ["classify", "explain", "pair", "demo", "generate", "--help"].contains(&word)
     });
     without_server && !text.contains("| jq")
 }

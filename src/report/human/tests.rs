@@ -58,6 +58,7 @@ fn every_snapshot_belongs_to_a_case() {
             "junit",
             "nagios",
             "networks",
+            "pair",
             "prometheus",
         ]
         .iter()

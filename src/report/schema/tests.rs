@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::failure::ErrorCode;
 use crate::msnp::Dialect;
 use crate::report::human::tests::all;
+use crate::report::pair;
 use crate::report::text::sentence;
 use crate::report::{
     ProbeReport, Report, SCHEMA_VERSION, Why, demo, explain, json, networks, words,
@@ -58,6 +59,7 @@ fn derived(document: Document) -> String {
         Document::Demo => generator.into_root_schema_for::<Demo<'_>>(),
         Document::Probe => generator.into_root_schema_for::<ProbeReport>(),
         Document::Explain => generator.into_root_schema_for::<explain::Document>(),
+        Document::Pair => generator.into_root_schema_for::<pair::Document>(),
         Document::Networks => generator.into_root_schema_for::<networks::Document>(),
         Document::Serve => generator.into_root_schema_for::<Serve>(),
     };

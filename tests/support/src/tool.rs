@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use crate::document::{self, Document};
@@ -165,11 +166,16 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-/// A port that nothing listens on: it was ours a moment ago.
+/// A port that nothing listens on. It stays bound, so that no other test gets it.
 pub fn closed_port() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None).and_then(|socket| {
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        let at = socket.local_addr()?;
+        std::mem::forget(socket);
+        Ok(at)
+    });
+    let at = bound.ok().and_then(|at| at.as_socket());
+    at.expect("a free port")
 }
 
 /// Whether this machine has IPv6; prints what is skipped where it has not. Only prints, with
