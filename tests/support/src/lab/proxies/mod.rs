@@ -1,10 +1,12 @@
-//! Proxies inside a host: real ones, and stand-ins that misbehave.
+//! Proxies and other services inside a host: real ones, and stand-ins that misbehave.
 //!
 //! | function | what it is | Debian package |
 //! |---|---|---|
 //! | [`microsocks`] | SOCKS5, with or without a password | `microsocks` |
 //! | [`dante`] | SOCKS4 and SOCKS5, no password | `dante-server` |
 //! | [`tinyproxy`] | HTTP CONNECT to any port, with or without a password | `tinyproxy` |
+//! | [`coturn`] | a STUN server at two addresses (RFC 5780) | `coturn` |
+//! | [`miniupnpd`] | UPnP IGD, NAT-PMP and PCP of a router | `miniupnpd-nftables` |
 //! | [`relay`] | a TCP relay, fixed or transparent | |
 //! | [`socks4a`] | SOCKS4a, which none of these knows | |
 //! | [`answers`], [`hangs`], [`hangs_up`], [`refuses`], [`speaks`] | stand-ins that misbehave | |
