@@ -18,7 +18,7 @@ const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 112, 7));
 pub(crate) const ROWS: &[Row] = &[
     Row {
         path: "port mapping, one NAT",
-        run: || ask(router(), ON, &["--port-mapping"]),
+        run: || ask(router(), ON, ASK),
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[
             (RELATION, "only-nat"),
@@ -78,19 +78,19 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "port mapping, carrier-grade NAT beyond the router",
-        run: || scripted(topology::carrier_grade(), CARRIER, &["--port-mapping"]),
+        run: || scripted(topology::carrier_grade(), CARRIER, ASK),
         expected: "Symmetric-NAT different/different 0",
         facts: &[(RELATION, "carrier-nat"), (EXTERNAL, "100.64.3.9")],
     },
     Row {
         path: "port mapping, another router beyond the router",
-        run: || scripted(topology::masquerade(), PRIVATE, &["--port-mapping"]),
+        run: || scripted(topology::masquerade(), PRIVATE, ASK),
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[(RELATION, "double-nat"), (EXTERNAL, "10.0.0.2")],
     },
     Row {
         path: "port mapping, another public address than the server sees",
-        run: || scripted(topology::masquerade(), OTHER, &["--port-mapping"]),
+        run: || scripted(topology::masquerade(), OTHER, ASK),
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[(RELATION, "nat-beyond"), (EXTERNAL, "198.51.100.9")],
     },
@@ -136,13 +136,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "port mapping, UPnP refers to another host",
-        run: || {
-            scripted(
-                topology::masquerade(),
-                at("http://203.0.113.80/"),
-                &["--port-mapping"],
-            )
-        },
+        run: || scripted(topology::masquerade(), at("http://203.0.113.80/"), ASK),
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[(UPNP, "elsewhere")],
     },
@@ -153,7 +147,7 @@ pub(crate) const ROWS: &[Row] = &[
                 from_elsewhere: true,
                 ..at(DESCRIPTION)
             };
-            scripted(topology::masquerade(), script, &["--port-mapping"])
+            scripted(topology::masquerade(), script, ASK)
         },
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[(UPNP, "no-answer")],
@@ -168,14 +162,7 @@ pub(crate) const ROWS: &[Row] = &[
                     false,
                 )
             };
-            scripted(
-                topology::masquerade(),
-                Script {
-                    page,
-                    ..at(DESCRIPTION)
-                },
-                &["--port-mapping"],
-            )
+            pages(page)
         },
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[(UPNP, "redirected")],
@@ -184,14 +171,7 @@ pub(crate) const ROWS: &[Row] = &[
         path: "port mapping, UPnP describes itself without end",
         run: || {
             let page = |_: &str| ("HTTP/1.1 200 OK\r\n\r\n<root>".to_owned(), true);
-            scripted(
-                topology::masquerade(),
-                Script {
-                    page,
-                    ..at(DESCRIPTION)
-                },
-                &["--port-mapping"],
-            )
+            pages(page)
         },
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[(UPNP, "malformed")],
@@ -200,14 +180,7 @@ pub(crate) const ROWS: &[Row] = &[
         path: "port mapping, UPnP is controlled at another host",
         run: || {
             let page = |_: &str| (described("http://203.0.113.80/ctl"), false);
-            scripted(
-                topology::masquerade(),
-                Script {
-                    page,
-                    ..at(DESCRIPTION)
-                },
-                &["--port-mapping"],
-            )
+            pages(page)
         },
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[(UPNP, "elsewhere")],
@@ -219,14 +192,7 @@ pub(crate) const ROWS: &[Row] = &[
                 true => (told(""), false),
                 false => (described("/ctl"), false),
             };
-            scripted(
-                topology::masquerade(),
-                Script {
-                    page,
-                    ..at(DESCRIPTION)
-                },
-                &["--port-mapping"],
-            )
+            pages(page)
         },
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[(UPNP, "no-address")],
@@ -290,6 +256,7 @@ const OPENED: &str = "/probes/port_mapping/opened";
 const CLOSED: &str = "/probes/port_mapping/opened/closed";
 const UPNP: &str = "/probes/port_mapping/upnp/reason";
 
+const ASK: &[&str] = &["--port-mapping"];
 const TRY: &[&str] = &["--port-mapping=try"];
 
 /// A line for miniupnpd: NAT-PMP and PCP as well.
@@ -400,6 +367,15 @@ fn scripted(net: Result<Topology, Error>, script: Script, options: &[&str]) -> R
     let may_ask = options == TRY;
     run.must(may_ask || !is_asked, || "it asks for a mapping".to_owned());
     Ok(run)
+}
+
+/// The same with a router whose pages are these.
+fn pages(page: fn(&str) -> (String, bool)) -> Result<Run, Error> {
+    let script = Script {
+        page,
+        ..at(DESCRIPTION)
+    };
+    scripted(topology::masquerade(), script, ASK)
 }
 
 pub(crate) fn start(net: &Topology, script: Script) -> Result<ScriptedRouter, Error> {

@@ -84,20 +84,21 @@ fn listen(tcp: Call, udp: Call, mapped: Option<Calls>) -> ListenEvidence {
     }
 }
 
-/// The words of both, and of the change.
-fn words(facts: &Facts<'_>) -> [String; 5] {
+/// The words of file transfer, of voice, and of the change.
+fn words(facts: &Facts<'_>) -> String {
     let found = conclude(facts);
     let word = |value: serde_json::Value| value.as_str().unwrap_or("-").to_owned();
     let of = |finding: Finding| {
-        let outlook = word(serde_json::to_value(finding.outlook).unwrap());
-        (outlook, word(serde_json::to_value(finding.reason).unwrap()))
+        let outlook = match finding.outlook {
+            Outlook::OnlyIfTheOtherSideCanBeCalled => "only".to_owned(),
+            outlook => outlook.to_string(),
+        };
+        let reason = word(serde_json::to_value(finding.reason).unwrap());
+        format!("{outlook}: {reason}")
     };
-    let (file, voice) = (of(found.file_transfer), of(found.voice));
     let change = word(serde_json::to_value(found.change).unwrap());
-    [file.0, file.1, voice.0, voice.1, change]
+    format!("{}; {}; {change}", of(found.file_transfer), of(found.voice))
 }
-
-const ONLY: &str = "only-if-the-other-side-can-be-called";
 
 #[test]
 fn the_evidence_decides() {
@@ -135,46 +136,25 @@ fn the_evidence_decides() {
     };
     let none = Facts::default();
     for (facts, want) in [
-        (
-            none,
-            ["not-known", "no-evidence", "not-known", "no-evidence", "-"],
-        ),
+        (none, "not-known: no-evidence; not-known: no-evidence; -"),
         // The TCP flow says nothing of UDP.
         (
             Facts { login: nat, ..none },
-            [
-                ONLY,
-                "behind-nat",
-                "not-known",
-                "no-evidence",
-                "forward-ports",
-            ],
+            "only: behind-nat; not-known: no-evidence; forward-ports",
         ),
         (
             Facts {
                 login: direct,
                 ..none
             },
-            [
-                "likely",
-                "nothing-rewritten",
-                "not-known",
-                "no-evidence",
-                "-",
-            ],
+            "likely: nothing-rewritten; not-known: no-evidence; -",
         ),
         (
             Facts {
                 login: proxied,
                 ..none
             },
-            [
-                "through-the-server",
-                "proxy",
-                "not-known",
-                "no-evidence",
-                "connect-without-proxy",
-            ],
+            "through-the-server: proxy; not-known: no-evidence; connect-without-proxy",
         ),
         (
             Facts {
@@ -182,14 +162,14 @@ fn the_evidence_decides() {
                 udp_echo: Some(&lenient),
                 ..none
             },
-            [ONLY, "behind-nat", "likely", "udp-let-in", "forward-ports"],
+            "only: behind-nat; likely: udp-let-in; forward-ports",
         ),
         (
             Facts {
                 udp_echo: Some(&strict),
                 ..none
             },
-            [ONLY, "behind-nat", ONLY, "udp-filtered", "forward-ports"],
+            "only: behind-nat; only: udp-filtered; forward-ports",
         ),
         (
             Facts {
@@ -197,13 +177,7 @@ fn the_evidence_decides() {
                 udp_echo: Some(&per_destination),
                 ..none
             },
-            [
-                ONLY,
-                "behind-nat",
-                ONLY,
-                "udp-mapped-per-destination",
-                "forward-ports",
-            ],
+            "only: behind-nat; only: udp-mapped-per-destination; forward-ports",
         ),
         (
             Facts {
@@ -211,13 +185,7 @@ fn the_evidence_decides() {
                 udp_echo: Some(&blocked),
                 ..none
             },
-            [
-                "likely",
-                "nothing-rewritten",
-                "not-known",
-                "udp-unanswered",
-                "allow-udp",
-            ],
+            "likely: nothing-rewritten; not-known: udp-unanswered; allow-udp",
         ),
         (
             Facts {
@@ -225,13 +193,7 @@ fn the_evidence_decides() {
                 port_mapping: Some(&only),
                 ..none
             },
-            [
-                "likely",
-                "router-opens-ports",
-                "likely",
-                "router-opens-ports",
-                "use-upnp",
-            ],
+            "likely: router-opens-ports; likely: router-opens-ports; use-upnp",
         ),
         (
             Facts {
@@ -239,13 +201,7 @@ fn the_evidence_decides() {
                 port_mapping: Some(&mute),
                 ..none
             },
-            [
-                ONLY,
-                "behind-nat",
-                "not-known",
-                "no-evidence",
-                "forward-ports",
-            ],
+            "only: behind-nat; not-known: no-evidence; forward-ports",
         ),
         (
             Facts {
@@ -253,13 +209,7 @@ fn the_evidence_decides() {
                 port_mapping: Some(&double),
                 ..none
             },
-            [
-                ONLY,
-                "nat-beyond-router",
-                ONLY,
-                "nat-beyond-router",
-                "bridge-one-router",
-            ],
+            "only: nat-beyond-router; only: nat-beyond-router; bridge-one-router",
         ),
         (
             Facts {
@@ -268,13 +218,7 @@ fn the_evidence_decides() {
                 udp_echo: Some(&lenient),
                 ..none
             },
-            [
-                ONLY,
-                "nat-beyond-router",
-                "likely",
-                "udp-let-in",
-                "ask-provider-for-address",
-            ],
+            "only: nat-beyond-router; likely: udp-let-in; ask-provider-for-address",
         ),
         (
             Facts {
@@ -282,7 +226,7 @@ fn the_evidence_decides() {
                 port_mapping: Some(&beyond),
                 ..none
             },
-            [ONLY, "nat-beyond-router", ONLY, "nat-beyond-router", "-"],
+            "only: nat-beyond-router; only: nat-beyond-router; -",
         ),
         (
             Facts {
@@ -290,13 +234,7 @@ fn the_evidence_decides() {
                 port_mapping: Some(&forbids),
                 ..none
             },
-            [
-                ONLY,
-                "behind-nat",
-                "not-known",
-                "no-evidence",
-                "forward-ports",
-            ],
+            "only: behind-nat; not-known: no-evidence; forward-ports",
         ),
         // A call that arrives decides, whatever else was found out.
         (
@@ -306,20 +244,14 @@ fn the_evidence_decides() {
                 listen: Some(&both),
                 ..none
             },
-            ["direct", "call-arrived", "direct", "call-arrived", "-"],
+            "direct: call-arrived; direct: call-arrived; -",
         ),
         (
             Facts {
                 listen: Some(&near),
                 ..none
             },
-            [
-                "direct",
-                "call-arrived-from-nearby",
-                "direct",
-                "call-arrived-from-nearby",
-                "-",
-            ],
+            "direct: call-arrived-from-nearby; direct: call-arrived-from-nearby; -",
         ),
         (
             Facts {
@@ -327,13 +259,7 @@ fn the_evidence_decides() {
                 listen: Some(&neither),
                 ..none
             },
-            [
-                ONLY,
-                "call-did-not-arrive",
-                ONLY,
-                "call-did-not-arrive",
-                "forward-ports",
-            ],
+            "only: call-did-not-arrive; only: call-did-not-arrive; forward-ports",
         ),
         (
             Facts {
@@ -341,13 +267,7 @@ fn the_evidence_decides() {
                 listen: Some(&refused),
                 ..none
             },
-            [
-                ONLY,
-                "call-did-not-arrive",
-                ONLY,
-                "call-did-not-arrive",
-                "allow-in-firewall",
-            ],
+            "only: call-did-not-arrive; only: call-did-not-arrive; allow-in-firewall",
         ),
         (
             Facts {
@@ -356,13 +276,7 @@ fn the_evidence_decides() {
                 port_mapping: Some(&only),
                 ..none
             },
-            [
-                "likely",
-                "router-opens-ports",
-                "likely",
-                "router-opens-ports",
-                "use-upnp",
-            ],
+            "likely: router-opens-ports; likely: router-opens-ports; use-upnp",
         ),
         (
             Facts {
@@ -370,13 +284,7 @@ fn the_evidence_decides() {
                 listen: Some(&untested),
                 ..none
             },
-            [
-                ONLY,
-                "behind-nat",
-                "not-known",
-                "no-evidence",
-                "forward-ports",
-            ],
+            "only: behind-nat; not-known: no-evidence; forward-ports",
         ),
         (
             Facts {
@@ -385,13 +293,7 @@ fn the_evidence_decides() {
                 port_mapping: Some(&only),
                 ..none
             },
-            [
-                "direct",
-                "call-arrived-through-router",
-                "direct",
-                "call-arrived-through-router",
-                "use-upnp",
-            ],
+            "direct: call-arrived-through-router; direct: call-arrived-through-router; use-upnp",
         ),
         (
             Facts {
@@ -400,13 +302,7 @@ fn the_evidence_decides() {
                 port_mapping: Some(&only),
                 ..none
             },
-            [
-                ONLY,
-                "call-did-not-arrive",
-                ONLY,
-                "call-did-not-arrive",
-                "forward-ports",
-            ],
+            "only: call-did-not-arrive; only: call-did-not-arrive; forward-ports",
         ),
         // Who is told the outside end of UDP gets in there.
         (
@@ -416,13 +312,7 @@ fn the_evidence_decides() {
                 listen: Some(&neither),
                 ..none
             },
-            [
-                ONLY,
-                "call-did-not-arrive",
-                "likely",
-                "udp-let-in",
-                "forward-ports",
-            ],
+            "only: call-did-not-arrive; likely: udp-let-in; forward-ports",
         ),
     ] {
         assert_eq!(words(&facts), want, "{facts:?}");
