@@ -5,6 +5,7 @@
 //! the files of `nat_lab/`; a new network is a function in `support::lab::topology`.
 
 mod ends;
+mod exact_nat;
 mod families;
 mod firewalls;
 mod gateways;
@@ -21,6 +22,7 @@ mod table;
 mod udp;
 
 mod self_guards;
+mod self_nats;
 mod self_networks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
