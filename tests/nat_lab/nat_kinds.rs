@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::ends::{Tool, serve_with};
+use crate::exact_nat::{ExactNat, LetsIn, Maps};
 use crate::reach::everything;
 use crate::run::Run;
 use crate::table::Row;
@@ -13,9 +14,9 @@ use support::lab::topology::{self, Port};
 use support::lab::{Error, Topology};
 
 /// A path, the label of TCP, and: the label of UDP echo, that of STUN, mapping, filtering, hairpin,
-/// whether the port is kept, file transfer, voice.
+/// whether the port is kept, file transfer, voice; then further facts.
 macro_rules! kind {
-    ($path:literal, $run:expr, $tcp:literal, [$($fact:expr),*]) => {{
+    ($path:literal, $run:expr, $tcp:literal, [$($fact:expr),*] $(, $further:expr)*) => {{
         const VALUES: [&str; 8] = [$($fact),*];
         Row {
             path: $path,
@@ -30,6 +31,28 @@ macro_rules! kind {
                 ("/probes/stun/0/port_kept", VALUES[5]),
                 ("/conclusion/file_transfer", VALUES[6]),
                 ("/conclusion/voice", VALUES[7]),
+                $($further),*
+            ],
+        }
+    }};
+}
+
+/// The same over IPv6, which UDP echo does not carry.
+macro_rules! kind_v6 {
+    ($path:literal, $run:expr, $tcp:literal, [$($fact:expr),*]) => {{
+        const VALUES: [&str; 7] = [$($fact),*];
+        Row {
+            path: $path,
+            run: || $run,
+            expected: $tcp,
+            facts: &[
+                ("/probes/stun/0/label", VALUES[0]),
+                ("/probes/stun/0/mapping", VALUES[1]),
+                ("/probes/stun/0/filtering", VALUES[2]),
+                ("/probes/stun/0/hairpin", VALUES[3]),
+                ("/probes/stun/0/port_kept", VALUES[4]),
+                ("/conclusion/file_transfer", VALUES[5]),
+                ("/conclusion/voice", VALUES[6]),
             ],
         }
     }};
@@ -101,6 +124,60 @@ pub(crate) const ROWS: &[Row] = &[
         "Symmetric-NAT different/different 0",
         [SYMMETRIC, SYMMETRIC, APD, UNKNOWN, UNKNOWN, NO, ONLY, ONLY]
     ),
+    // The filter is that of the inside end: what it sent to gets in by each of its mappings.
+    kind!(
+        "kinds, address-dependent mapping, endpoint-independent filtering",
+        exact(Maps::ByAddress, LetsIn::Everybody, false),
+        "Symmetric-NAT different/different 0",
+        [OPEN, OPEN, AD, EI, UNKNOWN, NO, ONLY, "likely"]
+    ),
+    // No label of STUN: that of UDP echo follows the answers that get in, that of STUN the mapping.
+    Row {
+        path: "kinds, address-dependent mapping, address-dependent filtering by inside end",
+        run: || exact(Maps::ByAddress, LetsIn::Addresses, false),
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            ("/probes/udp_echo/label", OPEN),
+            ("/probes/stun/0/mapping", AD),
+            ("/probes/stun/0/filtering", AD),
+            ("/probes/stun/0/hairpin", UNKNOWN),
+            ("/probes/stun/0/port_kept", NO),
+            ("/conclusion/file_transfer", ONLY),
+            ("/conclusion/voice", ONLY),
+        ],
+    },
+    kind!(
+        "kinds, address-dependent mapping, address-and-port-dependent filtering by inside end",
+        exact(Maps::ByAddress, LetsIn::AddressesAndPorts, false),
+        "Symmetric-NAT different/different 0",
+        [SYMMETRIC, SYMMETRIC, AD, APD, UNKNOWN, NO, ONLY, ONLY]
+    ),
+    kind!(
+        "kinds, address-and-port-dependent mapping, endpoint-independent filtering",
+        exact(Maps::ByAddressAndPort, LetsIn::Everybody, false),
+        "Symmetric-NAT different/different 0",
+        [OPEN, OPEN, APD, EI, UNKNOWN, NO, ONLY, "likely"]
+    ),
+    Row {
+        path: "kinds, address-and-port-dependent mapping, address-dependent filtering by inside end",
+        run: || exact(Maps::ByAddressAndPort, LetsIn::Addresses, false),
+        expected: "Symmetric-NAT different/different 0",
+        facts: &[
+            ("/probes/udp_echo/label", OPEN),
+            ("/probes/stun/0/mapping", APD),
+            ("/probes/stun/0/filtering", AD),
+            ("/probes/stun/0/hairpin", UNKNOWN),
+            ("/probes/stun/0/port_kept", NO),
+            ("/conclusion/file_transfer", ONLY),
+            ("/conclusion/voice", ONLY),
+        ],
+    },
+    kind!(
+        "kinds, address-and-port-dependent mapping and filtering by inside end",
+        exact(Maps::ByAddressAndPort, LetsIn::AddressesAndPorts, false),
+        "Symmetric-NAT different/different 0",
+        [SYMMETRIC, SYMMETRIC, APD, APD, UNKNOWN, NO, ONLY, ONLY]
+    ),
     kind!(
         "kinds, ports preserved",
         everything(topology::masquerade()),
@@ -127,6 +204,45 @@ pub(crate) const ROWS: &[Row] = &[
         },
         "Symmetric-NAT different/different 0",
         [OPEN, OPEN, EI, EI, YES, NO, ONLY, "likely"]
+    ),
+    kind!(
+        "kinds, hairpinning, address-and-port-dependent filtering",
+        exact(Maps::Alike, LetsIn::AddressesAndPorts, true),
+        "Symmetric-NAT different/different 0",
+        [STRICT, STRICT, EI, APD, YES, NO, ONLY, ONLY]
+    ),
+    kind!(
+        "kinds, hairpinning, address-dependent mapping, endpoint-independent filtering",
+        exact(Maps::ByAddress, LetsIn::Everybody, true),
+        "Symmetric-NAT different/different 0",
+        [OPEN, OPEN, AD, EI, YES, NO, ONLY, "likely"]
+    ),
+    // Toward each other, the hosts inside have ports that neither was told of.
+    kind!(
+        "kinds, hairpinning, address-and-port-dependent mapping and filtering",
+        exact(Maps::ByAddressAndPort, LetsIn::AddressesAndPorts, true),
+        "Symmetric-NAT different/different 0",
+        [SYMMETRIC, SYMMETRIC, APD, APD, UNKNOWN, NO, ONLY, ONLY]
+    ),
+    // The kernel gives a socket the port again that it gave it toward somebody else.
+    kind!(
+        "kinds, ports out of a range",
+        everything(from_range()),
+        "Symmetric-NAT different/different 0",
+        [STRICT, STRICT, EI, APD, NO, NO, ONLY, ONLY]
+    ),
+    kind!(
+        "kinds, another outside address for each destination",
+        everything(address_pool()),
+        "IP-Restrict-NAT different/same 0",
+        [SYMMETRIC, SYMMETRIC, AD, APD, UNKNOWN, YES, ONLY, ONLY]
+    ),
+    // Calls come to the ports that are open here, which nothing rewrites on the way in.
+    kind!(
+        "kinds, the host rewrites its own ports",
+        everything(topology::own_port_rewritten()),
+        "Port-Restrict-NAT same/different 0",
+        [DIRECT, DIRECT, EI, APD, NO, NO, "direct", "direct"]
     ),
     kind!(
         "kinds, one address for one host",
@@ -192,30 +308,42 @@ pub(crate) const ROWS: &[Row] = &[
             "ISALike", "ISALike", NONE, EI, UNKNOWN, YES, "direct", "direct"
         ]
     ),
-    Row {
-        path: "kinds, IPv6 without NAT",
-        run: || over_ipv6(""),
-        expected: "Direct-Connect same/same 0",
-        facts: &[
-            ("/probes/stun/0/label", DIRECT),
-            ("/probes/stun/0/mapping", NONE),
-            ("/probes/stun/0/filtering", EI),
-            ("/conclusion/file_transfer", "direct"),
-            ("/conclusion/voice", "direct"),
-        ],
-    },
-    Row {
-        path: "kinds, IPv6 without NAT, stateful firewall",
-        run: || over_ipv6(&forwarding("iifname \"server1\" ct state new drop")),
-        expected: "Direct-Connect same/same 0",
-        facts: &[
-            ("/probes/stun/0/label", DIRECT),
-            ("/probes/stun/0/mapping", NONE),
-            ("/probes/stun/0/filtering", APD),
-            ("/conclusion/file_transfer", ONLY),
-            ("/conclusion/voice", ONLY),
-        ],
-    },
+    kind_v6!(
+        "kinds, IPv6 without NAT",
+        over_ipv6(topology::ipv6_direct(), ""),
+        "Direct-Connect same/same 0",
+        [DIRECT, NONE, EI, UNKNOWN, YES, "direct", "direct"]
+    ),
+    kind_v6!(
+        "kinds, IPv6 without NAT, stateful firewall",
+        {
+            let table = forwarding("iifname \"server1\" ct state new drop");
+            over_ipv6(topology::ipv6_direct(), &table)
+        },
+        "Direct-Connect same/same 0",
+        [DIRECT, NONE, APD, UNKNOWN, YES, ONLY, ONLY]
+    ),
+    kind_v6!(
+        "kinds, IPv6, prefix translated",
+        over_ipv6(topology::ipv6_prefix_translation(), ""),
+        "IP-Restrict-NAT different/same 0",
+        [OPEN, EI, EI, NO, YES, "direct", "direct"]
+    ),
+    kind_v6!(
+        "kinds, IPv6, ports preserved",
+        over_ipv6(topology::ipv6_direct(), &masquerade_v6("")),
+        "IP-Restrict-NAT different/same 0",
+        [STRICT, EI, APD, NO, YES, ONLY, ONLY]
+    ),
+    kind_v6!(
+        "kinds, IPv6, address-and-port-dependent mapping",
+        over_ipv6(
+            topology::ipv6_direct(),
+            &masquerade_v6("to :61000-65535 fully-random")
+        ),
+        "Symmetric-NAT different/different 0",
+        [SYMMETRIC, APD, UNKNOWN, UNKNOWN, NO, ONLY, ONLY]
+    ),
 ];
 
 const STATEFUL: &str = "table inet stateful {
@@ -285,9 +413,45 @@ fn isa_like() -> Result<Run, Error> {
     everything(Ok(net))
 }
 
+/// Ports out of a range, without a word about how they are chosen.
+fn from_range() -> Result<Topology, Error> {
+    let rule = format!("snat to 203.0.113.7:{}", topology::OUTSIDE_PORTS);
+    topology::behind_nat("range", "ports out of a range", &rule, Port::Changed)
+}
+
+/// Two outside addresses, one for each address of the server.
+fn address_pool() -> Result<Topology, Error> {
+    let rule = "snat to ip daddr map { 203.0.113.80 : 203.0.113.7, 203.0.113.81 : 203.0.113.8 }";
+    let net = topology::behind_nat("pool", "address pool", rule, Port::Kept)?;
+    let (router, device) = &net.links[1].a;
+    router.add_address(device, "203.0.113.8/24")?;
+    Ok(net)
+}
+
+fn exact(maps: Maps, lets_in: LetsIn, hairpins: bool) -> Result<Run, Error> {
+    let nat = ExactNat {
+        maps,
+        lets_in,
+        hairpins,
+    };
+    everything(nat.build())
+}
+
+/// The table of a router that masquerades IPv6.
+fn masquerade_v6(ports: &str) -> String {
+    format!(
+        "table ip6 nat {{
+            chain out {{
+                type nat hook postrouting priority srcnat;
+                oifname \"server1\" meta l4proto {{ tcp, udp }} masquerade {ports}
+            }}
+        }}"
+    )
+}
+
 /// STUN and calls over IPv6; UDP echo carries IPv4 alone.
-fn over_ipv6(table: &str) -> Result<Run, Error> {
-    let net = with_table(topology::ipv6_direct(), table)?;
+fn over_ipv6(net: Result<Topology, Error>, table: &str) -> Result<Run, Error> {
+    let net = with_table(net, table)?;
     let at = format!("[{}]:7001", net.servers[0]);
     let server = serve_with(&net, &["--open", "--call-back", &at])?;
     let _coturn = coturn(&net.server, [net.servers[0], net.servers[1]])?;
