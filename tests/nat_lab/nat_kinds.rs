@@ -1,7 +1,7 @@
 //! Every kind of NAT that nftables can make, with everything asked beside the login: one path each
 //! for the label of TCP, the label of UDP, the terms of RFC 4787, and the conclusion.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::ends::{Tool, serve_with};
 use crate::exact_nat::{ExactNat, LetsIn, Maps};
@@ -10,7 +10,7 @@ use crate::run::Run;
 use crate::table::Row;
 use crate::udp::{forwarding, lets_in, with_table};
 use support::lab::proxies::{coturn, relay};
-use support::lab::topology::{self, Port};
+use support::lab::topology::{self, Port, Sees};
 use support::lab::{Error, Topology};
 
 /// A path, the label of TCP, and: the label of UDP echo, that of STUN, mapping, filtering, hairpin,
@@ -76,7 +76,9 @@ pub(crate) const ROWS: &[Row] = &[
         "kinds, no NAT",
         everything(topology::direct()),
         "Direct-Connect same/same 0",
-        [DIRECT, DIRECT, NONE, EI, UNKNOWN, YES, "direct", "direct"]
+        [DIRECT, DIRECT, NONE, EI, UNKNOWN, YES, "direct", "direct"],
+        ("/probes/udp_echo/outside/ip", "203.0.113.7"),
+        ("/probes/udp_echo/tests/second/outcome", "not-run")
     ),
     kind!(
         "kinds, no NAT, stateful firewall",
@@ -88,7 +90,9 @@ pub(crate) const ROWS: &[Row] = &[
         "kinds, endpoint-independent mapping and filtering",
         everything(with_table(topology::endpoint_independent(), &lets_in(""))),
         "Symmetric-NAT different/different 0",
-        [OPEN, OPEN, EI, EI, NO, NO, ONLY, "likely"]
+        [OPEN, OPEN, EI, EI, NO, NO, ONLY, "likely"],
+        ("/probes/udp_echo/outside/ip", "203.0.113.7"),
+        ("/probes/udp_echo/tests/second/outcome", "answered")
     ),
     kind!(
         "kinds, endpoint-independent mapping, address-dependent filtering",
@@ -97,13 +101,16 @@ pub(crate) const ROWS: &[Row] = &[
             everything(with_table(topology::endpoint_independent(), &table))
         },
         "Symmetric-NAT different/different 0",
-        [OPEN, OPEN, EI, AD, NO, NO, ONLY, ONLY]
+        [OPEN, OPEN, EI, AD, NO, NO, ONLY, ONLY],
+        ("/probes/udp_echo/tests/second/outcome", "answered")
     ),
     kind!(
         "kinds, endpoint-independent mapping, address-and-port-dependent filtering",
         everything(topology::endpoint_independent()),
         "Symmetric-NAT different/different 0",
-        [STRICT, STRICT, EI, APD, NO, NO, ONLY, ONLY]
+        [STRICT, STRICT, EI, APD, NO, NO, ONLY, ONLY],
+        ("/probes/udp_echo/tests/second/outcome", "no-answer"),
+        ("/probes/udp_echo/tests/third/outcome", "answered")
     ),
     // What comes from the other address arrives through no mapping: none is for it.
     kind!(
@@ -120,9 +127,11 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     kind!(
         "kinds, address-and-port-dependent mapping",
-        everything(topology::masquerade_random()),
+        everything(topology::endpoint_dependent()),
         "Symmetric-NAT different/different 0",
-        [SYMMETRIC, SYMMETRIC, APD, UNKNOWN, UNKNOWN, NO, ONLY, ONLY]
+        [SYMMETRIC, SYMMETRIC, APD, UNKNOWN, UNKNOWN, NO, ONLY, ONLY],
+        ("/probes/udp_echo/tests/third/outcome", "answered"),
+        ("/probes/stun/0/unknown/0/reason", "hidden-by-mapping")
     ),
     // The filter is that of the inside end: what it sent to gets in by each of its mappings.
     kind!(
@@ -272,7 +281,9 @@ pub(crate) const ROWS: &[Row] = &[
             UNKNOWN,
             ONLY,
             "through-the-server"
-        ]
+        ],
+        ("/probes/udp_echo/outside", "null"),
+        ("/probes/udp_echo/error", "null")
     ),
     kind!(
         "kinds, UDP refused",
@@ -290,7 +301,9 @@ pub(crate) const ROWS: &[Row] = &[
             UNKNOWN,
             ONLY,
             ONLY
-        ]
+        ],
+        ("/probes/udp_echo/error/code", "connection-refused"),
+        ("/probes/stun/0/error/code", "connection-refused")
     ),
     kind!(
         "kinds, TCP through a transparent proxy, UDP through a NAT",
@@ -331,15 +344,15 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     kind_v6!(
         "kinds, IPv6, ports preserved",
-        over_ipv6(topology::ipv6_direct(), &masquerade_v6("")),
+        over_ipv6(masquerade_v6("", Port::Kept), ""),
         "IP-Restrict-NAT different/same 0",
         [STRICT, EI, APD, NO, YES, ONLY, ONLY]
     ),
     kind_v6!(
         "kinds, IPv6, address-and-port-dependent mapping",
         over_ipv6(
-            topology::ipv6_direct(),
-            &masquerade_v6("to :61000-65535 fully-random")
+            masquerade_v6("to :61000-65535 fully-random", Port::Changed),
+            ""
         ),
         "Symmetric-NAT different/different 0",
         [SYMMETRIC, APD, UNKNOWN, UNKNOWN, NO, ONLY, ONLY]
@@ -399,7 +412,11 @@ const BY_ADDRESS: &str = "table ip letsin {
 
 /// The login's TCP goes to a relay in place of the server; everything else is left alone.
 fn isa_like() -> Result<Run, Error> {
-    let net = topology::direct()?;
+    let mut net = topology::direct()?;
+    // The relay dials from ports that no client has.
+    let ports = topology::OUTSIDE_PORTS.replace('-', " ");
+    net.server.sysctl("net.ipv4.ip_local_port_range", &ports)?;
+    net.sees = Sees::From(net.servers[0], Port::Changed);
     net.client.nft(
         "table ip redirects {
             chain out {
@@ -437,16 +454,21 @@ fn exact(maps: Maps, lets_in: LetsIn, hairpins: bool) -> Result<Run, Error> {
     everything(nat.build())
 }
 
-/// The table of a router that masquerades IPv6.
-fn masquerade_v6(ports: &str) -> String {
-    format!(
+/// IPv6 through a router that masquerades it.
+fn masquerade_v6(ports: &str, port: Port) -> Result<Topology, Error> {
+    let mut net = topology::ipv6_direct()?;
+    let (router, device) = &net.links[1].a;
+    router.nft(&format!(
         "table ip6 nat {{
             chain out {{
                 type nat hook postrouting priority srcnat;
-                oifname \"server1\" meta l4proto {{ tcp, udp }} masquerade {ports}
+                oifname {device} meta l4proto {{ tcp, udp }} masquerade {ports}
             }}
         }}"
-    )
+    ))?;
+    let outside = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1);
+    net.sees = Sees::From(outside.into(), port);
+    Ok(net)
 }
 
 /// STUN and calls over IPv6; UDP echo carries IPv4 alone.
@@ -457,5 +479,6 @@ fn over_ipv6(net: Result<Topology, Error>, table: &str) -> Result<Run, Error> {
     let _coturn = coturn(&net.server, [net.servers[0], net.servers[1]])?;
     let stun = format!("[{}]", net.servers[0]);
     let options = ["--stun", &stun, "--call-back", &at];
-    Tool::new(&net, &server).args(&options).run()
+    let run = Tool::new(&net, &server).args(&options).run()?;
+    Ok(run.seen_as(&net))
 }

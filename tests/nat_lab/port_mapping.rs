@@ -9,7 +9,7 @@ use crate::ends::{Tool, serve};
 use crate::run::Run;
 use crate::table::Row;
 use support::lab::proxies::{Proxy, miniupnpd};
-use support::lab::topology::{self, Port};
+use support::lab::topology::{self, Port, Sees};
 use support::lab::{Error, SILENT, Script, ScriptedRouter, Topology};
 
 /// The router's outside address: miniupnpd takes none of those for examples.
@@ -324,7 +324,8 @@ fn told(address: &str) -> String {
 /// A home router with a public address that keeps ports.
 pub(crate) fn router() -> Result<Topology, Error> {
     let rule = format!("snat to {OUTSIDE}");
-    let net = topology::behind_nat("upnp", "router with UPnP", &rule, Port::Kept)?;
+    let mut net = topology::behind_nat("upnp", "router with UPnP", &rule, Port::Kept)?;
+    net.sees = Sees::From(OUTSIDE, Port::Kept);
     let (router, device) = &net.links[1].a;
     router.add_address(device, &format!("{OUTSIDE}/32"))?;
     net.server.route(&format!("{OUTSIDE}/32"), "203.0.113.7")?;

@@ -6,7 +6,8 @@ use crate::run::Run;
 use crate::table::Row;
 use crate::udp::with_table;
 use support::lab::proxies::coturn;
-use support::lab::{Error, Topology, topology};
+use support::lab::topology::{self, Sees};
+use support::lab::{Error, Topology};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -201,7 +202,7 @@ fn called(net: Result<Topology, Error>, table: &str, options: &[&str]) -> Result
     Tool::new(&net, &server).args(options).run()
 }
 
-/// A login with everything beside it.
+/// A login with everything beside it. What the server saw must be what the network is known to show it.
 pub(crate) fn everything(net: Result<Topology, Error>) -> Result<Run, Error> {
     let net = net?;
     let echo = "203.0.113.80,203.0.113.81";
@@ -214,7 +215,12 @@ pub(crate) fn everything(net: Result<Topology, Error>) -> Result<Run, Error> {
         "--stun",
         "203.0.113.80",
     ];
-    Tool::new(&net, &server).args(&options).run()
+    let run = Tool::new(&net, &server).args(&options).run()?;
+    Ok(match net.sees {
+        Sees::From(..) => run.seen_as(&net),
+        // That is about a port which is not the login's.
+        Sees::Nothing(_) => run,
+    })
 }
 
 /// The table of a host that treats new connections to it by this rule.
