@@ -12,31 +12,6 @@ use support::lab::{Error, LineOptions, Topology, topology};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
-        path: "STUN, another outside port for each flow",
-        run: || stun(topology::endpoint_dependent(), ""),
-        expected: "Symmetric-NAT different/different 0",
-        facts: &[
-            (LABEL, "Symmetric-NAT"),
-            (MAPPING, "address-and-port-dependent"),
-            (FILTERING, "null"),
-            ("/probes/stun/0/unknown/0/reason", "hidden-by-mapping"),
-        ],
-    },
-    Row {
-        path: "STUN, UDP refused",
-        run: || {
-            stun(
-                topology::masquerade(),
-                &forwarding("udp dport 3478-3479 reject"),
-            )
-        },
-        expected: "IP-Restrict-NAT different/same 0",
-        facts: &[
-            (LABEL, "Unknown-Connect"),
-            ("/probes/stun/0/error/code", "connection-refused"),
-        ],
-    },
-    Row {
         path: "STUN, round trip 300 ms",
         run: || stun(slow(0.0), ""),
         expected: "Direct-Connect same/same 0",

@@ -7,65 +7,6 @@ use support::lab::{Error, Topology, topology};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
-        path: "UDP echo, no NAT",
-        run: || echo(topology::direct(), ""),
-        expected: "Direct-Connect same/same 0",
-        facts: &[
-            (LABEL, "Direct-Connect"),
-            ("/probes/udp_echo/outside/ip", "203.0.113.7"),
-            ("/probes/udp_echo/tests/second/outcome", "not-run"),
-        ],
-    },
-    Row {
-        path: "UDP echo, endpoint-independent mapping, everything let in",
-        run: || echo(topology::endpoint_independent(), &lets_in("")),
-        expected: "Symmetric-NAT different/different 0",
-        facts: &[
-            (LABEL, "IP-Restrict-NAT"),
-            ("/probes/udp_echo/outside/ip", "203.0.113.7"),
-            ("/probes/udp_echo/tests/second/outcome", "answered"),
-        ],
-    },
-    Row {
-        path: "UDP echo, endpoint-independent mapping, filtered by address",
-        run: || {
-            echo(
-                topology::endpoint_independent(),
-                &lets_in("ip saddr . udp dport @asked"),
-            )
-        },
-        expected: "Symmetric-NAT different/different 0",
-        facts: &[
-            (LABEL, "IP-Restrict-NAT"),
-            ("/probes/udp_echo/tests/second/outcome", "answered"),
-        ],
-    },
-    Row {
-        path: "UDP echo, endpoint-independent mapping, filtered by address and port",
-        run: || echo(topology::endpoint_independent(), ""),
-        expected: "Symmetric-NAT different/different 0",
-        facts: &[
-            (LABEL, "Port-Restrict-NAT"),
-            ("/probes/udp_echo/tests/second/outcome", "no-answer"),
-            ("/probes/udp_echo/tests/third/outcome", "answered"),
-        ],
-    },
-    Row {
-        path: "UDP echo, masquerade, port kept",
-        run: || echo(topology::masquerade(), ""),
-        expected: "IP-Restrict-NAT different/same 0",
-        facts: &[(LABEL, "Port-Restrict-NAT")],
-    },
-    Row {
-        path: "UDP echo, endpoint-dependent mapping",
-        run: || echo(topology::endpoint_dependent(), ""),
-        expected: "Symmetric-NAT different/different 0",
-        facts: &[
-            (LABEL, "Symmetric-NAT"),
-            ("/probes/udp_echo/tests/third/outcome", "answered"),
-        ],
-    },
-    Row {
         path: "UDP echo, round trip 400 ms, 5 % loss",
         run: || {
             let net = topology::slow_and_lossy()?;
@@ -74,25 +15,6 @@ pub(crate) const ROWS: &[Row] = &[
         },
         expected: "Direct-Connect same/same 0",
         facts: &[(LABEL, "Direct-Connect")],
-    },
-    Row {
-        path: "UDP echo, UDP dropped",
-        run: || echo(topology::masquerade(), &forwarding("udp dport 7001 drop")),
-        expected: "IP-Restrict-NAT different/same 0",
-        facts: &[
-            (LABEL, "Firewall"),
-            ("/probes/udp_echo/outside", "null"),
-            ("/probes/udp_echo/error", "null"),
-        ],
-    },
-    Row {
-        path: "UDP echo, UDP refused",
-        run: || echo(topology::masquerade(), &forwarding("udp dport 7001 reject")),
-        expected: "IP-Restrict-NAT different/same 0",
-        facts: &[
-            (LABEL, "Unknown-Connect"),
-            ("/probes/udp_echo/error/code", "connection-refused"),
-        ],
     },
     Row {
         path: "UDP echo, only the other address dropped",
