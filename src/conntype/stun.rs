@@ -187,8 +187,7 @@ impl StunEvidence {
             return Some(UdpLabel::of_kept(outside.ip(), self.client_ip));
         }
         Some(match (self.mapping(), self.filtering()) {
-            (_, Ok(Filtering::EndpointIndependent)) => UdpLabel::IpRestrictNat,
-            (Ok(NatMapping::EndpointIndependent), Ok(Filtering::AddressDependent)) => {
+            (_, Ok(Filtering::EndpointIndependent | Filtering::AddressDependent)) => {
                 UdpLabel::IpRestrictNat
             }
             (Ok(NatMapping::EndpointIndependent), Ok(Filtering::AddressAndPortDependent)) => {

@@ -147,6 +147,8 @@ pub(crate) const ROWS: &[Row] = &[
         expected: "Symmetric-NAT different/different 0",
         facts: &[
             ("/probes/udp_echo/label", OPEN),
+            ("/probes/stun/0/label", OPEN),
+            ("/conclusion/disagreements", "[]"),
             ("/probes/stun/0/mapping", AD),
             ("/probes/stun/0/filtering", AD),
             ("/probes/stun/0/hairpin", UNKNOWN),
@@ -173,6 +175,8 @@ pub(crate) const ROWS: &[Row] = &[
         expected: "Symmetric-NAT different/different 0",
         facts: &[
             ("/probes/udp_echo/label", OPEN),
+            ("/probes/stun/0/label", OPEN),
+            ("/conclusion/disagreements", "[]"),
             ("/probes/stun/0/mapping", APD),
             ("/probes/stun/0/filtering", AD),
             ("/probes/stun/0/hairpin", UNKNOWN),

@@ -81,6 +81,15 @@ fn every_kind_of_nat_has_its_terms_and_its_label() {
             Ok(F::AddressAndPortDependent),
             L::SymmetricNat,
         ),
+        // The filter is that of the inside end: UDP echo gets its answer through it.
+        (
+            ADM,
+            [yes, no],
+            all,
+            M::AddressDependent,
+            Ok(F::AddressDependent),
+            L::IpRestrictNat,
+        ),
         // The control cannot show that the other address sends.
         (
             ADM,
