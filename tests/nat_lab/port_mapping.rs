@@ -454,7 +454,8 @@ fn conflict() -> Result<Run, Error> {
                 page("<Envelope><Fault><errorCode>718</errorCode></Fault></Envelope>")
             }
             true if is("AddPortMapping") => page("<AddPortMappingResponse/>"),
-            true => page("<DeletePortMappingResponse/>"),
+            // As after a request that was sent twice.
+            true => page("<Envelope><Fault><errorCode>714</errorCode></Fault></Envelope>"),
             false => described("/ctl"),
         };
         (answer, false)

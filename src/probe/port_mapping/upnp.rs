@@ -22,6 +22,9 @@ const HTTP: Purpose = Purpose::Gateway;
 /// A port is mapped to another host (WANIPConnection:1, section 2.4.16).
 const CONFLICT: u16 = 718;
 
+/// No such port is mapped (the same): it was closed before.
+const NO_SUCH_ENTRY: u16 = 714;
+
 /// A service of the router that maps ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Service {
@@ -89,7 +92,10 @@ pub(super) async fn unmap(router: &Router<'_>, service: &Service, entry: &Entry)
     let closed = service
         .ask(router, Action::Unmap { protocol, external })
         .await;
-    closed == Ok(igd::Response::Done)
+    matches!(
+        closed,
+        Ok(igd::Response::Done | igd::Response::Error(NO_SUCH_ENTRY))
+    )
 }
 
 /// The router's services, as it describes them.
