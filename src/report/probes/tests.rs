@@ -5,7 +5,8 @@ use support::document::{self, Document};
 
 use super::*;
 use crate::conntype::{
-    Call, Calls, Facts, ListenEvidence, Opening, UdpEvidence, UdpTest, conclude,
+    Call, Calls, Facts, ListenEvidence, MappingProtocol, NoExternal, OpenedPorts, Opening,
+    PortMappingEvidence, UdpEvidence, UdpTest, conclude,
 };
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::report::human::{self, Style};
@@ -275,5 +276,78 @@ fn a_masked_report_holds_no_value() {
         ] {
             assert!(!words.contains(&value), "{value}: {text}");
         }
+    }
+}
+
+#[test]
+fn what_the_router_and_the_caller_tell_is_masked() {
+    let mut mask = Mask::default();
+    let ip = |text: &str| text.parse().unwrap();
+    let evidence = PortMappingEvidence {
+        gateway: ip("192.168.7.1"),
+        local: ip("192.168.7.5"),
+        upnp: Ok(ip("203.0.113.77")),
+        nat_pmp: Err(NoExternal::Closed),
+        pcp: Ok(ip("203.0.113.78")),
+        seen: Vec::new(),
+        opens: Some(true),
+        ignored: 0,
+    };
+    let opening = Opening {
+        opened: Some(OpenedPorts {
+            by: MappingProtocol::Pcp,
+            tcp: 41_001,
+            udp: 41_002,
+        }),
+        closed: Some(true),
+    };
+    let calls = |tcp_port, udp_port| Calls {
+        tcp_port,
+        udp_port,
+        tcp: Call::Arrived,
+        udp: Call::Lost,
+    };
+    let end = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let listen = ListenEvidence {
+        server: end("198.51.100.99:7071"),
+        local: end("192.168.7.5:41003"),
+        seen: end("203.0.113.79:41004"),
+        own: calls(41_005, 41_006),
+        mapped: Some(calls(41_001, 41_002)),
+    };
+    let caller = Address {
+        host: "caller.example".to_owned(),
+        port: 7071,
+    };
+    let probes = Probes {
+        port_mapping: Some(PortMappingReport::of(&Ok(evidence), true, opening)),
+        listen: Some(ListenReport::of(&caller, &Ok(listen))),
+        ..Probes::default()
+    };
+    let show = |probes: Probes| {
+        let report = ProbeReport::new(probes, None, UNIX_EPOCH, Vec::new());
+        json::render(&report) + &human::probe(&report, Style::default())
+    };
+    let values = [
+        "192.168.7.1",
+        "192.168.7.5",
+        "203.0.113.77",
+        "203.0.113.78",
+        "203.0.113.79",
+        "198.51.100.99",
+        "caller.example",
+        "7071",
+        "41001",
+        "41002",
+        "41003",
+        "41004",
+        "41005",
+        "41006",
+    ];
+    let plain = show(probes.clone());
+    let masked = show(probes.masked(&mut mask));
+    for value in values {
+        assert!(plain.contains(value), "{value}: {plain}");
+        assert!(!masked.contains(value), "{value}: {masked}");
     }
 }
