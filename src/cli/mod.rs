@@ -1,8 +1,8 @@
 //! The command line: words and environment in, an exit code out.
 //!
-//! Imports go one way: [`command_line`] declares, and below it each command has a file;
-//! `settings` turns a login's options into a plan, and `probes` those of what runs beside it; `values`, `environment` and `error` import
-//! nothing of this folder.
+//! Imports go one way: `command_line` declares, and below it each command has a file; `settings` turns a
+//! login's options into a plan, and `probes` those of what runs beside it; `values`, `environment` and
+//! `error` import nothing of this folder.
 
 mod args;
 mod check;

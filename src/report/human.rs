@@ -1,7 +1,7 @@
 //! The report for a person: the path, the comparison, the label and why, what it means and what
 //! to try.
 //!
-//! Text from the network passes [`text::wrap`](super::text::wrap) on its way to the page, so its
+//! Text from the network passes `text::wrap` on its way to the page, so its
 //! control characters are escaped. The only escape sequences are the page's own colours.
 
 use super::meaning::Meaning;

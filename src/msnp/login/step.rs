@@ -23,11 +23,11 @@ pub enum Step {
     Wait,
     /// Send this, then read on.
     Send(Outgoing),
-    /// Get a ticket for this policy, then call [`Login::ticket`]; read on meanwhile.
+    /// Get a ticket for this policy, then call [`Login::ticket`](super::Login::ticket); read on meanwhile.
     NeedTicket(String),
-    /// Close, connect there, then call [`Login::connected`].
+    /// Close, connect there, then call [`Login::connected`](super::Login::connected).
     Refer(Address),
-    /// Close, connect to the same address again, then call [`Login::connected`].
+    /// Close, connect to the same address again, then call [`Login::connected`](super::Login::connected).
     Reconnect(Retry),
     /// Done.
     Profile(Profile),
