@@ -254,11 +254,17 @@ impl RunLog {
             }
         }
         // Where several servers are waited for, the notification server is named.
+        let is_passport = |purpose| matches!(purpose, Purpose::Nexus | Purpose::Login);
         let is_beside = |purpose| !matches!(purpose, Purpose::Notification | Purpose::Gateway);
         let mut latest_first = open.values().rev();
         let waiting = latest_first
             .clone()
             .find(|(purpose, ..)| !is_beside(*purpose))
+            .or_else(|| {
+                latest_first
+                    .clone()
+                    .find(|(purpose, ..)| is_passport(*purpose))
+            })
             .or_else(|| latest_first.next());
         if let Some((purpose, step, what)) = waiting {
             return (purpose.stage(*step), (*what).clone());

@@ -1,6 +1,6 @@
 //! What is asked besides the login, side by side under one deadline.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use clap::ArgAction;
 use clap::builder::BoolishValueParser;
@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use super::error::CommandError;
 use super::values;
 use crate::address::{Address, CALL_BACK_PORT};
-use crate::conntype::{Conclusion, Facts, LoginFacts, StunEvidence, UdpEvidence, conclude};
+use crate::conntype::{
+    Conclusion, Facts, LoginFacts, PathKind, StunEvidence, UdpEvidence, conclude,
+};
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::mask::Mask;
 use crate::probe::port_mapping::{self, Ledger};
@@ -170,7 +172,8 @@ struct Found {
 
 impl Found {
     /// Tells each what the others and the login observed.
-    fn compare(&mut self, client_ip: Option<IpAddr>) {
+    fn compare(&mut self, login: Option<LoginFacts>) {
+        let client_ip = login.and_then(|login| login.client_ip);
         if let Some(Ok(evidence)) = &mut self.udp_echo {
             evidence.client_ip = client_ip;
         }
@@ -183,8 +186,13 @@ impl Found {
         let stun = stun.filter_map(|seen| seen.outside);
         let seen = udp_echo.map(SocketAddr::from).chain(stun);
         if let Some(Ok(evidence)) = &mut self.reach.port_mapping {
-            evidence.seen = client_ip
+            // Behind a proxy it is the proxy's.
+            let direct = login.filter(|login| login.path == PathKind::Tcp);
+            let calls = self.reach.listen.iter().flatten();
+            evidence.seen = direct
+                .and_then(|login| login.client_ip)
                 .into_iter()
+                .chain(calls.map(|calls| calls.seen.ip()))
                 .chain(seen.map(|end| end.ip()))
                 .collect();
         }
@@ -284,7 +292,7 @@ impl Asked {
             reach,
         };
         let login = seen(&done);
-        found.compare(login.and_then(|login| login.client_ip));
+        found.compare(login);
         let conclusion = self.any().then(|| found.conclude(login).into());
         let probes = self.report(found);
         (done, probes, conclusion)

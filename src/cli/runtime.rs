@@ -60,7 +60,8 @@ impl Runtime {
                     tokio::select! {
                         biased;
                         () = clean_up => {}
-                        _ = next(signals) => {}
+                        // One signal may come twice, as of 'timeout': to the process and to its group.
+                        _ = async { tokio::time::sleep(GRACE).await; next(signals).await } => {}
                     }
                     interrupted(signal)
                 }

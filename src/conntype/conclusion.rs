@@ -262,15 +262,18 @@ impl Facts<'_> {
     /// That a call arrived.
     fn arrived(&self, of: fn(&Calls) -> Call) -> Option<Finding> {
         let listen = self.listen?;
-        let reason = match listen.mapped.as_ref().map(of) {
-            _ if of(&listen.own) == Call::Arrived => match Range::of(listen.seen.ip()) {
-                Range::Global => Because::CallArrived,
-                _ => Because::CallArrivedFromNearby,
+        let is_near = Range::of(listen.seen.ip()) != Range::Global;
+        Some(match listen.mapped.as_ref().map(of) {
+            _ if of(&listen.own) == Call::Arrived => match is_near {
+                false => finding(Outlook::Direct, Because::CallArrived),
+                true => finding(Outlook::Likely, Because::CallArrivedFromNearby),
             },
-            Some(Call::Arrived) => Because::CallArrivedThroughRouter,
+            Some(Call::Arrived) if is_near => {
+                finding(Outlook::Likely, Because::CallArrivedFromNearby)
+            }
+            Some(Call::Arrived) => finding(Outlook::Direct, Because::CallArrivedThroughRouter),
             _ => return None,
-        };
-        Some(finding(Outlook::Direct, reason))
+        })
     }
 
     /// Whether a call was made, and none arrived.
@@ -337,7 +340,13 @@ impl Facts<'_> {
             let listen = self.listen?;
             Some(listen.seen.ip() != listen.local.ip())
         };
-        login.or_else(udp).or_else(router).or_else(called)
+        let over_tcp = || {
+            let mut over_tcp = self.stun.iter().filter(|seen| seen.label().is_none());
+            let seen = over_tcp.find(|seen| seen.outside.is_some())?;
+            Some(seen.outside?.ip() != seen.local.ip())
+        };
+        let others = || called().or_else(over_tcp);
+        login.or_else(udp).or_else(router).or_else(others)
     }
 
     /// Whether UDP leaves with an address of the internet.

@@ -112,11 +112,12 @@ impl PortMappingEvidence {
     #[must_use]
     pub fn relation(&self) -> Option<RouterRelation> {
         let external = IpAddr::V4(self.external()?);
-        let mut seen = self.seen.iter().filter(|seen| seen.is_ipv4()).peekable();
-        let is_compared = seen.peek().is_some();
-        if seen.any(|seen| *seen == external) {
+        if self.seen.contains(&external) {
             return Some(RouterRelation::OnlyNat);
         }
+        // A server of this network sees an address that does not show what is beyond.
+        let is_beyond = |seen: &IpAddr| seen.is_ipv4() && Range::of(*seen) == Range::Global;
+        let is_compared = self.seen.iter().any(is_beyond);
         match Range::of(external) {
             Range::Private => Some(RouterRelation::DoubleNat),
             Range::Shared => Some(RouterRelation::CarrierNat),
@@ -170,6 +171,13 @@ mod tests {
             ("203.0.113.7", &["198.51.100.9"], Some(NatBeyond)),
             ("203.0.113.7", &["2001:db8::5"], None),
             ("203.0.113.7", &[], None),
+            // The server is in this host's own network.
+            ("203.0.113.7", &["192.168.1.5"], None),
+            (
+                "203.0.113.7",
+                &["192.168.1.5", "198.51.100.9"],
+                Some(NatBeyond),
+            ),
             ("10.0.0.2", &["203.0.113.7"], Some(DoubleNat)),
             ("10.0.0.2", &[], Some(DoubleNat)),
             // The server is in the same private network.

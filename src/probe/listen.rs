@@ -117,6 +117,11 @@ impl<'a> Host<'a> {
         })
     }
 
+    /// Whether the server calls over IPv4.
+    pub(crate) const fn is_ipv4(&self) -> bool {
+        self.server.is_ipv4()
+    }
+
     /// Has the ports of this host called.
     ///
     /// # Errors
@@ -224,7 +229,8 @@ impl<'a> Host<'a> {
             log: &RunLog::new(None),
         };
         let to = Address::from(self.server);
-        let Established { stream, ends } = connect(&dialer, &to, Purpose::CallBack).await?;
+        let connected = timeout(CALLS, connect(&dialer, &to, Purpose::CallBack)).await;
+        let Established { stream, ends } = connected.map_err(|_| late(self.log))??;
         let lost = |error: io::Error| {
             let why = format!("{}: {}", self.plan.server, describe(&error));
             Failure::new(Stage::CallBack, ErrorCode::ConnectionReset, why)

@@ -31,13 +31,18 @@ pub async fn observe(
     let open = host.as_ref().and_then(|host| host.as_ref().ok());
     let mut mapped = None;
     let meanwhile = async |opened: OpenedPorts| {
-        if let Some(host) = open {
-            mapped = Some(host.mapped(opened).await.unwrap_or(Calls {
-                tcp_port: opened.tcp,
-                udp_port: opened.udp,
-                tcp: Call::Untested,
-                udp: Call::Untested,
-            }));
+        let Some(host) = open else { return };
+        mapped = Some(Calls {
+            tcp_port: opened.tcp,
+            udp_port: opened.udp,
+            tcp: Call::Untested,
+            udp: Call::Untested,
+        });
+        // The router opened them for IPv4.
+        if host.is_ipv4()
+            && let Ok(calls) = host.mapped(opened).await
+        {
+            mapped = Some(calls);
         }
     };
     let port_mapping = async {

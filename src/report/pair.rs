@@ -245,10 +245,16 @@ pub fn side_of(document: &Value) -> Option<Side> {
         told["external"].is_string() || told["reason"] == "only-when-opening"
     });
     let is_refused = router["tried"] == true && router["opened"].is_null();
+    let listen = &document["probes"]["listen"];
+    let mapped = listen["mapped"]["tcp"].as_str();
+    let is_in_vain = matches!(mapped, Some("lost" | "refused" | "elsewhere"));
+    // A call within the network says nothing of what comes from beyond.
+    let reason = &document["conclusion"]["reason"]["file_transfer"];
+    let is_near = reason == "call-arrived-from-nearby";
     Some(Side {
         label,
-        upnp: router["relation"] == "only-nat" && offers && !is_refused,
-        called: document["probes"]["listen"]["tcp"].as_bool(),
+        upnp: router["relation"] == "only-nat" && offers && !is_refused && !is_in_vain,
+        called: listen["tcp"].as_bool().filter(|_| !is_near),
     })
 }
 
@@ -329,6 +335,12 @@ mod tests {
             let side = side_of(&document).unwrap();
             assert_eq!((side.upnp, side.called), (upnp, called), "{document}");
         }
+        let mut lost = document(router("only-nat", true, json!({})), json!(false));
+        lost["probes"]["listen"]["mapped"] = json!({"tcp": "lost"});
+        assert!(!side_of(&lost).unwrap().upnp);
+        let mut near = document(Value::Null, json!(true));
+        near["conclusion"] = json!({"reason": {"file_transfer": "call-arrived-from-nearby"}});
+        assert_eq!(side_of(&near).unwrap().called, None);
         for other in [
             json!(null),
             json!([]),

@@ -150,7 +150,7 @@ fn probes(metrics: &mut Metrics, probes: &Probes, conclusion: Option<&Conclusion
     metrics.add(
         "udp_info",
         "What a probe of UDP found.",
-        probes.labels().map(|(probe, asked, label)| {
+        without_repetition(probes.labels()).map(|(probe, asked, label)| {
             let labels = vec![
                 ("probe", probe.to_owned()),
                 ("asked", asked.to_string()),
@@ -172,6 +172,17 @@ fn probes(metrics: &mut Metrics, probes: &Probes, conclusion: Option<&Conclusion
         "What to expect of file transfer, voice and webcam.",
         conclusion,
     );
+}
+
+/// A server that is asked twice has one series.
+fn without_repetition<T: PartialEq>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    let mut all: Vec<T> = Vec::new();
+    for item in items {
+        if !all.contains(&item) {
+            all.push(item);
+        }
+    }
+    all.into_iter()
 }
 
 /// When a run began, in seconds since 1970.

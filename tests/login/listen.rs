@@ -71,7 +71,9 @@ fn a_server_of_this_program_reaches_this_host() {
         (&json!(true), &json!(true))
     );
     assert_eq!(listen["seen"], listen["local"]);
-    assert_eq!(document["conclusion"]["file_transfer"], "direct");
+    assert_eq!(document["conclusion"]["file_transfer"], "likely");
+    let reason = &document["conclusion"]["reason"]["file_transfer"];
+    assert_eq!(reason, "call-arrived-from-nearby");
     assert_eq!(run.code, 0, "{}", run.stderr);
     // The port that was asked for is the one that is called.
     let port = {

@@ -251,7 +251,7 @@ fn the_evidence_decides() {
                 listen: Some(&near),
                 ..none
             },
-            "direct: call-arrived-from-nearby; direct: call-arrived-from-nearby; -",
+            "likely: call-arrived-from-nearby; likely: call-arrived-from-nearby; -",
         ),
         (
             Facts {

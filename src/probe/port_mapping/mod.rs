@@ -89,7 +89,7 @@ pub(crate) async fn observe(
         let what = format!("a mapping at the router {gateway}");
         let _step = log.begin(Purpose::PortMapping, Stage::PortMapping, what);
         let opening = async {
-            seen.opens = Some(false);
+            seen.opens = (!ways.is_empty()).then_some(false);
             let opened = timeout(OPENING, router.open(ways, ports, &plan.ledger)).await;
             if let Ok(Some((opened, address))) = opened {
                 seen.opens = Some(true);

@@ -60,6 +60,12 @@ pub(super) async fn map(
     entry: &Entry,
     lifetime: u32,
 ) -> Result<(), Unopened> {
+    // Some routers replace what is there, this host's own mappings in any case.
+    let (protocol, external) = (entry.protocol, entry.external);
+    let owner = service.ask(router, Action::Owner { protocol, external });
+    if let igd::Response::Address(_) = owner.await? {
+        return Err(Unopened::Conflict);
+    }
     let action = Action::Map {
         protocol: entry.protocol,
         external: entry.external,
@@ -85,7 +91,8 @@ pub(super) async fn unmap(router: &Router<'_>, service: &Service, entry: &Entry)
             .await
         {
             Ok(igd::Response::Address(owner)) if owner == router.local.to_string() => {}
-            Ok(igd::Response::Address(_) | igd::Response::Error(_)) => return true,
+            Ok(igd::Response::Address(_) | igd::Response::Error(NO_SUCH_ENTRY)) => return true,
+            // It does not say: what is there may be another host's.
             _ => return false,
         }
     }

@@ -80,7 +80,13 @@ async fn ask(
         log: &RunLog::new(None),
     };
     let at = Address::from(server);
-    let Established { mut stream, ends } = connect(&dialer, &at, Purpose::Stun).await?;
+    let failed = |code, why: &str| {
+        let why = format!("TCP to {named}: {why}");
+        Failure::new(Stage::Stun, code, why)
+    };
+    let connected = timeout(ANSWER, connect(&dialer, &at, Purpose::Stun)).await;
+    let connected = connected.map_err(|_| failed(ErrorCode::Timeout, "no answer"))?;
+    let Established { mut stream, ends } = connected?;
     let began = Instant::now();
     let number = Numbers::new().at(0);
     let exchange = async {
@@ -92,8 +98,6 @@ async fn ask(
         stream.read_exact(&mut answer[HEADER..]).await?;
         Ok::<_, std::io::Error>(answer)
     };
-    let failed =
-        |code, why: &str| Failure::new(Stage::Stun, code, format!("TCP to {named}: {why}"));
     let answer = match timeout(ANSWER, exchange).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return Err(failed(ErrorCode::ConnectionReset, &describe(&error))),

@@ -29,8 +29,10 @@ pub struct PortMappingReport {
     pub pcp: Option<ExternalReport>,
     /// Whether the router was asked to open ports (`--port-mapping=try`).
     pub tried: bool,
-    /// The ports that it opened. Null where it opened none.
+    /// The ports that it opened. Null where it opened none, or one of the two alone.
     pub opened: Option<OpenedReport>,
+    /// Whether a port may still be open: the router did not confirm that all are closed again.
+    pub left_open: bool,
     /// How many packets arrived that answer no request. Null where the questions did not end.
     pub ignored: Option<u32>,
     /// Why the router could not be asked. Null where it was.
@@ -97,6 +99,7 @@ impl PortMappingReport {
                 udp: opened.udp,
                 closed: opening.closed == Some(true),
             }),
+            left_open: opening.closed == Some(false),
             ignored: seen.map(|seen| seen.ignored),
             error: outcome.as_ref().err().map(Into::into),
         }
@@ -179,6 +182,10 @@ impl PortMappingReport {
         }
         match (self.tried, self.opened) {
             (true, Some(opened)) => sentences.push(opened.sentence()),
+            (true, None) if self.left_open => sentences.push(
+                "The router opened one port at most, and did not confirm that it is closed again."
+                    .to_owned(),
+            ),
             (true, None) => sentences.push("The router opened no port.".to_owned()),
             (false, _) => {}
         }
