@@ -199,13 +199,19 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         path: "port mapping, UPnP, another host has the port",
-        run: conflict,
+        run: || taken(|request| maps(request, false)),
         expected: "IP-Restrict-NAT different/same 0",
         facts: &[
             (RELATION, "only-nat"),
             ("/probes/port_mapping/opened/by", "upnp"),
             (CLOSED, "true"),
         ],
+    },
+    Row {
+        path: "port mapping, UPnP, this host has mapped the port already",
+        run: || taken(|request| maps(request, true)),
+        expected: "IP-Restrict-NAT different/same 0",
+        facts: &[("/probes/port_mapping/opened/by", "upnp"), (CLOSED, "true")],
     },
     Row {
         path: "port mapping, this host's firewall forbids it",
@@ -438,52 +444,70 @@ fn interrupted() -> Result<Run, Error> {
     Ok(run)
 }
 
-/// Every outside port that is an inside one belongs to another host, whose mappings have to stay.
-fn conflict() -> Result<Run, Error> {
-    fn between<'a>(request: &'a str, name: &str) -> &'a str {
-        let (_, rest) = request.split_once(&format!("<{name}>")).unwrap_or_default();
-        rest.split_once('<').map_or("", |(value, _)| value)
-    }
-    let is = |request: &str, action: &str| request.contains(&format!("#{action}\""));
-    let page = |request: &str| {
-        let is = |action: &str| request.contains(&format!("#{action}\""));
-        let port = |name| between(request, name);
-        let answer = match request.starts_with("POST") {
-            true if is("GetExternalIPAddress") => told("203.0.113.7"),
-            true if is("AddPortMapping") && port("NewExternalPort") == port("NewInternalPort") => {
-                page("<Envelope><Fault><errorCode>718</errorCode></Fault></Envelope>")
-            }
-            true if is("AddPortMapping") => page("<AddPortMappingResponse/>"),
-            // As after a request that was sent twice.
-            true => page("<Envelope><Fault><errorCode>714</errorCode></Fault></Envelope>"),
-            false => described("/ctl"),
-        };
-        (answer, false)
+fn between<'a>(request: &'a str, name: &str) -> &'a str {
+    let (_, rest) = request.split_once(&format!("<{name}>")).unwrap_or_default();
+    rest.split_once('<').map_or("", |(value, _)| value)
+}
+
+/// Whether the outside port of a request is one that the client's sockets have: these are taken.
+fn is_taken(port: &str) -> bool {
+    port.parse().is_ok_and(|port: u16| port < 49152)
+}
+
+/// The pages of a router that has these ports mapped already, to this host or to another one; it tells
+/// the owner, or refuses to map them.
+fn maps(request: &str, to_this_host: bool) -> (String, bool) {
+    let is = |action: &str| request.contains(&format!("#{action}\""));
+    let is_taken = is_taken(between(request, "NewExternalPort"));
+    let error = |code| {
+        page(&format!(
+            "<Envelope><Fault><errorCode>{code}</errorCode></Fault></Envelope>"
+        ))
     };
+    let answer = match request.starts_with("POST") {
+        false => described("/ctl"),
+        true if is("GetExternalIPAddress") => told("203.0.113.7"),
+        true if is("GetSpecificPortMappingEntry") && is_taken && to_this_host => page(
+            "<GetSpecificPortMappingEntryResponse><NewInternalClient>192.168.1.5</NewInternalClient>\
+             </GetSpecificPortMappingEntryResponse>",
+        ),
+        true if is("AddPortMapping") && is_taken && !to_this_host => error(718),
+        true if is("AddPortMapping") => page("<AddPortMappingResponse/>"),
+        // Nothing is there, as after a request that was sent twice.
+        true => error(714),
+    };
+    (answer, false)
+}
+
+/// What is mapped already has to stay.
+fn taken(page: fn(&str) -> (String, bool)) -> Result<Run, Error> {
     let net = topology::masquerade()?;
     let server = serve(&net)?;
-    let router = start(
-        &net,
-        Script {
-            page,
-            ..at(DESCRIPTION)
-        },
-    )?;
+    let script = Script {
+        page,
+        ..at(DESCRIPTION)
+    };
+    let router = start(&net, script)?;
     let mut run = Tool::new(&net, &server).args(TRY).run()?;
     let requests = router.requests();
     let ports = |action: &str| {
-        let asked = requests.iter().filter(|request| is(request, action));
-        let asked = asked.map(|request| between(request, "NewExternalPort").to_owned());
-        asked.collect::<Vec<_>>()
+        let action = format!("#{action}\"");
+        let asked = requests.iter().filter(|request| request.contains(&action));
+        let asked = asked.map(|request| between(request, "NewExternalPort"));
+        let mut asked: Vec<_> = asked.filter(|port| !is_taken(port)).collect();
+        asked.sort_unstable();
+        asked
     };
-    let (added, mut deleted) = (ports("AddPortMapping"), ports("DeletePortMapping"));
-    // Of each pair the second was opened.
-    let mut opened: Vec<_> = added.iter().skip(1).step_by(2).cloned().collect();
-    // They are closed at the same time.
-    opened.sort_unstable();
-    deleted.sort_unstable();
-    run.must(added.len() == 4 && opened == deleted, || {
+    let (added, deleted) = (ports("AddPortMapping"), ports("DeletePortMapping"));
+    run.must(added.len() == 2 && added == deleted, || {
         format!("added {added:?}, deleted {deleted:?}")
+    });
+    let is_wrong = |request: &String| {
+        let is_deletion = request.contains("#DeletePortMapping\"");
+        is_deletion && is_taken(between(request, "NewExternalPort"))
+    };
+    run.must(!requests.iter().any(is_wrong), || {
+        "it closes another's port".to_owned()
     });
     Ok(run)
 }
