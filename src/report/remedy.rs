@@ -53,6 +53,9 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
         }
         ErrorCode::NotPermitted => "a firewall of this host forbids the connection",
         ErrorCode::ConnectionFailed => "check the address and this host's network",
+        ErrorCode::BindFailed if matches!(stage, Stage::CallBack) => {
+            "choose a port that is free with --listen-test=PORT, or leave the number out"
+        }
         ErrorCode::BindFailed => {
             "choose an address of this host and a port that is free, or leave out --bind"
         }

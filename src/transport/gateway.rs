@@ -11,7 +11,7 @@ pub(crate) fn gateway() -> Option<Ipv4Addr> {
     default_route(&std::fs::read_to_string(ROUTES).ok()?)
 }
 
-/// The gateway of the default route with the least metric.
+/// The gateway of the default route with the least metric, if that has one.
 fn default_route(table: &str) -> Option<Ipv4Addr> {
     let routes = table.lines().skip(1).filter_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
@@ -20,12 +20,13 @@ fn default_route(table: &str) -> Option<Ipv4Addr> {
         let mut fields = fields.skip(2);
         let metric: u32 = fields.next()?.parse().ok()?;
         let mask = u32::from_str_radix(fields.next()?, 16).ok()?;
-        let is_default = to == 0 && mask == 0 && flags & 1 != 0 && gateway != 0;
+        let is_default = to == 0 && mask == 0 && flags & 1 != 0;
         // The numbers are in the byte order of the network.
         is_default.then(|| (metric, Ipv4Addr::from(gateway.to_ne_bytes())))
     });
     let (_, gateway) = routes.min_by_key(|(metric, _)| *metric)?;
-    Some(gateway)
+    // A tunnel has none: its other end is no router of this link.
+    (!gateway.is_unspecified()).then_some(gateway)
 }
 
 #[cfg(test)]
@@ -46,11 +47,13 @@ mod tests {
         let down = line([0; 4], [192, 168, 3, 1], "0002", 1, [0; 4]);
         let link = line([10, 0, 0, 0], [0; 4], "0001", 1, [255, 0, 0, 0]);
         let half = line([0; 4], [10, 8, 0, 1], "0003", 0, [128, 0, 0, 0]);
+        let tunnel = line([0; 4], [0; 4], "0001", 0, [0; 4]);
         let ip = |last| Some(Ipv4Addr::new(192, 168, last, 1));
         for (table, want) in [
             (format!("{head}{link}{one}"), ip(1)),
             (format!("{head}{one}{two}{down}{half}"), ip(2)),
             (format!("{head}{link}{down}{half}"), None),
+            (format!("{head}{one}{tunnel}{two}"), None),
             (format!("{head}eth0\tnonsense\n\n"), None),
             (String::new(), None),
         ] {
