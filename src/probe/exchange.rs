@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -227,8 +228,25 @@ pub(super) fn failed(error: &io::Error, to: &Address, stage: Stage) -> Failure {
     Failure::new(stage, code, message)
 }
 
-/// The numbers of the requests of one socket. Keyed by the system: nobody who has not seen a request
-/// knows its number.
+/// Runs both at the same time. The first decides whether the second is needed; where it is not, it is
+/// dropped as it is, and has no result unless it ended before.
+pub(super) async fn with_second<A, B>(
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+    is_needed: impl FnOnce(&A) -> bool,
+) -> (A, Option<B>) {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    tokio::select! {
+        biased;
+        done = &mut first => match is_needed(&done) {
+            true => (done, Some(second.await)),
+            false => (done, None),
+        },
+        early = &mut second => (first.await, Some(early)),
+    }
+}
+
+/// Numbers of requests and the like. Keyed by the system: nobody who has not seen one knows it.
 pub(super) struct Numbers(RandomState);
 
 impl Numbers {
@@ -236,11 +254,12 @@ impl Numbers {
         Self(RandomState::new())
     }
 
-    pub(super) fn at(&self, at: usize) -> [u8; 12] {
-        let mut number = [0; 12];
-        let halves = [0, 1].map(|half| self.0.hash_one((at, half)).to_be_bytes());
-        number[..8].copy_from_slice(&halves[0]);
-        number[8..].copy_from_slice(&halves[1][..4]);
+    pub(super) fn at<const N: usize>(&self, at: usize) -> [u8; N] {
+        let mut number = [0; N];
+        for (part, bytes) in number.chunks_mut(8).enumerate() {
+            let hash = self.0.hash_one((at, part)).to_be_bytes();
+            bytes.copy_from_slice(&hash[..bytes.len()]);
+        }
         number
     }
 }

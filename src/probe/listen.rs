@@ -1,7 +1,6 @@
 //! Being called: this host opens ports and asks a server to call them, by TCP and UDP.
 
 use std::cell::Cell;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -14,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::exchange::local;
+use super::exchange::{Numbers, local};
 use crate::address::Address;
 use crate::conntype::{Call, Calls, ListenEvidence, OpenedPorts, normalise};
 use crate::failure::{ErrorCode, Failure, Stage};
@@ -161,7 +160,7 @@ impl<'a> Host<'a> {
     }
 
     async fn calls(&self, tcp: u16, udp: u16) -> Result<(Ends, Calls), Failure> {
-        let token = token();
+        let token = Token(Numbers::new().at(0));
         let asked = Request::new(Some(tcp), Some(udp), token).map_err(|_| {
             let why = format!("ports below 1024 are not called: {tcp} for TCP, {udp} for UDP");
             Failure::new(Stage::CallBack, ErrorCode::CallRefused, why)
@@ -321,16 +320,6 @@ async fn knows(mut stream: TcpStream, token: Token) -> bool {
     let mut said = vec![0; wanted.len()];
     let read = timeout(SAYING, stream.read_exact(&mut said)).await;
     matches!(read, Ok(Ok(_))) && is_called(&said, token)
-}
-
-/// Keyed by the system: nobody who has not seen the request knows it.
-fn token() -> Token {
-    let keyed = RandomState::new();
-    let half = |at: u8| keyed.hash_one(at).to_be_bytes();
-    let mut token = [0; 16];
-    token[..8].copy_from_slice(&half(0));
-    token[8..].copy_from_slice(&half(1));
-    Token(token)
 }
 
 fn late(log: &RunLog) -> Failure {

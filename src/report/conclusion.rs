@@ -77,9 +77,13 @@ impl ConclusionReport {
 
     /// What would help most, and what contradicts itself.
     pub(super) fn advice(&self) -> Vec<String> {
-        let change = self.change.map(change).into_iter();
-        let all = change.chain(self.disagreements.iter().copied().map(disagreement));
-        all.map(str::to_owned).collect()
+        let disagreements = self.disagreements.iter().copied();
+        let disagreements = disagreements.map(|one| disagreement(one).to_owned());
+        self.change
+            .map(change)
+            .into_iter()
+            .chain(disagreements)
+            .collect()
     }
 }
 
@@ -120,31 +124,27 @@ const fn because(reason: Because) -> &'static str {
     }
 }
 
-const fn change(change: Change) -> &'static str {
-    match change {
+fn change(change: Change) -> String {
+    let what = match change {
         Change::ConnectWithoutProxy => {
-            "What would help most: to connect without the proxy or gateway, where that is possible."
+            "to connect without the proxy or gateway, where that is possible"
         }
         Change::AskProviderForAddress => {
-            "What would help most: to ask the provider for an address that is not shared, or for IPv6."
+            "to ask the provider for an address that is not shared, or for IPv6"
         }
         Change::BridgeOneRouter => {
-            "What would help most: to make one of the two routers a bridge, or to forward ports in both."
+            "to make one of the two routers a bridge, or to forward ports in both"
         }
-        Change::UseUpnp => {
-            "What would help most: to switch on UPnP in the messenger: the router offers to open \
-             ports."
-        }
+        Change::UseUpnp => "to switch on UPnP in the messenger: the router offers to open ports",
         Change::ForwardPorts => {
-            "What would help most: to switch on UPnP in the router, or to forward the messenger's \
-             ports to this computer."
+            "to switch on UPnP in the router, or to forward the messenger's ports to this computer"
         }
         Change::AllowInFirewall => {
-            "What would help most: to allow the messenger in the firewall of this computer or \
-             network."
+            "to allow the messenger in the firewall of this computer or network"
         }
-        Change::AllowUdp => "What would help most: to let UDP out at the firewall.",
-    }
+        Change::AllowUdp => "to let UDP out at the firewall",
+    };
+    format!("What would help most: {what}.")
 }
 
 const fn disagreement(disagreement: Disagreement) -> &'static str {

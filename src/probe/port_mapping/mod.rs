@@ -112,10 +112,9 @@ async fn ask(router: &Router<'_>, until: Instant) -> (PortMappingEvidence, Vec<W
         timeout_at(until, router.nat_pmp()),
         timeout_at(until, upnp::ask(router)),
     );
-    let late = || NoExternal::NoAnswer;
-    let pcp = pcp.unwrap_or_else(|_| Err(late()));
-    let nat_pmp = nat_pmp.unwrap_or_else(|_| Err(late()));
-    let (upnp, service) = upnp.unwrap_or_else(|_| (Err(late()), None));
+    let late = Err(NoExternal::NoAnswer);
+    let (pcp, nat_pmp) = (pcp.unwrap_or(late), nat_pmp.unwrap_or(late));
+    let (upnp, service) = upnp.unwrap_or((late, None));
     let mut ways = Vec::new();
     if pcp == Err(NoExternal::OnlyWhenOpening) {
         ways.push(Way::Pcp(nonce));

@@ -7,14 +7,14 @@ mod tcp;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::exchange::{
-    Answer, Exchange, FIRST, Ignored, Numbers, failed, is_usable, local, open, pace, within,
+    Answer, Exchange, FIRST, Ignored, Numbers, failed, is_usable, local, open, pace, with_second,
+    within,
 };
 use crate::address::Address;
 use crate::conntype::{Changed, Range, StunEvidence, StunTransport};
@@ -159,29 +159,18 @@ async fn attempt(named: &Address, route: &Route, log: &RunLog) -> Outcome {
             let Some(other) = seen.other else {
                 return Default::default();
             };
-            let mut control = pin!(run.control(other));
-            let mut tests = pin!(async { tokio::join!(run.mapping(other), run.filtering(other)) });
-            let mut early = None;
-            let (mapped, let_in) = tokio::select! {
-                biased;
-                done = &mut tests => done,
-                done = &mut control => {
-                    early = Some(done);
-                    tests.await
-                }
-            };
-            // A socket that fails leaves its test unanswered.
-            let let_in = let_in.unwrap_or_default();
-            let control = match early {
-                Some(done) => done,
+            let ((mapped, let_in), control) = with_second(
+                async { tokio::join!(run.mapping(other), run.filtering(other)) },
+                run.control(other),
                 // What gets in needs no control.
-                None if let_in == [Changed::FromThere; 2] => Ok(Default::default()),
-                None => control.await,
-            };
+                |(_, let_in)| !matches!(let_in, Ok([Changed::FromThere, Changed::FromThere])),
+            )
+            .await;
+            // A socket that fails leaves its test unanswered.
             (
                 mapped.unwrap_or_default(),
-                let_in,
-                control.unwrap_or_default(),
+                let_in.unwrap_or_default(),
+                control.and_then(Result::ok).unwrap_or_default(),
             )
         };
         let hairpin = async {

@@ -6,10 +6,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -22,7 +20,8 @@ use crate::run_log::{Purpose, RunLog};
 use crate::transport::{Route, resolve_v4};
 
 use super::exchange::{
-    Answer, Exchange, FIRST, Ignored, Wire, failed, is_usable, local, open, pace, within,
+    Answer, Exchange, FIRST, Ignored, Numbers, Wire, failed, is_usable, local, open, pace,
+    with_second, within,
 };
 
 /// One run of the three tests.
@@ -68,26 +67,20 @@ async fn run<W: Wire>(
     local: SocketAddrV4,
 ) -> io::Result<UdpEvidence> {
     let ignored = Ignored::default();
-    // Keyed by the system: nobody who has not seen the request knows the number.
-    let keyed = RandomState::new();
-    let number = |test: u8| (keyed.hash_one(test) as u32).to_be_bytes();
-    let mut mapped = pin!(map(mapping, server, local, [1, 3].map(number), &ignored));
-    let mut filtered = pin!(filter(filtering, server, [4, 2].map(number), &ignored));
-    let mut early = None;
-    let mapped = tokio::select! {
-        biased;
-        done = &mut mapped => done?,
-        done = &mut filtered => {
-            early = Some(done);
-            mapped.await?
-        }
-    };
-    let filtered = match early {
-        Some(done) => done,
-        // Nothing is left to find out.
-        None if is_end(mapped.first, local) => Filtered::default(),
-        None => filtered.await,
-    };
+    let numbers = Numbers::new();
+    let number = |test: usize| numbers.at(test);
+    let (mapped, filtered) = with_second(
+        map(mapping, server, local, [1, 3].map(number), &ignored),
+        filter(filtering, server, [4, 2].map(number), &ignored),
+        // Else nothing is left to find out.
+        |mapped| {
+            mapped
+                .as_ref()
+                .is_ok_and(|mapped| !is_end(mapped.first, local))
+        },
+    )
+    .await;
+    let (mapped, filtered) = (mapped?, filtered.unwrap_or_default());
     let first = match mapped.first {
         // The other socket's test 1 is the same one.
         UdpTest::NoAnswer => filtered.first,
