@@ -16,6 +16,7 @@ mod port_mapping;
 mod proxies;
 mod proxy_trouble;
 mod reach;
+mod router_answers;
 mod run;
 mod stun;
 mod table;

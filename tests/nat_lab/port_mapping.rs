@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::ends::{Tool, serve};
+use crate::router_answers::{between, described, is_taken, maps, nat_pmp, told};
 use crate::run::Run;
 use crate::table::Row;
 use support::lab::proxies::{Proxy, miniupnpd};
@@ -290,43 +291,6 @@ const fn at(location: &'static str) -> Script {
     }
 }
 
-/// The answers of NAT-PMP; where it does not close, the end of a mapping has none.
-fn nat_pmp(asked: &[u8], address: [u8; 4], closes: bool) -> Vec<Vec<u8>> {
-    let answer = |operation: u8, rest: &[u8]| {
-        let head = [0, 128 + operation, 0, 0, 0, 0, 0, 1];
-        vec![[head.as_slice(), rest].concat()]
-    };
-    match *asked {
-        [0, 0] => answer(0, &address),
-        [0, of @ 1..=2, _, _, a, b, _, _, .., last] if closes || last > 0 => {
-            answer(of, &[a, b, 200, b, 0, 0, 0, last])
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn page(body: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-fn described(control: &str) -> String {
-    page(&format!(
-        "<root><device><serviceList><service>\
-         <serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType>\
-         <controlURL>{control}</controlURL></service></serviceList></device></root>"
-    ))
-}
-
-fn told(address: &str) -> String {
-    page(&format!(
-        "<Envelope><Body><GetExternalIPAddressResponse><NewExternalIPAddress>{address}\
-         </NewExternalIPAddress></GetExternalIPAddressResponse></Body></Envelope>"
-    ))
-}
-
 /// A home router with a public address that keeps ports.
 pub(crate) fn router() -> Result<Topology, Error> {
     let rule = format!("snat to {OUTSIDE}");
@@ -442,41 +406,6 @@ fn interrupted() -> Result<Run, Error> {
         "nothing was opened".to_owned()
     });
     Ok(run)
-}
-
-fn between<'a>(request: &'a str, name: &str) -> &'a str {
-    let (_, rest) = request.split_once(&format!("<{name}>")).unwrap_or_default();
-    rest.split_once('<').map_or("", |(value, _)| value)
-}
-
-/// Whether the outside port of a request is one that the client's sockets have: these are taken.
-fn is_taken(port: &str) -> bool {
-    port.parse().is_ok_and(|port: u16| port < 49152)
-}
-
-/// The pages of a router that has these ports mapped already, to this host or to another one; it tells
-/// the owner, or refuses to map them.
-fn maps(request: &str, to_this_host: bool) -> (String, bool) {
-    let is = |action: &str| request.contains(&format!("#{action}\""));
-    let is_taken = is_taken(between(request, "NewExternalPort"));
-    let error = |code| {
-        page(&format!(
-            "<Envelope><Fault><errorCode>{code}</errorCode></Fault></Envelope>"
-        ))
-    };
-    let answer = match request.starts_with("POST") {
-        false => described("/ctl"),
-        true if is("GetExternalIPAddress") => told("203.0.113.7"),
-        true if is("GetSpecificPortMappingEntry") && is_taken && to_this_host => page(
-            "<GetSpecificPortMappingEntryResponse><NewInternalClient>192.168.1.5</NewInternalClient>\
-             </GetSpecificPortMappingEntryResponse>",
-        ),
-        true if is("AddPortMapping") && is_taken && !to_this_host => error(718),
-        true if is("AddPortMapping") => page("<AddPortMappingResponse/>"),
-        // Nothing is there, as after a request that was sent twice.
-        true => error(714),
-    };
-    (answer, false)
 }
 
 /// What is mapped already has to stay.
