@@ -200,6 +200,8 @@ fn found(text: &str, ports: &BTreeSet<u16>) -> Vec<String> {
     let words = words.filter(|word| lower.contains(word)).map(str::to_owned);
     // Dates, milliseconds, colours and hashes are no ports.
     let is_part = |c: char| c.is_ascii_alphanumeric() || "#+/.-".contains(c);
+    // Masks of IPv6 begin with a number that is a port as well: the system may give out 53511.
+    let text = text.replace("2001:db8:", "");
     let words_of = text.split(|c| !is_part(c));
     let numbers: BTreeSet<_> = words_of.map(|word| word.trim_matches(['.', '-'])).collect();
     let ports = ports.iter().flat_map(|port| [*port, port.swap_bytes()]);
