@@ -19,12 +19,13 @@
 //!             probe's, report's or cli's
 //! ```
 //! Data goes one way, and so do imports: the test at the end of this file lists what each room may
-//! use. [`conntype`], [`msnp`] and [`packet`] know no socket, clock, terminal or randomness.
+//! use. [`conntype`], [`msnp`], [`packet`] and [`capture`] know no socket, clock, terminal or randomness.
 //!
 //! - [`conntype`]: the verdict. Observation in, label and evidence out.
 //! - [`msnp`]: commands, profile, Passport headers, and the login as a state machine.
 //! - [`packet`]: the same for protocols that are not MSN's: STUN, those of port mapping, and the
 //!   lines of calling back.
+//! - [`capture`]: the same for files of packets: sessions that others had.
 //! - [`transport`]: the client's sockets, all of them: names, dialing, proxies, TLS, HTTP.
 //! - [`probe`]: what is asked of the network; [`probe::login`] is the login, [`probe::udp_echo`] and
 //!   [`probe::stun`] the tests of UDP, [`probe::port_mapping`] the questions to the router,
@@ -41,6 +42,7 @@
 //! Modules named `fuzz` are public for the fuzz targets only; nothing else uses them.
 
 pub mod address;
+pub mod capture;
 pub mod cli;
 pub mod conntype;
 pub mod exit;
@@ -61,12 +63,13 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Each room, and the rooms it may import from.
-    const ROOMS: [(&str, &[&str]); 15] = [
+    const ROOMS: [(&str, &[&str]); 16] = [
         ("address", &["secret"]),
         ("networks", &[]),
         ("packet", &[]),
         ("secret", &[]),
         ("conntype", &["address"]),
+        ("capture", &["address", "conntype", "msnp"]),
         ("mask", &["address", "conntype"]),
         ("msnp", &["address", "secret"]),
         ("exit", &["conntype"]),
@@ -96,14 +99,15 @@ mod tests {
         (
             "report",
             &[
-                "address", "conntype", "exit", "failure", "mask", "msnp", "networks", "run_log",
-                "secret",
+                "address", "capture", "conntype", "exit", "failure", "mask", "msnp", "networks",
+                "run_log", "secret",
             ],
         ),
         (
             "cli",
             &[
                 "address",
+                "capture",
                 "conntype",
                 "exit",
                 "failure",

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use msnp9_conntype::msnp::udp_echo::{Other, Packet};
 use msnp9_conntype::packet::call::{Token, called};
 use support::answer::{Answer, POLICY};
+use support::capture::{ETHERNET, RAW, Talk, ethernet, pcap, pcapng};
 use support::scenarios::{self, Scenario};
 
 /// Target and name to bytes.
@@ -146,12 +147,55 @@ fn seeds() -> Seeds {
         add("call", name, format!("{line}\r\n").into_bytes());
     }
     add("call", "called", called(token));
+    for (name, file) in captures() {
+        // The first byte: the size of the pieces.
+        add("capture", name, [vec![99], file].concat());
+    }
+    let steps = [
+        [0, 0, 100, 0, 0, 1],
+        [200, 0, 100, 0, 0, 1],
+        [0, 0, 250, 0, 201, 1],
+        [0, 4, 9, 0, 0, 0],
+    ];
+    add(
+        "reassembly",
+        "steps",
+        [&[255, 255, 255, 255][..], steps.as_flattened()].concat(),
+    );
     for (target, texts) in words() {
         for (at, text) in texts.iter().enumerate() {
             add(target, &format!("word-{at:02}"), text.as_bytes().to_vec());
         }
     }
     seeds
+}
+
+/// Files of packets with a session.
+fn captures() -> Vec<(&'static str, Vec<u8>)> {
+    let talk = Talk::session(
+        "192.168.1.5:1033",
+        "203.0.113.9:1863",
+        "198.51.100.1",
+        "1033",
+    );
+    let v6 = Talk::session(
+        "[2001:db8::5]:1033",
+        "[2001:db8::9]:1863",
+        "2001:db8::5",
+        "2308",
+    );
+    let frames: Vec<_> = talk
+        .packets
+        .iter()
+        .map(|packet| ethernet(packet, &[7]))
+        .collect();
+    vec![
+        ("raw", pcap(RAW, &talk.packets, usize::MAX)),
+        ("cut", pcap(RAW, &talk.packets, 68)),
+        ("vlan", pcap(ETHERNET, &frames, usize::MAX)),
+        ("ipv6", pcapng(101, &v6.packets, true)),
+        ("middle", pcapng(101, &talk.packets[4..], false)),
+    ]
 }
 
 /// The payloads of the scenarios, each once.

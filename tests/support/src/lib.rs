@@ -13,6 +13,7 @@
 //! - `answer`, `fake_servers`, `intermediary`: every server that a login meets, with every answer
 //!   as a value that a test can replace.
 //! - `authority`: certificates.
+//! - `capture`: captures of packets, made by hand.
 //! - `scenarios`: the scenarios of the classification.
 //! - `abuse`: what `serve` must withstand, for a test and a bench.
 //! - `lab`: hosts, links, NATs, firewalls and proxies in network namespaces.
@@ -30,6 +31,7 @@
 pub mod abuse;
 pub mod answer;
 pub mod authority;
+pub mod capture;
 pub mod client;
 pub mod document;
 mod error;

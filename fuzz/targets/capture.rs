@@ -1,0 +1,33 @@
+//! A file of packets, in pieces of any size: what it holds does not depend on them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use msnp9_conntype::capture::{Capture, Session, judge};
+use msnp9_conntype::conntype::PortOrder;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&size, file)) = data.split_first() else {
+        return;
+    };
+    assert_eq!(read(file, usize::from(size) + 1), read(file, usize::MAX));
+});
+
+/// The sessions, and how the file ended.
+fn read(file: &[u8], size: usize) -> (Vec<String>, String) {
+    let mut capture = Capture::new();
+    let mut sessions = Vec::new();
+    let mut report = |session: Session| {
+        let judged = judge(&session, None, PortOrder::Auto);
+        sessions.push(format!("{session:?} {judged:?}"));
+    };
+    let mut pieces = file.chunks(size);
+    let fed = pieces.try_for_each(|piece| capture.feed(piece, &mut report));
+    let done = match fed {
+        Ok(()) => capture.finish(&mut report),
+        Err(why) => {
+            capture.abandon(&mut report);
+            Err(why)
+        }
+    };
+    (sessions, format!("{done:?} {:?}", capture.counts()))
+}
