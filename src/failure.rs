@@ -44,6 +44,8 @@ pub enum Stage {
     PortMapping,
     /// Being called by a server.
     CallBack,
+    /// Reading a capture of packets.
+    Capture,
     /// Starting the embedded server.
     Serve,
     /// A bug in this program, wherever it was.
@@ -205,7 +207,7 @@ error_codes! {
         "An HTTP server answers at the notification server's address."
     SpeaksTls "talks-tls" NoProfile [Negotiate Login SignIn Profile]
         "A TLS server answers at the notification server's address."
-    NotMsnp "talks-something-else" NoProfile [Negotiate Login SignIn Profile]
+    NotMsnp "talks-something-else" NoProfile [Negotiate Login SignIn Profile Capture]
         "The other end does not speak MSNP."
     Malformed "malformed" NoProfile [Negotiate Login SignIn Profile]
         "A reply of the notification server is invalid."
@@ -247,10 +249,50 @@ error_codes! {
         "Two observations contradict each other and have nothing in common."
     Inconclusive "inconclusive" NoProfile [Stun]
         "The server answered, and its answers do not tell the connection type."
-    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping CallBack]
+    Interrupted "interrupted" Interrupted [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping CallBack Capture]
         "SIGINT (Ctrl-C) ended the run."
-    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping CallBack]
+    Terminated "interrupted" Terminated [Resolve Connect Proxy Gateway Negotiate Nexus Login SignIn Profile UdpEcho Stun PortMapping CallBack Capture]
         "SIGTERM ended the run, or SIGHUP as the terminal vanished."
+    NotACapture "no-capture" NoProfile [Capture]
+        "The file is empty, or is no capture in the formats that are read."
+    CaptureCut "capture-cut" NoProfile [Capture]
+        "The capture ends within a packet."
+    CaptureDamaged "capture-damaged" NoProfile [Capture]
+        "The capture, or its compression, is damaged."
+    LinkType "link-type" NoProfile [Capture]
+        "The capture is of a link type that is not read."
+    NoSession "no-session" NoProfile [Capture]
+        "The capture holds no session with a notification server."
+    BeginsBefore "begins-before-capture" NoProfile [Capture]
+        "The session begins before the capture."
+    CaptureEnds "capture-ends" NoProfile [Capture]
+        "The capture ends before the profile."
+    EndsEarly "ends-before-profile" NoProfile [Capture]
+        "The session ends after the login and before the profile."
+    NoLogin "no-login" NoProfile [Capture]
+        "The session ends without a login: the server refers to another, refuses it, or it is closed."
+    BytesMissing "bytes-missing" NoProfile [Capture]
+        "Bytes before the end of the profile are not in the capture."
+    PacketsCut "packets-cut" NoProfile [Capture]
+        "Packets before the end of the profile were captured in part (the snap length)."
+    IpFragments "ip-fragments" NoProfile [Capture]
+        "Packets of the session are IP fragments, which are not put together."
+    ConflictingBytes "conflicting-bytes" NoProfile [Capture]
+        "The same bytes were sent twice before the end of the profile, and differ."
+    Encrypted "encrypted" NoProfile [Capture]
+        "The session is encrypted (TLS)."
+    OverHttp "over-http" NoProfile [Capture]
+        "The session runs through the HTTP gateway."
+    TooManySessions "too-many-sessions" NoProfile [Capture]
+        "More connections were open at once than are followed."
+    ServerSide "server-side" NoProfile [Capture]
+        "The capture was taken on the server's side, where the client's own address does not show."
+    ServerDisagrees "server-disagrees" NoProfile [Capture]
+        "The capture was taken on the server's side, and the profile contradicts its packets."
+    BehindBalancer "behind-balancer" NoProfile [Capture]
+        "The connection comes from a balancer (PROXY protocol), not from the client."
+    SideUnknown "side-unknown" NoProfile [Capture]
+        "The packets do not show on which side the capture was taken."
     CannotListen "cannot-listen" Unexpected [Serve]
         "The embedded server cannot listen at an address."
     NoRandomness "no-randomness" Unexpected [Serve]

@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
         // How far from the next byte, how long, how much of it is missing.
         let offset = i64::from(i16::from_le_bytes([step[0], step[1]])) << (step[5] >> 4);
         let place = at.get().saturating_add_signed(offset);
-        let length = u64::from(u16::from_le_bytes([step[2], step[3]]) % 2000);
+        let length = u64::from(u16::from_le_bytes([step[2], step[3]]) % 300);
         let bytes: Vec<u8> = (place..place + length).map(byte).collect();
         let sequence = first.wrapping_add(place as u32);
         let missing = if step[4] > 200 { usize::from(step[4]) } else { 0 };

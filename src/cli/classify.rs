@@ -4,11 +4,13 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::capture;
 use super::error::CommandError;
 use super::output::Output;
 use super::runtime;
 use super::secret_input::open;
 use super::values;
+use crate::capture::Place;
 use crate::conntype::{Observation, PathKind, PortOrder, classify};
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
@@ -24,7 +26,8 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 pub(super) struct ClassifyArgs {
     /// Local address and port of the socket that carried the login
     #[arg(long, value_name = "IP:PORT", value_parser = values::endpoint)]
-    local: SocketAddr,
+    #[arg(required_unless_present = "pcap")]
+    local: Option<SocketAddr>,
 
     /// ClientIP of the profile; omit it if the profile has none
     #[arg(long, value_name = "IP")]
@@ -38,6 +41,15 @@ pub(super) struct ClassifyArgs {
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["client_ip", "client_port"])]
     profile: Option<PathBuf>,
 
+    /// Capture of packets (pcap or pcapng, also with gzip); '-' reads stdin. Classifies each session in it
+    #[arg(long, value_name = "FILE|-")]
+    #[arg(conflicts_with_all = ["local", "client_ip", "client_port", "profile", "path"])]
+    pcap: Option<PathBuf>,
+
+    /// Side of the NATs on which the capture was taken; 'auto' tells it from the packets
+    #[arg(long, value_name = "SIDE", default_value = "auto", value_parser = values::side())]
+    side: Side,
+
     /// How to read the byte order of ClientPort
     #[arg(long, value_name = "ORDER", default_value = "auto", value_parser = values::port_order())]
     port_order: PortOrder,
@@ -47,10 +59,26 @@ pub(super) struct ClassifyArgs {
     path: PathKind,
 }
 
+/// The side of a capture; `None` is for finding out.
+type Side = Option<Place>;
+
 pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandError> {
+    let local = match (&args.pcap, args.local) {
+        (Some(pcap), _) => {
+            output.check_input("--pcap", Some(pcap))?;
+            return capture::run(pcap, args.side, args.port_order, output);
+        }
+        (None, _) if args.side.is_some() => {
+            return Err(CommandError::usage(
+                "--side is for a capture: give --pcap FILE",
+            ));
+        }
+        (None, Some(local)) => local,
+        (None, None) => return Err(CommandError::usage("give --local, or --pcap FILE")),
+    };
     let context = output.context(Context {
         path: args.path,
-        local: Some(args.local),
+        local: Some(local),
         ..Context::default()
     });
     let profile = match &args.profile {
@@ -81,7 +109,7 @@ pub(super) fn run(args: &ClassifyArgs, output: &Output) -> Result<Exit, CommandE
         order: args.port_order,
         path: args.path,
         ..Observation::new(
-            args.local,
+            local,
             profile.client_ip.as_deref(),
             profile.client_port.as_deref(),
         )

@@ -5,6 +5,7 @@
 //! `error` import nothing of this folder.
 
 mod args;
+mod capture;
 mod check;
 mod classify;
 mod command_line;

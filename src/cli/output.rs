@@ -15,6 +15,7 @@ use crate::conntype::Label;
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
 use crate::mask;
+use crate::report::capture::CaptureReport;
 use crate::report::{
     self, Context, Format, OutputFile, ProbeReport, Report, github, human, json, nagios, print,
     remedy,
@@ -178,6 +179,16 @@ impl Output {
         self.check_format(&[Format::Label, Format::Report, Format::Json], why)
     }
 
+    /// Whether the sessions of a capture can be printed in this format.
+    ///
+    /// # Errors
+    /// A format that describes one login.
+    pub(super) fn check_capture(&self) -> Result<(), CommandError> {
+        let why =
+            "is for the result of one login; a capture has 'label', 'json', 'ndjson' and 'report'";
+        self.check_format(&CaptureReport::FORMATS, why)
+    }
+
     fn check_format(&self, taken: &[Format], why: &str) -> Result<(), CommandError> {
         if taken.contains(&self.format) {
             return Ok(());
@@ -193,6 +204,14 @@ impl Output {
         let exit = self.end(&result, &text, report.exit_code);
         self.summarize(|| github::summary_of_probe(report));
         exit
+    }
+
+    /// Prints the sessions of a capture, and the page about them.
+    pub(super) fn finish_capture(&self, report: CaptureReport) -> Exit {
+        let report = report.to_share();
+        let result = report.render(self.format, self.style_of_result());
+        let text = self.beside_the_result(|style| report.page(style));
+        self.end(&result, &text, report.exit_code)
     }
 
     /// Prints a page, or its JSON document.

@@ -89,6 +89,11 @@ impl Runtime {
         self.tokio.spawn(work)
     }
 
+    /// Runs blocking `work` beside what runs from now on. It is abandoned at the end.
+    pub(super) fn beside_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        self.tokio.spawn_blocking(work);
+    }
+
     /// Runs blocking `work` to its end, or until a signal. Work that ends right after the signal, as
     /// a prompt does, has the time to restore what it changed.
     pub(super) fn blocking<T: Send + 'static>(

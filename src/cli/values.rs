@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use crate::address::{Address, BadAddress, CALL_BACK_PORT, MSNP_PORT, STUN_PORT, UDP_ECHO_PORT};
+use crate::capture::Place;
 use crate::conntype::{Label, PathKind, PortOrder, StunTransport, UdpLabel, can_be_local};
 use crate::probe::stun;
 use crate::report::Format;
@@ -113,6 +114,15 @@ pub(super) fn port_order() -> OneOf<PortOrder> {
         ("auto", PortOrder::Auto),
         ("plain", PortOrder::Plain),
         ("swapped", PortOrder::Swapped),
+    ])
+}
+
+/// A parser for the side on which a capture was taken; `None` is for finding out.
+pub(super) fn side() -> OneOf<Option<Place>> {
+    one_of([
+        ("auto", None),
+        ("client", Some(Place::Client)),
+        ("server", Some(Place::Server)),
     ])
 }
 

@@ -418,10 +418,15 @@ pub(super) struct Endpoint {
     port: u16,
 }
 
+impl From<SocketAddr> for Endpoint {
+    fn from(end: SocketAddr) -> Self {
+        Self {
+            ip: end.ip(),
+            port: end.port(),
+        }
+    }
+}
+
 pub(super) fn endpoint<S: Serializer>(end: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
-    end.map(|end| Endpoint {
-        ip: end.ip(),
-        port: end.port(),
-    })
-    .serialize(to)
+    end.map(Endpoint::from).serialize(to)
 }

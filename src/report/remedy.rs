@@ -196,6 +196,46 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
             "also ask a STUN server that answers from two addresses (RFC 5780), or UDP echo with \
              --udp-echo"
         }
+        ErrorCode::NotACapture => {
+            "give a file that tcpdump -w, Wireshark or dumpcap wrote: pcap or pcapng, plain or with gzip"
+        }
+        ErrorCode::CaptureCut | ErrorCode::CaptureDamaged => {
+            "what was read until then counts; copy the file again, or capture again"
+        }
+        ErrorCode::LinkType => {
+            "capture on an Ethernet interface, on 'any', or on the loopback interface"
+        }
+        ErrorCode::NoSession => {
+            "capture while the client signs in, without a filter or with 'tcp'; a session that began \
+             earlier or is encrypted cannot be read"
+        }
+        ErrorCode::BeginsBefore => "begin to capture before the client signs in",
+        ErrorCode::CaptureEnds => "let the capture run until the client has signed in",
+        ErrorCode::EndsEarly => "capture again while the client signs in",
+        ErrorCode::NoLogin => {
+            "look at the other sessions: a client signs in at the last server that it is referred to"
+        }
+        ErrorCode::BytesMissing | ErrorCode::ConflictingBytes => {
+            "capture again, nearer to the client and with a larger buffer (tcpdump -B)"
+        }
+        ErrorCode::PacketsCut => "capture whole packets (tcpdump -s 0)",
+        ErrorCode::IpFragments => "capture where the packets are whole, on the client's own host",
+        ErrorCode::Encrypted | ErrorCode::OverHttp => {
+            "let the client sign in over plain TCP, or ask the server with a login of this program"
+        }
+        ErrorCode::TooManySessions => "cut the capture into shorter ones (editcap -c)",
+        ErrorCode::ServerSide => {
+            "capture on the client's host; if this was, say so with --side client"
+        }
+        ErrorCode::ServerDisagrees => {
+            "check whether the server sends what it sees, and whether a balancer is in front of it; if \
+             the capture is of the client's host, say so with --side client"
+        }
+        ErrorCode::BehindBalancer => "capture on the client's host",
+        ErrorCode::SideUnknown => {
+            "capture on the client's host; if this was on the client's side of every NAT, say so with \
+             --side client"
+        }
         ErrorCode::CannotListen => {
             "choose another port (0 picks a free one), or an address of this machine; ports below \
              1024 need a privilege"

@@ -14,6 +14,8 @@ pub enum Document {
     Explain,
     /// `pair`.
     Pair,
+    /// `classify --pcap`.
+    Capture,
     /// `--network list`.
     Networks,
     /// `serve`: the line with its addresses, or why it cannot start.
@@ -22,12 +24,13 @@ pub enum Document {
 
 impl Document {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Report,
         Self::Demo,
         Self::Probe,
         Self::Explain,
         Self::Pair,
+        Self::Capture,
         Self::Networks,
         Self::Serve,
     ];
@@ -41,6 +44,7 @@ impl Document {
             Self::Probe => "probe",
             Self::Explain => "explain",
             Self::Pair => "pair",
+            Self::Capture => "capture",
             Self::Networks => "networks",
             Self::Serve => "serve",
         }
@@ -55,6 +59,7 @@ impl Document {
             Self::Probe => include_str!("../../docs/schema/probe.v1.json"),
             Self::Explain => include_str!("../../docs/schema/explain.v1.json"),
             Self::Pair => include_str!("../../docs/schema/pair.v1.json"),
+            Self::Capture => include_str!("../../docs/schema/capture.v1.json"),
             Self::Networks => include_str!("../../docs/schema/networks.v1.json"),
             Self::Serve => include_str!("../../docs/schema/serve.v1.json"),
         }

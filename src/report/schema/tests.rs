@@ -17,6 +17,7 @@ use crate::conntype::{
 use crate::exit::Exit;
 use crate::failure::ErrorCode;
 use crate::msnp::Dialect;
+use crate::report::capture::CaptureReport;
 use crate::report::human::tests::all;
 use crate::report::pair;
 use crate::report::text::sentence;
@@ -60,6 +61,7 @@ fn derived(document: Document) -> String {
         Document::Probe => generator.into_root_schema_for::<ProbeReport>(),
         Document::Explain => generator.into_root_schema_for::<explain::Document>(),
         Document::Pair => generator.into_root_schema_for::<pair::Document>(),
+        Document::Capture => generator.into_root_schema_for::<CaptureReport>(),
         Document::Networks => generator.into_root_schema_for::<networks::Document>(),
         Document::Serve => generator.into_root_schema_for::<Serve>(),
     };

@@ -1,0 +1,532 @@
+//! The sessions of a capture: the document, the page, the labels.
+
+use std::net::SocketAddr;
+
+use serde::{Serialize, Serializer};
+
+use super::model::{Endpoint, code};
+use super::page::{BAD, HEADING, PLAIN, Page, QUIET};
+use super::parts::{self, Tone};
+use super::text::{join, sentence};
+use super::{
+    Context, ErrorReport, Expected, Format, ObservationReport, Report, SCHEMA_VERSION,
+    ServerReport, Tool, json,
+};
+use crate::address::Address;
+use crate::capture::reassembly::Lost;
+use crate::capture::{self, Counts, Ended, FileError, Hops, Judged, NoVerdict, Place, Session};
+use crate::conntype::{Label, PathKind};
+use crate::exit::Exit;
+use crate::failure::{ErrorCode, Failure, Stage};
+use crate::mask::{self, Mask};
+use crate::report::human::Style;
+
+/// The most sessions that are listed.
+pub const MOST_LISTED: usize = 1000;
+
+/// The column of the text beside a session's number.
+const INDENT: usize = 6;
+
+/// The sessions of a capture.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CaptureReport {
+    /// The version of this document. Added keys and values keep it.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA_VERSION)))]
+    pub schema_version: u32,
+    /// The program that made the document.
+    pub tool: Tool,
+    /// Whether addresses, ports, host names and accounts are masked (`--redact`).
+    pub redacted: bool,
+    /// The file.
+    pub file: FileReport,
+    /// The sessions with notification servers, in the order of the capture; the first 1000 of them.
+    pub sessions: Vec<SessionReport>,
+    /// How many sessions there are, those that are not listed included.
+    pub sessions_found: u64,
+    /// How many of them have each label.
+    pub labels: Vec<LabelCount>,
+    /// The labels of `--expect`. Null where none were given. Sessions whose connection type is not
+    /// known count only where there is no other.
+    pub expected: Option<Expected<Label>>,
+    /// Why the file could not be read to its end, or has no session. Null where it could and has.
+    pub error: Option<ErrorReport>,
+    /// The exit code of the process.
+    #[serde(serialize_with = "code")]
+    pub exit_code: Exit,
+}
+
+/// The file of a capture.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FileReport {
+    /// Its format. Null where it is none that is read.
+    pub format: Option<capture::Format>,
+    /// Whether it is compressed with gzip.
+    pub compressed: bool,
+    /// What was counted in it.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// How many sessions have a label.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LabelCount {
+    /// The label.
+    pub label: Label,
+    /// The number of sessions, from 1.
+    pub sessions: u64,
+}
+
+/// One session, as a login is reported, and how it was captured.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SessionReport {
+    /// The report.
+    #[serde(flatten)]
+    pub report: Report,
+    /// How the session was captured.
+    pub session: CapturedReport,
+}
+
+/// How a session was captured.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CapturedReport {
+    /// Its place in the capture.
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    pub number: u64,
+    /// The client's end in the packets. On the client's side it is `local`.
+    #[serde(serialize_with = "end")]
+    #[cfg_attr(test, schemars(with = "Endpoint"))]
+    pub client: SocketAddr,
+    /// The other end in the packets: the server's, or the proxy's.
+    #[serde(serialize_with = "end")]
+    #[cfg_attr(test, schemars(with = "Endpoint"))]
+    pub server: SocketAddr,
+    /// The side it was captured on.
+    pub side: Place,
+    /// How many routers the packets of each end had passed, from their time to live. Null where there
+    /// was no packet.
+    pub hops: Hops,
+    /// Whether the profile agrees with the client's end in the packets. Null where that is not known.
+    pub profile_agrees: Option<bool>,
+}
+
+/// Collects the sessions of a capture, as many as are listed.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    listed: Vec<SessionReport>,
+    found: u64,
+    labels: [u64; Label::ALL.len()],
+}
+
+impl Sessions {
+    /// Adds a session.
+    pub fn add(&mut self, session: &Session, judged: Judged) {
+        let label = match &judged.verdict {
+            Ok(both) => both.1.label,
+            Err(_) => Label::UnknownConnect,
+        };
+        self.found += 1;
+        if let Some(at) = Label::ALL.iter().position(|one| *one == label) {
+            self.labels[at] += 1;
+        }
+        if self.listed.len() < MOST_LISTED {
+            self.listed.push(SessionReport::of(session, judged));
+        }
+    }
+}
+
+impl SessionReport {
+    fn of(session: &Session, judged: Judged) -> Self {
+        let server = address_of(session.server);
+        let referrals = match &session.profile {
+            Err(Ended::Referred(to)) => vec![to.clone()],
+            _ => Vec::new(),
+        };
+        let context = Context {
+            started_at: session.started_at,
+            // At the other end of another path is not the server.
+            server: (session.path == PathKind::Tcp).then(|| ServerReport {
+                requested: server.clone(),
+                address: Some(session.server),
+                referrals,
+            }),
+            dialect: session.dialect,
+            path: session.path,
+            local: (judged.place == Place::Client).then_some(session.client),
+            ..Context::default()
+        };
+        let session = CapturedReport {
+            number: session.number,
+            client: session.client,
+            server: session.server,
+            side: judged.place,
+            hops: session.hops,
+            profile_agrees: judged.agrees,
+        };
+        let report = match judged.verdict {
+            Ok(both) => {
+                let (seen, verdict) = *both;
+                let observations = vec![ObservationReport::of(&server, &seen, &verdict)];
+                let context = Context {
+                    observations,
+                    ..context
+                };
+                Report::of_verdict(&verdict, &seen, context)
+            }
+            Err(why) => Report::of_failure(&failure(&why), context),
+        };
+        Self { report, session }
+    }
+
+    fn masked(self, mask: &mut Mask) -> Self {
+        let Self {
+            report,
+            session:
+                CapturedReport {
+                    number,
+                    client,
+                    server,
+                    side,
+                    hops,
+                    profile_agrees,
+                },
+        } = self;
+        let session = CapturedReport {
+            number,
+            client: mask.socket(client),
+            server: mask.socket(server),
+            side,
+            hops,
+            profile_agrees,
+        };
+        let report = report.masked(mask);
+        Self { report, session }
+    }
+}
+
+fn end<S: Serializer>(end: &SocketAddr, to: S) -> Result<S::Ok, S::Error> {
+    Endpoint::from(*end).serialize(to)
+}
+
+fn address_of(end: SocketAddr) -> Address {
+    Address {
+        host: end.ip().to_string(),
+        port: end.port(),
+    }
+}
+
+/// Why a session has no verdict.
+fn failure(why: &NoVerdict) -> Failure {
+    let (code, message) = match why {
+        NoVerdict::NoProfile(ended) => return ended_early(ended),
+        NoVerdict::ServerSide => (
+            ErrorCode::ServerSide,
+            "the capture was taken on the server's side: the profile is about what the packets show there, and \
+             the client's own address does not show"
+                .to_owned(),
+        ),
+        NoVerdict::ServerDisagrees { told: (ip, port) } => (
+            ErrorCode::ServerDisagrees,
+            format!(
+                "the capture was taken on the server's side, and the profile (ClientIP {ip}, ClientPort {port}) is \
+                 not what the packets show there: the server does not tell what it sees, or a balancer is in front \
+                 of it"
+            ),
+        ),
+        NoVerdict::Balanced => (
+            ErrorCode::BehindBalancer,
+            "the connection begins with a header of the PROXY protocol: it comes from a balancer, not from the client"
+                .to_owned(),
+        ),
+        NoVerdict::PlaceUnknown => (
+            ErrorCode::SideUnknown,
+            "the packets of both ends had passed routers where they were captured, so neither side's address is known \
+             to be its own"
+                .to_owned(),
+        ),
+    };
+    Failure::new(Stage::Capture, code, message)
+}
+
+/// Why a session has no profile.
+fn ended_early(why: &Ended) -> Failure {
+    let (code, message) = match why {
+        Ended::BeginsBefore => (
+            ErrorCode::BeginsBefore,
+            "the session begins before the capture".to_owned(),
+        ),
+        Ended::CaptureEnds => (
+            ErrorCode::CaptureEnds,
+            "the capture ends before the profile".to_owned(),
+        ),
+        Ended::Closed { signed_in: true } => (
+            ErrorCode::EndsEarly,
+            "the session ends before the profile, although the server accepted the login"
+                .to_owned(),
+        ),
+        Ended::Closed { signed_in: false } => (
+            ErrorCode::NoLogin,
+            "the session ends without a login".to_owned(),
+        ),
+        Ended::Referred(to) => (
+            ErrorCode::NoLogin,
+            format!("the session has no login: the server refers to {to}"),
+        ),
+        Ended::Refused(number) => (
+            ErrorCode::NoLogin,
+            format!("the session has no login: the server refuses it with error {number}"),
+        ),
+        Ended::Lost(Lost::Gap(bytes)) => (
+            ErrorCode::BytesMissing,
+            format!("{bytes} bytes before the end of the profile are not in the capture"),
+        ),
+        Ended::Lost(Lost::Cut(bytes)) => (
+            ErrorCode::PacketsCut,
+            format!(
+                "a packet before the end of the profile was captured without its last {bytes} bytes"
+            ),
+        ),
+        Ended::Lost(Lost::Conflict) => (
+            ErrorCode::ConflictingBytes,
+            "the same bytes were sent twice before the end of the profile, and differ".to_owned(),
+        ),
+        Ended::Fragments => (
+            ErrorCode::IpFragments,
+            "packets of the session are IP fragments, which are not put together".to_owned(),
+        ),
+        Ended::Unreadable(why) => (ErrorCode::NotMsnp, format!("no MSNP: {why}")),
+        Ended::Tls => (
+            ErrorCode::Encrypted,
+            "the session is encrypted (TLS)".to_owned(),
+        ),
+        Ended::Gateway => (
+            ErrorCode::OverHttp,
+            "the session runs through the HTTP gateway, for which ClientPort is always 0"
+                .to_owned(),
+        ),
+        Ended::TooMany => (
+            ErrorCode::TooManySessions,
+            "more connections were open at once than are followed".to_owned(),
+        ),
+    };
+    Failure::new(Stage::Capture, code, message)
+}
+
+/// Why a file could not be read to its end.
+#[must_use]
+pub fn of_file(error: &FileError) -> Failure {
+    let code = match error {
+        FileError::Empty | FileError::NotACapture => ErrorCode::NotACapture,
+        FileError::Cut(_) => ErrorCode::CaptureCut,
+        FileError::Damaged(_) | FileError::Compression(_) => ErrorCode::CaptureDamaged,
+        FileError::LinkType(_) => ErrorCode::LinkType,
+    };
+    Failure::new(Stage::Capture, code, error.to_string())
+}
+
+impl CaptureReport {
+    /// The report of a capture. `ended` is why the reading ended before the file did.
+    #[must_use]
+    pub fn new(
+        sessions: Sessions,
+        file: FileReport,
+        ended: Option<Failure>,
+        expected: Vec<Label>,
+    ) -> Self {
+        let Sessions {
+            mut listed,
+            found,
+            labels,
+        } = sessions;
+        listed.sort_by_key(|one| one.session.number);
+        let counts = Label::ALL.into_iter().zip(labels);
+        let labels: Vec<_> = counts
+            .filter(|(_, sessions)| *sessions > 0)
+            .map(|(label, sessions)| LabelCount { label, sessions })
+            .collect();
+        let ended = ended.or_else(|| (found == 0).then(|| none(&file)));
+        let known = labels.iter().map(|count| count.label);
+        let known: Vec<_> = known.filter(|label| label.determined()).collect();
+        let met = match known.is_empty() {
+            true => expected.contains(&Label::UnknownConnect),
+            false => known.iter().all(|label| expected.contains(label)),
+        };
+        let expected = (!expected.is_empty()).then_some(Expected {
+            labels: expected,
+            met,
+        });
+        let failed = ended.as_ref().map(|failure| failure.code.exit());
+        let met = expected.as_ref().map(|expected| expected.met);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::THIS,
+            redacted: false,
+            file,
+            sessions: listed,
+            sessions_found: found,
+            labels,
+            expected,
+            error: ended.as_ref().map(ErrorReport::from),
+            exit_code: Exit::settle(!known.is_empty(), failed, met),
+        }
+    }
+
+    /// The report with the mask of this process, where it has one.
+    #[must_use]
+    pub fn to_share(self) -> Self {
+        let masked = mask::with(|mask| {
+            let sessions = self.sessions.iter().cloned();
+            let sessions: Vec<_> = sessions.map(|one| one.masked(mask)).collect();
+            let error = self.error.clone().map(|error| error.masked(mask));
+            (sessions, error)
+        });
+        match masked {
+            None => self,
+            Some((sessions, error)) => Self {
+                sessions,
+                error,
+                redacted: true,
+                ..self
+            },
+        }
+    }
+
+    /// The formats that it has.
+    pub const FORMATS: [Format; 4] = [Format::Label, Format::Json, Format::Ndjson, Format::Report];
+
+    /// The result in this format, a newline at its end.
+    #[must_use]
+    pub fn render(&self, format: Format, style: Style) -> String {
+        match format {
+            Format::Json => json::render(self),
+            Format::Ndjson => json::line(self),
+            Format::Report => self.page(style),
+            _ => self.label_lines(),
+        }
+    }
+
+    /// The label of each session that is listed, one a line. Without a session, the one that says so.
+    fn label_lines(&self) -> String {
+        let labels = self.sessions.iter().map(|one| one.report.label);
+        let labels: Vec<_> = labels.map(|label| format!("{label}\n")).collect();
+        match labels.is_empty() {
+            true => format!("{}\n", Label::UnknownConnect),
+            false => labels.concat(),
+        }
+    }
+
+    /// The page for a person, a newline at its end.
+    #[must_use]
+    pub fn page(&self, style: Style) -> String {
+        let mut page = Page::new(style.width, style.colour);
+        if self.sessions_found > 0 {
+            page.text(0, &self.summary());
+        }
+        for one in &self.sessions {
+            page.blank();
+            one.show(&mut page);
+        }
+        if let Some(error) = &self.error {
+            if self.sessions_found > 0 {
+                page.blank();
+            }
+            page.item("capture:", BAD, 9, &error.message);
+            page.item("remedy:", HEADING, 9, &error.remedy);
+        }
+        let notes = self.expected_note().into_iter();
+        for (at, note) in notes.chain(parts::redacted(self.redacted)).enumerate() {
+            if at == 0 {
+                page.blank();
+            }
+            page.led(note.lead, note.tone.look(), 2, &note.text);
+        }
+        page.finish()
+    }
+
+    /// How many sessions there are, and with which labels.
+    fn summary(&self) -> String {
+        let labels = self.labels.iter();
+        let labels: Vec<_> = labels
+            .map(|count| format!("{} {}", count.sessions, count.label))
+            .collect();
+        let (found, listed) = (self.sessions_found, self.sessions.len());
+        let more = match found > listed as u64 {
+            true => format!(" The first {listed} are listed."),
+            false => String::new(),
+        };
+        let noun = if found == 1 { "session" } else { "sessions" };
+        let packets = self.file.counts.packets;
+        format!(
+            "{found} {noun} in {packets} packets: {}.{more}",
+            labels.join(", ")
+        )
+    }
+
+    fn expected_note(&self) -> Option<parts::Note> {
+        let expected = self.expected.as_ref()?;
+        let labels = join(&expected.labels, "or");
+        let (tone, how) = match expected.met {
+            true => (Tone::Good, "met"),
+            false => (Tone::Bad, "not met"),
+        };
+        Some(parts::Note {
+            lead: "expected:",
+            tone,
+            text: format!("{labels} ({how})"),
+        })
+    }
+}
+
+impl SessionReport {
+    fn show(&self, page: &mut Page) {
+        let Self { report, session } = self;
+        let lead = format!("{:>4}  ", session.number);
+        let at = report.started_at.map(|at| {
+            let at = humantime::format_rfc3339_seconds(at);
+            format!(", {at}")
+        });
+        let (client, server) = (session.client, session.server);
+        let ends = format!("{client} to {server}{}", at.unwrap_or_default());
+        page.item(&lead, QUIET, INDENT, &ends);
+        let label = report.label;
+        page.item(&" ".repeat(INDENT), PLAIN, INDENT, label.as_str());
+        for row in parts::comparisons(report).into_iter().flatten() {
+            let parts::Row {
+                name,
+                here,
+                there,
+                outcome,
+                ..
+            } = row;
+            page.text(
+                INDENT,
+                &format!("{name} {here}, the server says {there}: {outcome}"),
+            );
+        }
+        let others = join(&report.alternatives, "or");
+        if !others.is_empty() {
+            page.text(INDENT, &format!("It may also be {others}."));
+        }
+        if let Some(error) = &report.error {
+            page.text(INDENT, &sentence(&error.message));
+            page.text(INDENT, &sentence(&error.remedy));
+        }
+    }
+}
+
+/// Why there is no session in a file.
+fn none(file: &FileReport) -> Failure {
+    let Counts { segments, cut, .. } = file.counts;
+    let message = match (segments, cut) {
+        (0, 0) => "the capture holds no TCP".to_owned(),
+        (_, 0) => "the capture holds no session with a notification server".to_owned(),
+        (_, cut) => format!(
+            "the capture holds no session with a notification server; {cut} packets were cut within their headers"
+        ),
+    };
+    Failure::new(Stage::Capture, ErrorCode::NoSession, message)
+}
