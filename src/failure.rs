@@ -233,7 +233,7 @@ error_codes! {
         "The notification server closed the connection."
     ConnectionLost "connection-lost" NoProfile [Negotiate Login SignIn Profile]
         "The connection to the notification server broke."
-    NoProfile "no-profile" NoProfile [Profile Verdict]
+    NoProfile "no-profile" NoProfile [Profile Verdict Capture]
         "The server accepted the login and sends no profile, or a file holds none."
     AddressUnknown "address-unknown" NoProfile [Verdict]
         "The profile has no usable ClientIP."

@@ -7,6 +7,10 @@ use crate::msnp::{CodecError, Command, Decoder, Dialect, Profile, Side};
 /// The longest name of an account, in bytes.
 const LONGEST_ACCOUNT: usize = 129;
 
+/// How much a server sends before a profile has to have come, in bytes. It is the first message after the
+/// login, and contact lists have less.
+const LONGEST_LOGIN: usize = 1024 * 1024;
+
 /// Why a session gave no profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,6 +28,8 @@ pub enum Ended {
     Referred(Address),
     /// The server answered with this error.
     Refused(u16),
+    /// The server sent a mebibyte, and no profile in it.
+    NoProfile,
     /// Bytes before the end of the profile are not in the capture.
     Lost(Lost),
     /// Packets of it are fragments of IP packets, which are not put together.
@@ -41,6 +47,8 @@ pub enum Ended {
 /// The login of a session with a notification server.
 pub(super) struct Login {
     server: Decoder,
+    /// How much the server has sent, in bytes.
+    sent: usize,
     /// `None` once nothing more is needed from the client, or something of it is lost.
     client: Option<Decoder>,
     pub(super) dialect: Option<Dialect>,
@@ -55,6 +63,7 @@ impl Login {
     pub(super) fn new() -> Self {
         Self {
             server: Decoder::new(Side::Server),
+            sent: 0,
             client: Some(Decoder::new(Side::Client)),
             dialect: None,
             account: None,
@@ -68,8 +77,12 @@ impl Login {
     /// Takes what the server sends.
     pub(super) fn of_server(&mut self, data: &[u8]) {
         self.server.feed(data);
+        self.sent = self.sent.saturating_add(data.len());
         while self.outcome.is_none() {
             match self.server.decode() {
+                Ok(None) if self.sent > LONGEST_LOGIN => {
+                    self.outcome = Some(Err(Ended::NoProfile));
+                }
                 Ok(None) => return,
                 Ok(Some(command)) => {
                     let told = Told::of(&command);

@@ -272,6 +272,10 @@ fn ended_early(why: &Ended) -> Failure {
             ErrorCode::NoLogin,
             "the session ends without a login".to_owned(),
         ),
+        Ended::NoProfile => (
+            ErrorCode::NoProfile,
+            "the server sent a mebibyte, and no profile in it".to_owned(),
+        ),
         Ended::Referred(to) => (
             ErrorCode::NoLogin,
             format!("the session has no login: the server refers to {to}"),

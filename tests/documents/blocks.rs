@@ -79,7 +79,7 @@ fn run_block(world: &mut World, block: &Block) -> Result<(), Fault> {
         return compare::json(&mut ports, &page, &printed, "")
             .map_err(|fault| (0, format!("{command}\n{fault}")));
     }
-    world.write("block", &block.text()).map_err(at_start)?;
+    world.write("block", block.text()).map_err(at_start)?;
     by_language(world, block)?;
     block
         .note("then")

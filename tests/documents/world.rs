@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use regex::Regex;
+use support::capture::{RAW, Talk, pcap};
 use support::lab::proxies::{Login, Proxy, microsocks, tinyproxy};
 use support::lab::{Error, Topology, topology};
 use support::{Process, Run, Serve, TOOL};
@@ -48,6 +49,17 @@ static COUNT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r" --count \d+").exp
 
 /// How long a command may take.
 const PATIENCE: &str = "30";
+
+/// A session of this computer, as tcpdump would write it.
+fn session() -> Vec<u8> {
+    let talk = Talk::session(
+        "192.168.1.5:46412",
+        "203.0.113.80:1863",
+        "203.0.113.7",
+        "19637",
+    );
+    pcap(RAW, &talk.packets, usize::MAX)
+}
 
 /// A profile as a server sends it.
 const PROFILE: &str = "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsprofile; charset=UTF-8\r\n\
@@ -136,10 +148,11 @@ impl World {
             }
         }
         world.write("saved.txt", PROFILE)?;
+        world.write("session.pcap", session())?;
         let names = vec!["ms.example.net".to_owned()];
         let own = rcgen::generate_simple_self_signed(names).expect("a certificate");
-        world.write("chain.pem", &own.cert.pem())?;
-        world.write("key.pem", &own.signing_key.serialize_pem())?;
+        world.write("chain.pem", own.cert.pem())?;
+        world.write("key.pem", own.signing_key.serialize_pem())?;
         world.write("var/msnp9/password", PASSWORD)?;
         Ok(world)
     }
@@ -148,12 +161,12 @@ impl World {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> Result<(), Error> {
         Ok(fs::write(self.path(name), text)?)
     }
 
     fn program(&self, name: &str, script: &str) -> Result<(), Error> {
-        self.write(name, &format!("#!/bin/sh\n{script}"))?;
+        self.write(name, format!("#!/bin/sh\n{script}"))?;
         Ok(fs::set_permissions(
             self.path(name),
             fs::Permissions::from_mode(0o755),
