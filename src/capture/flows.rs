@@ -102,7 +102,7 @@ pub(super) struct Flows {
     open: VecDeque<(Key, u64)>,
     is_open: usize,
     held_bytes: usize,
-    sessions: u64,
+    /// How many connections there were.
     connections: u64,
     /// Whether a session that was reported may have been forgotten.
     has_forgotten: bool,
@@ -231,9 +231,10 @@ impl Flows {
                 } else {
                     &mut hops.client
                 }) = Some(Hops::of(segment.hops_left));
-                let session = Session::new(0, ends, why).with(Before::default(), hops, at);
+                self.connections += 1;
+                let session = Session::new(self.connections, ends, why);
                 self.known.insert(key, Known::Reported);
-                self.report(session, report);
+                report(session.with(Before::default(), hops, at));
             }
             _ if is_last => {
                 self.known.insert(key, Known::Other);
@@ -246,7 +247,7 @@ impl Flows {
         let now = match step {
             Step::Open => return,
             Step::Session(session) => {
-                self.report(*session, report);
+                report(*session);
                 Known::Reported
             }
             Step::Other => Known::Other,
@@ -255,12 +256,6 @@ impl Flows {
             self.is_open -= 1;
             self.held_bytes -= closed.held_bytes();
         }
-    }
-
-    fn report(&mut self, mut session: Session, report: &mut impl FnMut(Session)) {
-        self.sessions += 1;
-        session.number = self.sessions;
-        report(session);
     }
 
     /// Ends a connection that is followed, if it is that one still. `why` is the reason for a session
@@ -401,7 +396,7 @@ impl Connection {
             ) if self.is_fragmented => Some(Ended::Fragments),
             Decided::Ended(why) => Some(why),
         };
-        let session = Session::new(0, self.ends, Ended::CaptureEnds);
+        let session = Session::new(self.number, self.ends, Ended::CaptureEnds);
         let session = match &self.content {
             Content::Opening(opening) => session.with(opening.before, self.hops, self.started_at),
             Content::Login(before, login) => Session {

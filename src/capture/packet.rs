@@ -151,7 +151,18 @@ fn of_slices<'a>(packet: &LaxSlicedPacket<'a>, missing: usize) -> Packet<'a> {
         );
     }
     let Some(TransportSlice::Tcp(tcp)) = &packet.transport else {
-        return Packet::Cut;
+        return match cut_in_options(ip.payload, missing) {
+            Some((ends, segment)) => {
+                let (from, to) = ports(ends[0], ends[1]);
+                Packet::Segment(Segment {
+                    from,
+                    to,
+                    hops_left,
+                    ..segment
+                })
+            }
+            None => Packet::Cut,
+        };
     };
     let (from, to) = ports(tcp.source_port(), tcp.destination_port());
     Packet::Segment(Segment {
@@ -170,5 +181,30 @@ fn of_slices<'a>(packet: &LaxSlicedPacket<'a>, missing: usize) -> Packet<'a> {
             (false, LenSource::Slice) => missing,
             (false, _) => 0,
         },
+    })
+}
+
+/// A segment that was cut within the options of its header: the two ports, and the rest without ends.
+fn cut_in_options(tcp: &[u8], missing: usize) -> Option<([u16; 2], Segment<'_>)> {
+    let header: &[u8; 20] = tcp.first_chunk()?;
+    let number = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|byte| header[at + byte]));
+    let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let length = usize::from(header[12] >> 4) * 4;
+    let flag = |bit: u8| header[13] & bit != 0;
+    let nobody = SocketAddr::new(IpAddr::from([0; 4]), 0);
+    (length > tcp.len()).then(|| {
+        let segment = Segment {
+            from: nobody,
+            to: nobody,
+            sequence: number(4),
+            acknowledged: flag(16).then(|| number(8)),
+            syn: flag(2),
+            fin: flag(1),
+            rst: flag(4),
+            hops_left: 0,
+            payload: &[],
+            missing: (tcp.len() + missing).saturating_sub(length),
+        };
+        ([port(0), port(2)], segment)
     })
 }

@@ -247,10 +247,24 @@ fn what_is_missing_is_never_guessed() {
             "{found}"
         );
     }
-    for snap in 54..70 {
+    for snap in 40..70 {
         let (found, _) = read(&pcap(RAW, &packets, snap));
         assert_eq!(found.len(), 1, "{snap}: {found:?}");
         assert!(found[0].contains("Lost(Cut("), "{found:?}");
+    }
+    // Cut within the options of TCP.
+    let with_options = |packet: &Vec<u8>| {
+        let mut packet = [&packet[..40], &[1; 12], &packet[40..]].concat();
+        packet[3] += 12;
+        packet[32] = 8 << 4;
+        packet
+    };
+    let short = packets.iter().filter(|packet| packet.len() < 200);
+    let packets_with: Vec<_> = short.map(with_options).collect();
+    for snap in [40, 45, 51, 52] {
+        let (found, _) = read(&pcap(RAW, &packets_with, snap));
+        assert_eq!(found.len(), 1, "{snap}: {found:?}");
+        assert!(found[0].contains("Lost(Cut("), "{snap}: {found:?}");
     }
     let (found, _) = read(&pcap(RAW, &packets, 39));
     assert_eq!(found, Vec::<String>::new());

@@ -14,7 +14,7 @@ use crate::msnp::{Dialect, Profile};
 /// A session with a notification server, as it was captured.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// Its place in the capture, from 1.
+    /// The place of its beginning among those of all connections, from 1.
     pub number: u64,
     /// When its first packet was captured; `None` where the file does not say.
     pub started_at: Option<SystemTime>,

@@ -94,7 +94,7 @@ pub struct SessionReport {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CapturedReport {
-    /// Its place in the capture.
+    /// Its place in the list.
     #[cfg_attr(test, schemars(range(min = 1)))]
     pub number: u64,
     /// The client's end in the packets. On the client's side it is `local`.
@@ -347,6 +347,9 @@ impl CaptureReport {
             labels,
         } = sessions;
         listed.sort_by_key(|one| one.session.number);
+        for (number, one) in (1..).zip(&mut listed) {
+            one.session.number = number;
+        }
         let counts = Label::ALL.into_iter().zip(labels);
         let labels: Vec<_> = counts
             .filter(|(_, sessions)| *sessions > 0)

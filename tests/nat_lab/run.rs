@@ -51,6 +51,19 @@ impl Run {
         run
     }
 
+    /// What a session of a capture came to; `output` is of the run that read the capture.
+    pub(crate) fn of_session(output: &Output, session: &Value) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            json: session.clone(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+            took: Duration::ZERO,
+            faults: Vec::new(),
+        }
+    }
+
     /// The one document that stands on stdout, and what must be so in each.
     fn read_json(&mut self) {
         match document::read(Document::Report, &self.stdout) {
