@@ -19,13 +19,14 @@
 //!             probe's, report's or cli's
 //! ```
 //! Data goes one way, and so do imports: the test at the end of this file lists what each room may
-//! use. [`conntype`], [`msnp`], [`packet`] and [`capture`] know no socket, clock, terminal or randomness.
+//! use. [`conntype`], [`msnp`], [`packet`], [`capture`] and [`invitation`] know no socket, clock, terminal or randomness.
 //!
 //! - [`conntype`]: the verdict. Observation in, label and evidence out.
 //! - [`msnp`]: commands, profile, Passport headers, and the login as a state machine.
 //! - [`packet`]: the same for protocols that are not MSN's: STUN, those of port mapping, and the
 //!   lines of calling back.
 //! - [`capture`]: the same for files of packets: sessions that others had.
+//! - [`invitation`]: the connection fields of invitations, checked against what was observed.
 //! - [`transport`]: the client's sockets, all of them: names, dialing, proxies, TLS, HTTP.
 //! - [`probe`]: what is asked of the network; [`probe::login`] is the login, [`probe::udp_echo`] and
 //!   [`probe::stun`] the tests of UDP, [`probe::port_mapping`] the questions to the router,
@@ -47,6 +48,7 @@ pub mod cli;
 pub mod conntype;
 pub mod exit;
 pub mod failure;
+pub mod invitation;
 pub mod mask;
 pub mod msnp;
 mod networks;
@@ -63,13 +65,14 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Each room, and the rooms it may import from.
-    const ROOMS: [(&str, &[&str]); 16] = [
+    const ROOMS: [(&str, &[&str]); 17] = [
         ("address", &["secret"]),
         ("networks", &[]),
         ("packet", &[]),
         ("secret", &[]),
         ("conntype", &["address"]),
-        ("capture", &["address", "conntype", "msnp"]),
+        ("invitation", &["conntype", "secret"]),
+        ("capture", &["address", "conntype", "invitation", "msnp"]),
         ("mask", &["address", "conntype"]),
         ("msnp", &["address", "secret"]),
         ("exit", &["conntype"]),
@@ -99,8 +102,17 @@ mod tests {
         (
             "report",
             &[
-                "address", "capture", "conntype", "exit", "failure", "mask", "msnp", "networks",
-                "run_log", "secret",
+                "address",
+                "capture",
+                "conntype",
+                "exit",
+                "failure",
+                "invitation",
+                "mask",
+                "msnp",
+                "networks",
+                "run_log",
+                "secret",
             ],
         ),
         (
@@ -111,6 +123,7 @@ mod tests {
                 "conntype",
                 "exit",
                 "failure",
+                "invitation",
                 "mask",
                 "msnp",
                 "networks",

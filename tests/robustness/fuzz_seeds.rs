@@ -147,6 +147,9 @@ fn seeds() -> Seeds {
         add("call", name, format!("{line}\r\n").into_bytes());
     }
     add("call", "called", called(token));
+    for (name, text) in invitations() {
+        add("invitation", name, text.as_bytes().to_vec());
+    }
     for (name, file) in captures() {
         // The first byte: the size of the pieces.
         add("capture", name, [vec![99], file].concat());
@@ -168,6 +171,29 @@ fn seeds() -> Seeds {
         }
     }
     seeds
+}
+
+/// Invitations of each form.
+fn invitations() -> [(&'static str, &'static str); 4] {
+    [
+        (
+            "request",
+            "INVITE MSNMSGR:c@d.e MSNSLP/1.0\r\nFrom: <msnmsgr:a@b.c>\r\n\
+             Content-Type: application/x-msnmsgr-transreqbody\r\n\r\nBridges: TRUDPv1 TCPv1\r\nNetID: -1580793919\r\n\
+             Conn-Type: Port-Restrict-NAT\r\nTCP-Conn-Type: Symmetric-NAT\r\nUPnPNat: true\r\nICF: false\r\n\r\n\0",
+        ),
+        (
+            "response",
+            "MSNSLP/1.0 200 OK\r\n\r\nListening: true\r\nIPv4Internal-AddrsAndPorts: 192.168.1.5:6891\r\n\
+             srddA-lanretxE4vPI: 7.311.0.302\r\ntroP-lanretxE4vPI: 1986\r\n\r\n",
+        ),
+        (
+            "voice",
+            "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsinvite\r\n\r\nSession-Protocol: SM1\r\n\
+             Public-IP: 203.0.113.7\r\nPrivate-IP: 192.168.1.5\r\nUPnP: FALSE\r\n",
+        ),
+        ("file", "Connectivity: N\r\nPortX-Internal: 12\r\n"),
+    ]
 }
 
 /// Files of packets with a session.
