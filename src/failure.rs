@@ -235,6 +235,8 @@ error_codes! {
         "The connection to the notification server broke."
     NoProfile "no-profile" NoProfile [Profile Verdict Capture]
         "The server accepted the login and sends no profile, or a file holds none."
+    NoInvitation "no-invitation" NoProfile [Verdict]
+        "The file holds no invitation with connection fields."
     AddressUnknown "address-unknown" NoProfile [Verdict]
         "The profile has no usable ClientIP."
     AddressOursPortUnknown "address-ours-port-unknown" NoProfile [Verdict]

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use msnp9_conntype::capture::{Capture, Session, judge};
+use msnp9_conntype::capture::{Capture, Found, judge};
 use msnp9_conntype::conntype::PortOrder;
 
 fuzz_target!(|data: &[u8]| {
@@ -16,9 +16,12 @@ fuzz_target!(|data: &[u8]| {
 fn read(file: &[u8], size: usize) -> (Vec<String>, String) {
     let mut capture = Capture::new();
     let mut sessions = Vec::new();
-    let mut report = |session: Session| {
-        let judged = judge(&session, None, PortOrder::Auto);
-        sessions.push(format!("{session:?} {judged:?}"));
+    let mut report = |found: Found| {
+        let judged = match &found {
+            Found::Session(session) => Some(judge(session, None, PortOrder::Auto)),
+            Found::Conversation(_) => None,
+        };
+        sessions.push(format!("{found:?} {judged:?}"));
     };
     let mut pieces = file.chunks(size);
     let fed = pieces.try_for_each(|piece| capture.feed(piece, &mut report));

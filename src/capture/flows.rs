@@ -7,11 +7,11 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use super::opening::{Before, Opening, Protocol};
+use super::connection::{Connection, Step};
+use super::opening::Before;
 use super::packet::Segment;
-use super::reassembly::{Lost, Piece, Reassembly};
-use super::session::{Ended, Login};
-use super::verdict::{Hops, Session};
+use super::session::Ended;
+use super::verdict::{Found, Hops, Session};
 use crate::address::MSNP_PORT;
 
 /// The most connections that are known, what they are included.
@@ -25,9 +25,6 @@ const MOST_HELD: usize = 32 * 1024 * 1024;
 
 /// How many packets of a connection whose beginning was not captured are looked at.
 const LOOKS: u8 = 16;
-
-const CLIENT: usize = 0;
-const SERVER: usize = 1;
 
 /// A connection's two ends, the smaller one first.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,37 +60,6 @@ enum Known {
     Other,
 }
 
-/// A connection that is followed.
-struct Connection {
-    number: u64,
-    /// Those of the client and of the server.
-    ends: [SocketAddr; 2],
-    /// The number of the client's SYN, where it was captured.
-    syn: Option<u32>,
-    started_at: Option<SystemTime>,
-    streams: [Reassembly; 2],
-    finished: [bool; 2],
-    hops: Hops,
-    is_fragmented: bool,
-    content: Content,
-}
-
-/// What is said on it.
-enum Content {
-    Opening(Opening),
-    Login(Before, Box<Login>),
-}
-
-/// What a step of a connection comes to.
-enum Step {
-    /// It goes on.
-    Open,
-    /// It is a session, and this is what is known of it.
-    Session(Box<Session>),
-    /// It is nothing of interest.
-    Other,
-}
-
 /// The table of connections.
 #[derive(Default)]
 pub(super) struct Flows {
@@ -114,7 +80,7 @@ impl Flows {
         &mut self,
         segment: &Segment<'_>,
         at: Option<SystemTime>,
-        report: &mut impl FnMut(Session),
+        report: &mut impl FnMut(Found),
     ) {
         let key = Key::of(segment.from, segment.to);
         if segment.syn {
@@ -154,7 +120,7 @@ impl Flows {
     }
 
     /// Ends every connection, in the order of their beginnings.
-    pub(super) fn finish(&mut self, report: &mut impl FnMut(Session)) {
+    pub(super) fn finish(&mut self, report: &mut impl FnMut(Found)) {
         while let Some((key, number)) = self.open.pop_front() {
             self.end(key, number, None, report);
         }
@@ -166,7 +132,7 @@ impl Flows {
         key: Key,
         segment: &Segment<'_>,
         at: Option<SystemTime>,
-        report: &mut impl FnMut(Session),
+        report: &mut impl FnMut(Found),
     ) {
         let is_answer = segment.acknowledged.is_some();
         match self.known.get(&key) {
@@ -196,7 +162,7 @@ impl Flows {
         key: Key,
         ends: [SocketAddr; 2],
         at: Option<SystemTime>,
-        report: &mut impl FnMut(Session),
+        report: &mut impl FnMut(Found),
     ) -> Box<Connection> {
         self.make_room(report);
         self.connections += 1;
@@ -212,7 +178,7 @@ impl Flows {
         segment: &Segment<'_>,
         at: Option<SystemTime>,
         is_last: bool,
-        report: &mut impl FnMut(Session),
+        report: &mut impl FnMut(Found),
     ) {
         let Segment { from, to, .. } = *segment;
         match looks_like(segment) {
@@ -234,7 +200,7 @@ impl Flows {
                 self.connections += 1;
                 let session = Session::new(self.connections, ends, why);
                 self.known.insert(key, Known::Reported);
-                report(session.with(Before::default(), hops, at));
+                report(Found::Session(session.with(Before::default(), hops, at)));
             }
             _ if is_last => {
                 self.known.insert(key, Known::Other);
@@ -243,11 +209,11 @@ impl Flows {
         }
     }
 
-    fn settle(&mut self, key: Key, step: Step, report: &mut impl FnMut(Session)) {
+    fn settle(&mut self, key: Key, step: Step, report: &mut impl FnMut(Found)) {
         let now = match step {
             Step::Open => return,
-            Step::Session(session) => {
-                report(*session);
+            Step::Found(found) => {
+                report(*found);
                 Known::Reported
             }
             Step::Other => Known::Other,
@@ -260,7 +226,7 @@ impl Flows {
 
     /// Ends a connection that is followed, if it is that one still. `why` is the reason for a session
     /// that has none.
-    fn end(&mut self, key: Key, number: u64, why: Option<Ended>, report: &mut impl FnMut(Session)) {
+    fn end(&mut self, key: Key, number: u64, why: Option<Ended>, report: &mut impl FnMut(Found)) {
         let step = match self.known.get_mut(&key) {
             Some(Known::Open(open)) if open.number == number => {
                 let before = open.held_bytes();
@@ -274,7 +240,7 @@ impl Flows {
     }
 
     /// Makes room for one more connection.
-    fn make_room(&mut self, report: &mut impl FnMut(Session)) {
+    fn make_room(&mut self, report: &mut impl FnMut(Found)) {
         while self.is_open >= MOST_OPEN
             && let Some((key, number)) = self.open.pop_front()
         {
@@ -294,182 +260,6 @@ impl Flows {
             self.known
                 .retain(|_, known| matches!(known, Known::Open(_)));
             self.has_forgotten = true;
-        }
-    }
-}
-
-impl Connection {
-    fn new(number: u64, ends: [SocketAddr; 2], started_at: Option<SystemTime>) -> Self {
-        Self {
-            number,
-            ends,
-            syn: None,
-            started_at,
-            streams: Default::default(),
-            finished: [false; 2],
-            hops: Hops::default(),
-            is_fragmented: false,
-            content: Content::Opening(Opening::default()),
-        }
-    }
-
-    fn held_bytes(&self) -> usize {
-        self.streams.iter().map(Reassembly::held_bytes).sum()
-    }
-
-    fn take(&mut self, segment: &Segment<'_>, may_hold: bool) -> Step {
-        let from = match segment.from == self.ends[CLIENT] {
-            true => CLIENT,
-            false => SERVER,
-        };
-        let hops = match from {
-            CLIENT => &mut self.hops.client,
-            _ => &mut self.hops.server,
-        };
-        hops.get_or_insert(Hops::of(segment.hops_left));
-        if segment.rst {
-            self.finished = [true; 2];
-            return self.end(None);
-        }
-        let first = segment.sequence.wrapping_add(u32::from(segment.syn));
-        if segment.syn || (from == CLIENT && !segment.payload.is_empty()) {
-            self.streams[from].begin(first);
-        }
-        // What the other end expects is where this one's bytes begin.
-        if let Some(next) = segment.acknowledged {
-            self.streams[1 - from].begin(next);
-        }
-        let Self {
-            streams, content, ..
-        } = self;
-        let mut decided = None;
-        let mut pass = |piece: Piece<'_>| {
-            if decided.is_none() {
-                decided = content.take(from, piece);
-            }
-        };
-        let Segment {
-            payload, missing, ..
-        } = *segment;
-        streams[from].take(first, payload, missing, may_hold, &mut pass);
-        if let Some(decided) = decided {
-            return self.step(decided);
-        }
-        self.finished[from] |= segment.fin;
-        match self.finished == [true; 2] && self.held_bytes() == 0 {
-            true => self.end(None),
-            false => Step::Open,
-        }
-    }
-
-    /// The connection ends, or the capture does.
-    fn end(&mut self, why: Option<Ended>) -> Step {
-        let Self {
-            streams, content, ..
-        } = self;
-        let mut decided = None;
-        for from in [CLIENT, SERVER] {
-            streams[from].flush(&mut |piece| {
-                if decided.is_none() {
-                    decided = content.take(from, piece);
-                }
-            });
-        }
-        let is_closed = self.finished.contains(&true);
-        let decided = decided.unwrap_or_else(|| match (&self.content, why) {
-            (Content::Login(..), Some(why)) => Decided::Ended(why),
-            (Content::Login(_, login), None) => Decided::Ended(login.at_end(is_closed)),
-            (Content::Opening(_), _) => Decided::Other,
-        });
-        self.step(decided)
-    }
-
-    fn step(&self, decided: Decided) -> Step {
-        let why = match decided {
-            Decided::Other => return Step::Other,
-            Decided::Profile => None,
-            Decided::Ended(Ended::Tls | Ended::Lost(_)) if !self.may_be_msnp() => {
-                return Step::Other;
-            }
-            Decided::Ended(
-                Ended::Lost(Lost::Gap(_)) | Ended::Closed { .. } | Ended::CaptureEnds,
-            ) if self.is_fragmented => Some(Ended::Fragments),
-            Decided::Ended(why) => Some(why),
-        };
-        let session = Session::new(self.number, self.ends, Ended::CaptureEnds);
-        let session = match &self.content {
-            Content::Opening(opening) => session.with(opening.before, self.hops, self.started_at),
-            Content::Login(before, login) => Session {
-                dialect: login.dialect,
-                account: login.account.clone(),
-                profile: match &login.outcome {
-                    Some(Ok(profile)) => Ok(profile.clone()),
-                    _ => Err(Ended::CaptureEnds),
-                },
-                ..session.with(*before, self.hops, self.started_at)
-            },
-        };
-        Step::Session(Box::new(match why {
-            Some(why) => Session {
-                profile: Err(why),
-                ..session
-            },
-            None => session,
-        }))
-    }
-
-    /// Whether a connection of which nothing can be read may be one of MSNP.
-    fn may_be_msnp(&self) -> bool {
-        matches!(self.content, Content::Login(..)) || self.ends[SERVER].port() == MSNP_PORT
-    }
-}
-
-/// What a connection turns out to be.
-enum Decided {
-    Profile,
-    Ended(Ended),
-    Other,
-}
-
-impl Content {
-    /// Takes what comes next in a direction.
-    fn take(&mut self, from: usize, piece: Piece<'_>) -> Option<Decided> {
-        match (&mut *self, piece) {
-            (Self::Opening(opening), Piece::Data(data)) => {
-                match from {
-                    CLIENT => opening.client.extend_from_slice(data),
-                    _ => opening.server.extend_from_slice(data),
-                }
-                let protocol = opening.decide()?;
-                let Opening {
-                    client,
-                    server,
-                    before,
-                } = std::mem::take(opening);
-                match protocol {
-                    Protocol::Notification => {
-                        *self = Self::Login(before, Box::new(Login::new()));
-                        let client = self.take(CLIENT, Piece::Data(&client));
-                        client.or_else(|| self.take(SERVER, Piece::Data(&server)))
-                    }
-                    Protocol::Tls => Some(Decided::Ended(Ended::Tls)),
-                    Protocol::Gateway => Some(Decided::Ended(Ended::Gateway)),
-                    Protocol::Switchboard | Protocol::Other => Some(Decided::Other),
-                }
-            }
-            (Self::Opening(_), Piece::Lost(why)) => Some(Decided::Ended(Ended::Lost(why))),
-            (Self::Login(_, login), piece) => {
-                match (from, piece) {
-                    (CLIENT, Piece::Data(data)) => login.of_client(data),
-                    (CLIENT, Piece::Lost(_)) => login.lost_of_client(),
-                    (_, Piece::Data(data)) => login.of_server(data),
-                    (_, Piece::Lost(why)) => login.lost(why),
-                }
-                login.outcome.as_ref().map(|outcome| match outcome {
-                    Ok(_) => Decided::Profile,
-                    Err(why) => Decided::Ended(why.clone()),
-                })
-            }
         }
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! Sans-IO like [`msnp`](crate::msnp): pieces of the file in, sessions out. `file` finds the packets in
 //! it, `packet` the segments of TCP in them, `reassembly` puts those of one direction into their order,
-//! `flows` knows which connection each belongs to, `opening` and `session` what is said on it, and
-//! `verdict` what follows from that.
+//! `flows` knows which `connection` each belongs to, `opening`, `session` and
+//! `conversation` what is said on it, and `verdict` what follows from that.
 //!
 //! A file is read once, in memory that does not grow with it, however hostile it is.
 
+mod connection;
+mod conversation;
 mod file;
 mod flows;
 mod opening;
@@ -17,9 +19,10 @@ mod verdict;
 
 use std::time::SystemTime;
 
+pub use conversation::Conversation;
 pub use file::{FileError, Format};
 pub use session::Ended;
-pub use verdict::{Hops, Judged, NoVerdict, Place, Session, judge};
+pub use verdict::{Found, Hops, Judged, NoVerdict, Place, Session, judge};
 
 use file::{File, Record};
 use flows::Flows;
@@ -63,15 +66,11 @@ impl Capture {
         }
     }
 
-    /// Takes the next bytes of the file; calls `report` with each session that ends in them.
+    /// Takes the next bytes of the file; calls `report` with what ends in them.
     ///
     /// # Errors
     /// [`FileError`] where the file cannot be read on. What it held until then counts.
-    pub fn feed(
-        &mut self,
-        bytes: &[u8],
-        report: &mut impl FnMut(Session),
-    ) -> Result<(), FileError> {
+    pub fn feed(&mut self, bytes: &[u8], report: &mut impl FnMut(Found)) -> Result<(), FileError> {
         let Self {
             file,
             flows,
@@ -80,11 +79,11 @@ impl Capture {
         file.feed(bytes, &mut |record| take(&record, flows, counts, report))
     }
 
-    /// Ends the file; calls `report` with each session that has not ended before.
+    /// Ends the file; calls `report` with what has not ended before.
     ///
     /// # Errors
     /// [`FileError`] where the file is incomplete, or held nothing that is read.
-    pub fn finish(&mut self, report: &mut impl FnMut(Session)) -> Result<(), FileError> {
+    pub fn finish(&mut self, report: &mut impl FnMut(Found)) -> Result<(), FileError> {
         let Self {
             file,
             flows,
@@ -96,7 +95,7 @@ impl Capture {
     }
 
     /// Ends the reading before the end of the file: what has been read counts.
-    pub fn abandon(&mut self, report: &mut impl FnMut(Session)) {
+    pub fn abandon(&mut self, report: &mut impl FnMut(Found)) {
         self.flows.finish(report);
     }
 
@@ -127,7 +126,7 @@ fn take(
     record: &Record<'_>,
     flows: &mut Flows,
     counts: &mut Counts,
-    report: &mut impl FnMut(Session),
+    report: &mut impl FnMut(Found),
 ) {
     let at: Option<SystemTime> = record.at;
     match packet::read(record.link, record.data, record.missing) {

@@ -15,7 +15,17 @@ const THERE: &str = "203.0.113.9:1863";
 fn read_in(pieces: usize, bytes: &[u8]) -> (Vec<String>, Result<(), FileError>) {
     let mut capture = Capture::new();
     let mut sessions = Vec::new();
-    let mut report = |session: Session| {
+    let mut report = |found: Found| {
+        let session = match found {
+            Found::Session(session) => session,
+            Found::Conversation(said) => {
+                for (is_own, one) in said.invitations {
+                    let (account, fields) = (&said.account, one.fields.len());
+                    sessions.push(format!("{} {account:?} {is_own} {fields}", said.client));
+                }
+                return;
+            }
+        };
         let judged = judge(&session, None, PortOrder::Auto);
         let ends = format!("{} {}", session.client, session.server);
         sessions.push(match judged.verdict {
@@ -68,6 +78,13 @@ fn session() -> Talk {
 
 fn expected() -> Vec<String> {
     vec![format!("{HERE} {THERE} IP-Restrict-NAT")]
+}
+
+fn session_of(found: Found) -> Session {
+    match found {
+        Found::Session(session) => session,
+        Found::Conversation(said) => panic!("{said:?}"),
+    }
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -172,9 +189,11 @@ fn a_session_tells_its_details() {
     let mut found = Vec::new();
     let file = pcap(RAW, &session().packets, usize::MAX);
     capture
-        .feed(&file, &mut |session| found.push(session))
+        .feed(&file, &mut |one| found.push(session_of(one)))
         .unwrap();
-    capture.finish(&mut |session| found.push(session)).unwrap();
+    capture
+        .finish(&mut |one| found.push(session_of(one)))
+        .unwrap();
     let [one] = found.as_slice() else {
         panic!("{found:?}");
     };
@@ -504,7 +523,7 @@ fn a_file_that_is_damaged_says_where() {
 fn many_sessions_are_bounded() {
     let mut capture = Capture::new();
     let (mut labels, mut dropped) = (0_u32, 0_u32);
-    let mut report = |session: Session| match session.profile {
+    let mut report = |found: Found| match session_of(found).profile {
         Ok(_) => labels += 1,
         Err(Ended::TooMany) => dropped += 1,
         Err(why) => panic!("{why:?}"),
@@ -543,7 +562,7 @@ fn a_session_that_is_forgotten_is_not_told_again() {
     let talk = session();
     capture
         .feed(&pcap(RAW, &talk.packets, usize::MAX), &mut |session| {
-            found.push(session)
+            found.push(session_of(session))
         })
         .unwrap();
     let address = |text: &str| -> IpAddr { text.parse().unwrap() };
@@ -558,7 +577,7 @@ fn a_session_that_is_forgotten_is_not_told_again() {
         );
         capture
             .feed(&pcap(RAW, &[packet], usize::MAX)[24..], &mut |session| {
-                found.push(session)
+                found.push(session_of(session))
             })
             .unwrap();
     }
@@ -571,7 +590,7 @@ fn a_session_that_is_forgotten_is_not_told_again() {
     );
     capture
         .feed(&pcap(RAW, &[late], usize::MAX)[24..], &mut |session| {
-            found.push(session)
+            found.push(session_of(session))
         })
         .unwrap();
     assert_eq!(found.len(), 1);
@@ -579,4 +598,102 @@ fn a_session_that_is_forgotten_is_not_told_again() {
     assert_eq!(found[0].path, PathKind::Tcp);
     let judged = judge(&found[0], None, PortOrder::Auto).verdict.unwrap();
     assert_eq!(judged.1.label, Label::IpRestrictNat);
+}
+
+/// A piece of a message of MSNSLP, as `MSG` carries it.
+fn piece(client: bool, session: u32, text: &[u8], offset: u64, total: u64) -> Vec<u8> {
+    let mut body =
+        b"MIME-Version: 1.0\r\nContent-Type: application/x-msnmsgrp2p\r\nP2P-Dest: c@d.e\r\n\r\n"
+            .to_vec();
+    body.extend(session.to_le_bytes());
+    body.extend([0; 4]);
+    body.extend(offset.to_le_bytes());
+    body.extend(total.to_le_bytes());
+    body.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
+    body.extend([0; 20]);
+    body.extend(text);
+    body.extend([0; 4]);
+    let head = match client {
+        true => format!("MSG 5 D {}\r\n", body.len()),
+        false => format!("MSG c@d.e nick {}\r\n", body.len()),
+    };
+    [head.into_bytes(), body].concat()
+}
+
+const INVITE: &[u8] = b"INVITE MSNMSGR:c@d.e MSNSLP/1.0\r\nFrom: <msnmsgr:a@b.example>\r\n\
+    Content-Type: application/x-msnmsgr-transreqbody\r\n\r\nBridges: TRUDPv1 TCPv1\r\nNetID: 1\r\n\
+    Conn-Type: IP-Restrict-NAT\r\nICF: false\r\n\r\n\0";
+
+#[test]
+fn invitations_are_found_in_conversations() {
+    let total = INVITE.len() as u64;
+    let (first, rest) = INVITE.split_at(90);
+    let begin = || {
+        Talk::new("192.168.1.5:1040", "203.0.113.10:1863")
+            .open()
+            .say(CLIENT, "USR 1 a@b.example 12.34\r\n")
+    };
+    let expected = |is_own| vec![format!("192.168.1.5:1040 Some(\"a@b.example\") {is_own} 4")];
+    for (talk, found) in [
+        (
+            begin()
+                .say(CLIENT, piece(true, 0, INVITE, 0, total))
+                .close(),
+            expected(true),
+        ),
+        (
+            begin().say(SERVER, piece(false, 0, INVITE, 0, total)),
+            expected(false),
+        ),
+        // In two pieces, with something else between; and with a piece that is missing.
+        (
+            begin()
+                .say(CLIENT, piece(true, 0, first, 0, total))
+                .say(CLIENT, "ACK 3\r\n")
+                .say(CLIENT, piece(true, 0, rest, 90, total)),
+            expected(true),
+        ),
+        (
+            begin().say(CLIENT, piece(true, 0, rest, 90, total)),
+            Vec::new(),
+        ),
+        // Data that looks like one, something too long, and a text.
+        (
+            begin().say(CLIENT, piece(true, 7, INVITE, 0, total)),
+            Vec::new(),
+        ),
+        (
+            begin().say(CLIENT, piece(true, 0, INVITE, 0, 1 << 40)),
+            Vec::new(),
+        ),
+        (
+            begin().say(CLIENT, "MSG 5 N 20\r\nConn-Type: Firewall"),
+            Vec::new(),
+        ),
+    ] {
+        assert_eq!(sessions(&pcap(RAW, &talk.packets, usize::MAX)), found);
+    }
+    // After a gap, the next command is found.
+    let mut talk = begin()
+        .say(CLIENT, "MSG 4 N 2000\r\n")
+        .say(CLIENT, [b'x'; 1000]);
+    let lost = talk.packets.len();
+    talk = talk
+        .say(CLIENT, [b'x'; 1000])
+        .say(CLIENT, "\r\n")
+        .say(CLIENT, piece(true, 0, INVITE, 0, total))
+        .close();
+    talk.packets.remove(lost);
+    assert_eq!(
+        sessions(&pcap(RAW, &talk.packets, usize::MAX)),
+        expected(true)
+    );
+    // Of MSNP8: voice.
+    let body = "MIME-Version: 1.0\r\nContent-Type: text/x-msmsgsinvite\r\n\r\nSession-Protocol: SM1\r\n\
+                Conn-Type: Symmetric-NAT\r\nPublic-IP: 203.0.113.7\r\nPrivate-IP: 192.168.1.5\r\nUPnP: FALSE\r\n";
+    let talk = begin().say(CLIENT, format!("MSG 5 N {}\r\n{body}", body.len()));
+    assert_eq!(
+        sessions(&pcap(RAW, &talk.packets, usize::MAX)),
+        expected(true)
+    );
 }

@@ -5,11 +5,21 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use super::conversation::Conversation;
 use super::opening::Before;
 use super::session::Ended;
 use crate::address::Address;
 use crate::conntype::{Observation, PathKind, PortOrder, Proxy, Sameness, Verdict, classify};
 use crate::msnp::{Dialect, Profile};
+
+/// What is found in a capture.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A session with a notification server.
+    Session(Session),
+    /// A session with a switchboard server that has invitations in it.
+    Conversation(Conversation),
+}
 
 /// A session with a notification server, as it was captured.
 #[derive(Clone, Debug)]

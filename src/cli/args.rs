@@ -111,6 +111,10 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) probes: ProbesArgs,
 
+    /// Tell what an official client would put into an invitation to a file transfer or a call
+    #[arg(long, env = "MSNP9_INVITATION", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) invitation: bool,
+
     /// Number of logins, each from a new local port
     ///
     /// A server that reports the same port each time does not report what it observes.

@@ -9,7 +9,7 @@ use super::error::CommandError;
 use super::output::Output;
 use super::runtime::{self, Runtime};
 use super::secret_input::open;
-use crate::capture::{Capture, Place, Session, judge};
+use crate::capture::{Capture, Found, Place};
 use crate::conntype::PortOrder;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
@@ -30,10 +30,7 @@ pub(super) fn run(
 ) -> Result<Exit, CommandError> {
     output.check_capture()?;
     let mut sessions = Sessions::default();
-    let mut report = |session: Session| {
-        let judged = judge(&session, side, order);
-        sessions.add(&session, judged);
-    };
+    let mut report = |found: Found| sessions.add(found, side, order);
     let mut capture = Capture::new();
     let ended = runtime::with(|runtime| read(path, runtime, &mut capture, &mut report))?;
     let file = FileReport {
@@ -51,7 +48,7 @@ fn read(
     path: &Path,
     runtime: &mut Runtime,
     capture: &mut Capture,
-    report: &mut impl FnMut(Session),
+    report: &mut impl FnMut(Found),
 ) -> Result<Option<Failure>, CommandError> {
     let unread =
         |why| CommandError::value("--pcap", format!("cannot read {}: {why}", path.display()));

@@ -98,6 +98,7 @@ pub(super) async fn report(
         observations: observations.take(),
         probes,
         conclusion,
+        with_invitation: settings.invitation,
         ..output.context(context(log))
     };
     match logins {

@@ -241,6 +241,7 @@ async fn show(path: &Path, quiet: bool, output: &Output) -> Result<Report, Comma
         plan,
         second: None,
         repeat: 1,
+        invitation: false,
     };
     let log = RunLog::new(output.progress().filter(|_| !quiet));
     let mut report = check::report(

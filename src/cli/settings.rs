@@ -33,6 +33,8 @@ pub(super) struct Settings {
     pub(super) repeat: u8,
     /// What is asked beside the logins.
     pub(super) probes: Asked,
+    /// Whether to tell what an official client would put into an invitation.
+    pub(super) invitation: bool,
 }
 
 /// Makes the settings that the arguments ask for.
@@ -52,7 +54,7 @@ pub(super) fn settings(args: CheckArgs, runtime: &mut Runtime) -> Result<Setting
         Some(server) => Some((server.clone(), passport(&args, &server)?)),
         None => None,
     };
-    let repeat = args.repeat;
+    let (repeat, invitation) = (args.repeat, args.invitation);
     let probes = args.probes.clone();
     let mut plan = plan(args, runtime)?;
     if let Some(proxy) = plan.route.proxies.toward(&plan.server) {
@@ -71,6 +73,7 @@ pub(super) fn settings(args: CheckArgs, runtime: &mut Runtime) -> Result<Setting
         second,
         repeat,
         probes,
+        invitation,
     })
 }
 

@@ -9,18 +9,24 @@ use crate::conntype::{Label, PeerLabel, UdpLabel};
 /// The transports that official clients offer.
 const BRIDGES: &str = "TRUDPv1 TCPv1";
 
-/// What an official client would put into an invitation; `None` where the evidence does not tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The connection fields that an official client would put into an invitation.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ToSend {
+    /// `Bridges`, the transports that it offers.
+    pub bridges: &'static str,
+    /// `NetID`: the outside address as a number, or 0 for a connection type that needs none. Null where
+    /// `ClientIP` is not an IPv4 address.
+    pub net_id: Option<i32>,
     /// `Conn-Type`: that of UDP where it was tested, else that of TCP, as earlier clients had it.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub conn_type: PeerLabel,
     /// `TCP-Conn-Type`.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub tcp_conn_type: PeerLabel,
-    /// `NetID`; 0 for a connection type that needs no address. `None` where `ClientIP` is not IPv4.
-    pub net_id: Option<i32>,
-    /// `UPnPNat`: whether a port was opened by UPnP. `None` where that was not tried.
+    /// `UPnPNat`: whether a router opened ports by UPnP. Null where that was not tried.
     pub upnp_nat: Option<bool>,
-    /// `ICF`: whether the firewall of Windows stands in the way, which only the host itself knows.
+    /// `ICF`: whether the firewall of Windows stands in the way. Null: only the host itself knows.
     pub icf: Option<bool>,
 }
 
@@ -43,6 +49,7 @@ pub fn to_send(
         _ => tcp,
     };
     ToSend {
+        bridges: BRIDGES,
         conn_type,
         tcp_conn_type: tcp,
         net_id: match (conn_type, client_ip) {
@@ -63,7 +70,7 @@ impl ToSend {
     pub fn fields(&self) -> [(Name, Option<String>); 6] {
         let flag = |flag: Option<bool>| flag.map(|flag| flag.to_string());
         [
-            (Name::Bridges, Some(BRIDGES.to_owned())),
+            (Name::Bridges, Some(self.bridges.to_owned())),
             (Name::NetId, self.net_id.map(|id| id.to_string())),
             (Name::ConnType, Some(self.conn_type.to_string())),
             (Name::TcpConnType, Some(self.tcp_conn_type.to_string())),

@@ -1,5 +1,7 @@
 //! The sessions of a capture: the document, the page, the labels.
 
+mod reasons;
+
 use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
@@ -9,17 +11,22 @@ use super::page::{BAD, HEADING, PLAIN, Page, QUIET};
 use super::parts::{self, Tone};
 use super::text::{join, sentence};
 use super::{
-    Context, ErrorReport, Expected, Format, ObservationReport, Report, SCHEMA_VERSION,
-    ServerReport, Tool, json,
+    Context, ErrorReport, Expected, Format, InvitationReport, ObservationReport, Party, Report,
+    SCHEMA_VERSION, ServerReport, Tool, json,
 };
 use crate::address::Address;
-use crate::capture::reassembly::Lost;
-use crate::capture::{self, Counts, Ended, FileError, Hops, Judged, NoVerdict, Place, Session};
-use crate::conntype::{Label, PathKind};
+use crate::capture::{
+    self, Conversation, Counts, Ended, Found, Hops, Judged, Place, Session, judge,
+};
+use crate::conntype::{Label, PathKind, PortOrder};
 use crate::exit::Exit;
-use crate::failure::{ErrorCode, Failure, Stage};
+use crate::failure::Failure;
+use crate::invitation::{MOST_INVITATIONS, Seen};
 use crate::mask::{self, Mask};
 use crate::report::human::Style;
+
+pub use reasons::of_file;
+use reasons::{failure, none};
 
 /// The most sessions that are listed.
 pub const MOST_LISTED: usize = 1000;
@@ -42,6 +49,8 @@ pub struct CaptureReport {
     pub file: FileReport,
     /// The sessions with notification servers, in the order of the capture; the first 1000 of them.
     pub sessions: Vec<SessionReport>,
+    /// Invitations of conversations that belong to none of these sessions, as far as can be told.
+    pub invitations: Vec<InvitationReport>,
     /// How many sessions there are, those that are not listed included.
     pub sessions_found: u64,
     /// How many of them have each label.
@@ -88,6 +97,12 @@ pub struct SessionReport {
     pub report: Report,
     /// How the session was captured.
     pub session: CapturedReport,
+    /// The account that signed in, where that was captured.
+    #[serde(skip)]
+    account: Option<String>,
+    /// What was observed of the client.
+    #[serde(skip)]
+    seen: Seen,
 }
 
 /// How a session was captured.
@@ -118,13 +133,24 @@ pub struct CapturedReport {
 #[derive(Debug, Default)]
 pub struct Sessions {
     listed: Vec<SessionReport>,
+    conversations: Vec<Conversation>,
     found: u64,
     labels: [u64; Label::ALL.len()],
 }
 
 impl Sessions {
-    /// Adds a session.
-    pub fn add(&mut self, session: &Session, judged: Judged) {
+    /// Adds what was found.
+    pub fn add(&mut self, found: Found, place: Option<Place>, order: PortOrder) {
+        match found {
+            Found::Session(session) => self.session(&session, judge(&session, place, order)),
+            Found::Conversation(said) if self.conversations.len() < MOST_LISTED => {
+                self.conversations.push(said);
+            }
+            Found::Conversation(_) => {}
+        }
+    }
+
+    fn session(&mut self, session: &Session, judged: Judged) {
         let label = match &judged.verdict {
             Ok(both) => both.1.label,
             Err(_) => Label::UnknownConnect,
@@ -159,6 +185,14 @@ impl SessionReport {
             local: (judged.place == Place::Client).then_some(session.client),
             ..Context::default()
         };
+        let account = session.account.clone();
+        let seen = match &judged.verdict {
+            Ok(both) => Seen::of(&both.1),
+            Err(_) => Seen {
+                local: context.local,
+                ..Seen::default()
+            },
+        };
         let session = CapturedReport {
             number: session.number,
             client: session.client,
@@ -179,7 +213,12 @@ impl SessionReport {
             }
             Err(why) => Report::of_failure(&failure(&why), context),
         };
-        Self { report, session }
+        Self {
+            report,
+            session,
+            account,
+            seen,
+        }
     }
 
     fn masked(self, mask: &mut Mask) -> Self {
@@ -194,6 +233,8 @@ impl SessionReport {
                     hops,
                     profile_agrees,
                 },
+            account,
+            seen,
         } = self;
         let session = CapturedReport {
             number,
@@ -204,7 +245,12 @@ impl SessionReport {
             profile_agrees,
         };
         let report = report.masked(mask);
-        Self { report, session }
+        Self {
+            report,
+            session,
+            account,
+            seen,
+        }
     }
 }
 
@@ -219,119 +265,6 @@ fn address_of(end: SocketAddr) -> Address {
     }
 }
 
-/// Why a session has no verdict.
-fn failure(why: &NoVerdict) -> Failure {
-    let (code, message) = match why {
-        NoVerdict::NoProfile(ended) => return ended_early(ended),
-        NoVerdict::ServerSide => (
-            ErrorCode::ServerSide,
-            "the capture was taken on the server's side: the profile is about what the packets show there, and \
-             the client's own address does not show"
-                .to_owned(),
-        ),
-        NoVerdict::ServerDisagrees { told: (ip, port) } => (
-            ErrorCode::ServerDisagrees,
-            format!(
-                "the capture was taken on the server's side, and the profile (ClientIP {ip}, ClientPort {port}) is \
-                 not what the packets show there: the server does not tell what it sees, or a balancer is in front \
-                 of it"
-            ),
-        ),
-        NoVerdict::Balanced => (
-            ErrorCode::BehindBalancer,
-            "the connection begins with a header of the PROXY protocol: it comes from a balancer, not from the client"
-                .to_owned(),
-        ),
-        NoVerdict::PlaceUnknown => (
-            ErrorCode::SideUnknown,
-            "the packets of both ends had passed routers where they were captured, so neither side's address is known \
-             to be its own"
-                .to_owned(),
-        ),
-    };
-    Failure::new(Stage::Capture, code, message)
-}
-
-/// Why a session has no profile.
-fn ended_early(why: &Ended) -> Failure {
-    let (code, message) = match why {
-        Ended::BeginsBefore => (
-            ErrorCode::BeginsBefore,
-            "the session begins before the capture".to_owned(),
-        ),
-        Ended::CaptureEnds => (
-            ErrorCode::CaptureEnds,
-            "the capture ends before the profile".to_owned(),
-        ),
-        Ended::Closed { signed_in: true } => (
-            ErrorCode::EndsEarly,
-            "the session ends before the profile, although the server accepted the login"
-                .to_owned(),
-        ),
-        Ended::Closed { signed_in: false } => (
-            ErrorCode::NoLogin,
-            "the session ends without a login".to_owned(),
-        ),
-        Ended::NoProfile => (
-            ErrorCode::NoProfile,
-            "the server sent a mebibyte, and no profile in it".to_owned(),
-        ),
-        Ended::Referred(to) => (
-            ErrorCode::NoLogin,
-            format!("the session has no login: the server refers to {to}"),
-        ),
-        Ended::Refused(number) => (
-            ErrorCode::NoLogin,
-            format!("the session has no login: the server refuses it with error {number}"),
-        ),
-        Ended::Lost(Lost::Gap(bytes)) => (
-            ErrorCode::BytesMissing,
-            format!("{bytes} bytes before the end of the profile are not in the capture"),
-        ),
-        Ended::Lost(Lost::Cut(bytes)) => (
-            ErrorCode::PacketsCut,
-            format!(
-                "a packet before the end of the profile was captured without its last {bytes} bytes"
-            ),
-        ),
-        Ended::Lost(Lost::Conflict) => (
-            ErrorCode::ConflictingBytes,
-            "the same bytes were sent twice before the end of the profile, and differ".to_owned(),
-        ),
-        Ended::Fragments => (
-            ErrorCode::IpFragments,
-            "packets of the session are IP fragments, which are not put together".to_owned(),
-        ),
-        Ended::Unreadable(why) => (ErrorCode::NotMsnp, format!("no MSNP: {why}")),
-        Ended::Tls => (
-            ErrorCode::Encrypted,
-            "the session is encrypted (TLS)".to_owned(),
-        ),
-        Ended::Gateway => (
-            ErrorCode::OverHttp,
-            "the session runs through the HTTP gateway, for which ClientPort is always 0"
-                .to_owned(),
-        ),
-        Ended::TooMany => (
-            ErrorCode::TooManySessions,
-            "more connections were open at once than are followed".to_owned(),
-        ),
-    };
-    Failure::new(Stage::Capture, code, message)
-}
-
-/// Why a file could not be read to its end.
-#[must_use]
-pub fn of_file(error: &FileError) -> Failure {
-    let code = match error {
-        FileError::Empty | FileError::NotACapture => ErrorCode::NotACapture,
-        FileError::Cut(_) => ErrorCode::CaptureCut,
-        FileError::Damaged(_) | FileError::Compression(_) => ErrorCode::CaptureDamaged,
-        FileError::LinkType(_) => ErrorCode::LinkType,
-    };
-    Failure::new(Stage::Capture, code, error.to_string())
-}
-
 impl CaptureReport {
     /// The report of a capture. `ended` is why the reading ended before the file did.
     #[must_use]
@@ -343,9 +276,14 @@ impl CaptureReport {
     ) -> Self {
         let Sessions {
             mut listed,
+            conversations,
             found,
             labels,
         } = sessions;
+        let unknown = conversations
+            .into_iter()
+            .filter_map(|said| attach(said, &mut listed));
+        let invitations = unknown.flatten().take(MOST_LISTED).collect();
         listed.sort_by_key(|one| one.session.number);
         for (number, one) in (1..).zip(&mut listed) {
             one.session.number = number;
@@ -374,6 +312,7 @@ impl CaptureReport {
             redacted: false,
             file,
             sessions: listed,
+            invitations,
             sessions_found: found,
             labels,
             expected,
@@ -388,13 +327,16 @@ impl CaptureReport {
         let masked = mask::with(|mask| {
             let sessions = self.sessions.iter().cloned();
             let sessions: Vec<_> = sessions.map(|one| one.masked(mask)).collect();
+            let invitations = self.invitations.iter().cloned();
+            let invitations: Vec<_> = invitations.map(|one| one.masked(mask)).collect();
             let error = self.error.clone().map(|error| error.masked(mask));
-            (sessions, error)
+            (sessions, invitations, error)
         });
         match masked {
             None => self,
-            Some((sessions, error)) => Self {
+            Some((sessions, invitations, error)) => Self {
                 sessions,
+                invitations,
                 error,
                 redacted: true,
                 ..self
@@ -436,6 +378,11 @@ impl CaptureReport {
         for one in &self.sessions {
             page.blank();
             one.show(&mut page);
+        }
+        for one in &self.invitations {
+            page.blank();
+            page.heading(&one.heading(), HEADING);
+            one.sentences().iter().for_each(|said| page.text(2, said));
         }
         if let Some(error) = &self.error {
             if self.sessions_found > 0 {
@@ -490,7 +437,9 @@ impl CaptureReport {
 
 impl SessionReport {
     fn show(&self, page: &mut Page) {
-        let Self { report, session } = self;
+        let Self {
+            report, session, ..
+        } = self;
         let lead = format!("{:>4}  ", session.number);
         let at = report.started_at.map(|at| {
             let at = humantime::format_rfc3339_seconds(at);
@@ -522,18 +471,47 @@ impl SessionReport {
             page.text(INDENT, &sentence(&error.message));
             page.text(INDENT, &sentence(&error.remedy));
         }
+        for one in report.invitations.iter().flatten() {
+            page.text(INDENT, &one.heading());
+            one.sentences()
+                .iter()
+                .for_each(|said| page.text(INDENT + 2, said));
+        }
     }
 }
 
-/// Why there is no session in a file.
-fn none(file: &FileReport) -> Failure {
-    let Counts { segments, cut, .. } = file.counts;
-    let message = match (segments, cut) {
-        (0, 0) => "the capture holds no TCP".to_owned(),
-        (_, 0) => "the capture holds no session with a notification server".to_owned(),
-        (_, cut) => format!(
-            "the capture holds no session with a notification server; {cut} packets were cut within their headers"
-        ),
-    };
-    Failure::new(Stage::Capture, ErrorCode::NoSession, message)
+/// Adds the invitations of a conversation to the session of its client: that of the same account at the
+/// same address, or the only one at that address. The invitations, where there is none.
+fn attach(said: Conversation, sessions: &mut [SessionReport]) -> Option<Vec<InvitationReport>> {
+    let is_near = |one: &SessionReport| one.session.client.ip() == said.client.ip();
+    let is_own =
+        |one: &SessionReport| is_near(one) && one.account.is_some() && one.account == said.account;
+    let at = sessions.iter().rposition(is_own).or_else(|| {
+        let mut near = (0..sessions.len()).filter(|at| sessions.get(*at).is_some_and(is_near));
+        // Another account is somebody else.
+        let only = near
+            .next()
+            .filter(|at| sessions[*at].account.is_none() || said.account.is_none());
+        only.filter(|_| near.next().is_none())
+    });
+    let session = at.and_then(|at| sessions.get_mut(at));
+    let nothing = Seen::default();
+    let seen = session.as_ref().map_or(&nothing, |session| &session.seen);
+    let invitations = said.invitations.iter().map(|(is_own, one)| match is_own {
+        true => InvitationReport::of(one, Some(Party::Client), seen),
+        false => InvitationReport::of(one, Some(Party::Contact), &nothing),
+    });
+    let invitations: Vec<_> = invitations.collect();
+    match session {
+        Some(session) => {
+            let told = session.report.invitations.get_or_insert_default();
+            told.extend(
+                invitations
+                    .into_iter()
+                    .take(MOST_INVITATIONS.saturating_sub(told.len())),
+            );
+            None
+        }
+        None => Some(invitations),
+    }
 }

@@ -16,9 +16,7 @@ use super::meaning::Meaning;
 use super::parts::{Note, Row, Tone};
 use super::path::stops;
 use super::text::{clean, sentence};
-use super::{
-    ConclusionReport, ErrorReport, ProbeReport, Probes, Report, Timing, Tool, hints, json, parts,
-};
+use super::{ConclusionReport, ErrorReport, ProbeReport, Report, Timing, Tool, hints, json, parts};
 use crate::conntype::UdpLabel;
 
 const STYLE: &str = include_str!("html/style.css");
@@ -53,7 +51,8 @@ pub(super) fn render(report: &Report) -> String {
     let warnings = list(warnings.map(|note| said(&note)));
     let warnings = section("warnings", "Worth knowing", &warnings);
     let footer = footer(&report.timings_ms, &json::render(report), report.started_at);
-    let main = main + &probes(&report.probes, report.conclusion.as_ref()) + &warnings;
+    let evidence = evidence(&parts::evidence(report), report.conclusion.as_ref());
+    let main = main + &evidence + &warnings;
     frame(&title, Tone::of(label), label, &header, &main, &footer)
 }
 
@@ -72,7 +71,7 @@ pub(super) fn probe(report: &ProbeReport) -> String {
             .chain(parts::redacted(report.redacted))
             .map(|note| said(&note)),
     );
-    let main = probes(&report.probes, report.conclusion.as_ref())
+    let main = evidence(&parts::probes(&report.probes), report.conclusion.as_ref())
         + &section("warnings", "Worth knowing", &notes);
     let footer = footer(&[], &json::render(report), report.started_at);
     frame(&title, tone, report.label, "", &main, &footer)
@@ -100,10 +99,9 @@ fn frame(
     )
 }
 
-/// What was asked besides the login, and what it means.
-fn probes(probes: &Probes, conclusion: Option<&ConclusionReport>) -> String {
-    let probes = parts::probes(probes);
-    let probes = probes.iter().enumerate().map(|(at, (heading, said))| {
+/// What there is besides the login, each with its heading, and what the probes mean.
+fn evidence(parts: &[(String, Vec<String>)], conclusion: Option<&ConclusionReport>) -> String {
+    let probes = parts.iter().enumerate().map(|(at, (heading, said))| {
         let said = list(said.iter().map(|said| escape(said)));
         section(&format!("probe-{}", at + 1), &escape(heading), &said)
     });

@@ -48,7 +48,7 @@ pub fn render(report: &Report, style: Style) -> String {
         (None, Some(error)) => failure(&mut page, report, error, style),
         (None, None) => {}
     }
-    for (heading, said) in parts::probes(&report.probes) {
+    for (heading, said) in parts::evidence(report) {
         page.blank();
         section(&mut page, &heading, &said);
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::{
     ErrorReport, Hop, HopAddress, ObservationReport, Observed, ObservedIp, ObservedPort,
-    PathReport, ProxyReport, Report, ServerReport, Why,
+    PathReport, ProxyReport, Report, ServerReport, Why, invitation,
 };
 use crate::address::Address;
 use crate::conntype::{Comparison, Unsettled, Warning};
@@ -49,6 +49,8 @@ impl Report {
             observations,
             probes,
             conclusion,
+            invitations,
+            invitation_to_send,
             timings_ms,
             expected,
             warnings,
@@ -68,6 +70,9 @@ impl Report {
             .map(|one| one.masked(mask))
             .collect();
         let probes = probes.masked(mask);
+        let invitations =
+            invitations.map(|all| all.into_iter().map(|one| one.masked(mask)).collect());
+        let invitation_to_send = invitation_to_send.map(|sent| invitation::masked(sent, mask));
         Self {
             schema_version,
             tool,
@@ -94,6 +99,8 @@ impl Report {
             observations,
             probes,
             conclusion,
+            invitations,
+            invitation_to_send,
             timings_ms,
             expected,
             warnings,

@@ -13,6 +13,7 @@ mod hint;
 mod hints;
 mod html;
 pub mod human;
+mod invitation;
 pub mod json;
 mod junit;
 mod masked;
@@ -37,6 +38,7 @@ mod words;
 
 pub use conclusion::{ConclusionReport, Reasons};
 pub use format::{Format, render, render_probe};
+pub use invitation::{ClaimReport, InvitationReport, Party};
 pub use model::{
     Context, ErrorReport, Expected, Hop, HopAddress, ObservationReport, Observed, ObservedIp,
     ObservedPort, PathReport, ProxyReport, Report, Rewrite, Role, SCHEMA_VERSION, ServerReport,

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::{ConclusionReport, Probes, remedy};
+use super::{ConclusionReport, InvitationReport, Probes, remedy};
 use crate::address::Address;
 use crate::conntype::{
     Comparison, Label, Mapping, OrderMatch, PathKind, PortUnknown, Proxy, ProxyRelation, Reason,
@@ -20,6 +20,7 @@ use crate::conntype::{
 };
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
+use crate::invitation::ToSend;
 use crate::msnp::Dialect;
 use crate::run_log::Purpose;
 
@@ -75,6 +76,11 @@ pub struct Report {
     pub probes: Probes,
     /// What all of it means for file transfer, voice and webcam. Null without other probes.
     pub conclusion: Option<ConclusionReport>,
+    /// Invitations, each field compared with what was observed. Null where none were read.
+    pub invitations: Option<Vec<InvitationReport>>,
+    /// What an official client would put into an invitation (`--invitation`). Null where it was not
+    /// asked for, and without a verdict.
+    pub invitation_to_send: Option<ToSend>,
     /// One entry for each step. Steps of one connection do not overlap, those of different
     /// connections do.
     pub timings_ms: Vec<Timing>,
@@ -386,6 +392,10 @@ pub struct Context {
     pub probes: Probes,
     /// What all of it means.
     pub conclusion: Option<ConclusionReport>,
+    /// Invitations that were read.
+    pub invitations: Option<Vec<InvitationReport>>,
+    /// Whether to tell what an official client would put into one.
+    pub with_invitation: bool,
     /// The labels expected.
     pub expected: Vec<Label>,
 }

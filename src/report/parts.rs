@@ -6,7 +6,8 @@ use std::fmt::Display;
 use super::meaning::Meaning;
 use super::text::{clean, join, sentence};
 use super::{
-    ConclusionReport, Expected, ObservationReport, Probes, Report, Timing, Why, conclusion, words,
+    ConclusionReport, Expected, ObservationReport, Probes, Report, Timing, Why, conclusion,
+    invitation, words,
 };
 use crate::conntype::{Label, OrderMatch, PortOrder, PortUnknown, Sameness, Warning, swap_port};
 use crate::run_log::Purpose;
@@ -20,6 +21,7 @@ pub(super) const MEANING: &str = "What it means";
 pub(super) const FILE_TRANSFER: &str = "File transfer";
 pub(super) const VOICE: &str = "Voice and webcam";
 pub(super) const CONCLUSION: &str = "Will it work?";
+pub(super) const INVITATION: &str = "The invitation of an official client";
 pub(super) const TRY: &str = "What to try";
 
 /// How many stages the timing names.
@@ -217,6 +219,17 @@ pub(super) fn probes(probes: &Probes) -> Vec<(String, Vec<String>)> {
     });
     let others = port_mapping.chain(listen);
     udp_echo.chain(stun).chain(others).collect()
+}
+
+/// What other evidence than the login's says: the probes, invitations, and what one would hold.
+pub(super) fn evidence(report: &Report) -> Vec<(String, Vec<String>)> {
+    let invitations = report.invitations.iter().flatten();
+    let invitations = invitations.map(|one| (one.heading(), one.sentences()));
+    let sent = report.invitation_to_send.iter();
+    let sent = sent.map(|sent| (INVITATION.to_owned(), invitation::lines(sent)));
+    let mut evidence = probes(&report.probes);
+    evidence.extend(invitations.chain(sent));
+    evidence
 }
 
 /// What file transfer and the like can expect: as the probes conclude, or else as the label means.

@@ -185,6 +185,9 @@ pub const fn remedy(code: ErrorCode, stage: Stage) -> &'static str {
                  (msnp9-conntype serve)"
             }
         },
+        ErrorCode::NoInvitation => {
+            "give the message of the invitation, with its fields such as NetID and Conn-Type"
+        }
         // The hints of the evidence say more.
         ErrorCode::AddressOursPortUnknown
         | ErrorCode::AddressUnknown

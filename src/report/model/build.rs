@@ -13,7 +13,7 @@ use crate::conntype::{
 };
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
-use crate::report::{hint, words};
+use crate::report::{hint, invitation, words};
 use crate::secret::{excerpt, redact};
 
 impl Report {
@@ -71,6 +71,10 @@ impl Report {
                 (Why::Failed { code, text }, Some(error))
             }
         };
+        let invitation_to_send = verdict.filter(|_| context.with_invitation).map(|verdict| {
+            let client_ip = verdict.comparison.client_ip;
+            invitation::sent(label, client_ip, &context.probes)
+        });
         let failed = outcome.err().map(|failure| failure.code.exit());
         Self {
             schema_version: SCHEMA_VERSION,
@@ -92,6 +96,8 @@ impl Report {
             observations: context.observations,
             probes: context.probes,
             conclusion: context.conclusion,
+            invitations: context.invitations,
+            invitation_to_send,
             timings_ms: context.timings,
             exit_code: Exit::of(label, failed, &context.expected),
             expected: Expected::of(context.expected, &label),
