@@ -91,7 +91,7 @@ pub fn classify(seen: &Observation) -> Verdict {
 }
 
 /// The reading of `ClientPort` that equals the local port, if one does.
-fn order_matched(local: u16, client: u16, order: PortOrder) -> Option<OrderMatch> {
+pub(super) fn order_matched(local: u16, client: u16, order: PortOrder) -> Option<OrderMatch> {
     let swapped = swap_port(client);
     let plain_fits = order != PortOrder::Swapped && client == local;
     let swapped_fits = order != PortOrder::Plain && swapped == local;

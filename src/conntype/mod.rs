@@ -8,6 +8,7 @@
 //! ("Connection types"), repeated in its MSNC1 page.
 
 mod classify;
+mod clients;
 mod conclusion;
 mod evidence;
 mod label;
@@ -22,6 +23,10 @@ mod stun;
 mod udp;
 
 pub use classify::classify;
+pub use clients::{
+    AddressComparison, Beside, Client, ClientLabel, ClientRule, ClientSays, Fault, LabelUnknown,
+    LocalAddress, LocalPort, Method, PortReading,
+};
 pub use conclusion::{
     Because, Change, Conclusion, Disagreement, Facts, Finding, LoginFacts, Outlook, conclude,
 };

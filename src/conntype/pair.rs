@@ -55,6 +55,20 @@ impl PeerLabel {
 
 spelled!(PeerLabel);
 
+impl From<UdpLabel> for PeerLabel {
+    fn from(label: UdpLabel) -> Self {
+        match label {
+            UdpLabel::DirectConnect => Self::DirectConnect,
+            UdpLabel::IpRestrictNat => Self::IpRestrictNat,
+            UdpLabel::PortRestrictNat => Self::PortRestrictNat,
+            UdpLabel::SymmetricNat => Self::SymmetricNat,
+            UdpLabel::Firewall => Self::Firewall,
+            UdpLabel::IsaLike => Self::IsaLike,
+            UdpLabel::UnknownConnect => Self::UnknownConnect,
+        }
+    }
+}
+
 /// One of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Side {
