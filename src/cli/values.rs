@@ -11,7 +11,7 @@ use clap::{Arg, Command};
 
 use crate::address::{Address, BadAddress, CALL_BACK_PORT, MSNP_PORT, STUN_PORT, UDP_ECHO_PORT};
 use crate::capture::Place;
-use crate::conntype::{Label, PathKind, PortOrder, StunTransport, UdpLabel, can_be_local};
+use crate::conntype::{Client, Label, PathKind, PortOrder, StunTransport, UdpLabel, can_be_local};
 use crate::probe::stun;
 use crate::report::Format;
 use crate::transport::Bind;
@@ -123,6 +123,23 @@ pub(super) fn side() -> OneOf<Option<Place>> {
         ("auto", None),
         ("client", Some(Place::Client)),
         ("server", Some(Place::Server)),
+    ])
+}
+
+/// A parser for a client of the time; `None` is for all of them.
+pub(super) fn client() -> OneOf<Option<Client>> {
+    one_of([
+        (PossibleValue::new("official"), Some(Client::Official)),
+        (PossibleValue::new("amsn"), Some(Client::Amsn)),
+        (PossibleValue::new("miranda"), Some(Client::Miranda)),
+        (
+            PossibleValue::new("msnp-sharp").alias("msnpsharp"),
+            Some(Client::MsnpSharp),
+        ),
+        (PossibleValue::new("papyon"), Some(Client::Papyon)),
+        (PossibleValue::new("digsby"), Some(Client::Digsby)),
+        (PossibleValue::new("jml"), Some(Client::Jml)),
+        (PossibleValue::new("all"), None),
     ])
 }
 
@@ -330,6 +347,9 @@ mod tests {
         hold(label());
         hold(path());
         hold(port_order());
+        let clients = client().0.into_iter();
+        hold(OneOf(clients.filter(|(_, one)| one.is_some()).collect()));
+        assert_eq!(client().0.len(), Client::ALL.len() + 1);
     }
 
     #[test]

@@ -209,7 +209,10 @@ impl SessionReport {
                     observations,
                     ..context
                 };
-                Report::of_verdict(&verdict, &seen, context)
+                Report {
+                    clients: None,
+                    ..Report::of_verdict(&verdict, &seen, context)
+                }
             }
             Err(why) => Report::of_failure(&failure(&why), context),
         };

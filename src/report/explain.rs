@@ -6,8 +6,8 @@ use super::hint::of_label;
 use super::meaning::{Meaning, peers};
 use super::page::{PLAIN, Page};
 use super::text::sentence;
-use super::{SCHEMA_VERSION, json};
-use crate::conntype::Label;
+use super::{SCHEMA_VERSION, clients, json};
+use crate::conntype::{Client, Label};
 
 /// The column of the text beside a heading.
 const INDENT: usize = 20;
@@ -57,9 +57,13 @@ const LIMITS: [&str; 3] = [
      printed here.",
 ];
 
-/// The page for one label, or for all of them with the table first.
+/// The page for one label, or for all of them with the table first; with `clients`, what these say of
+/// logins that have the label, or of all.
 #[must_use]
-pub fn text(label: Option<Label>, width: usize) -> String {
+pub fn text(label: Option<Label>, clients: Option<&[Client]>, width: usize) -> String {
+    if let Some(clients) = clients {
+        return clients::text(clients, label, width);
+    }
     let mut page = Page::new(width, false);
     if let Some(label) = label {
         section(&mut page, label);
@@ -103,6 +107,8 @@ fn section(page: &mut Page, label: Label) {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Document {
+    /// What clients say of logins that have the label that was asked for, or of all. Null without `--as`.
+    clients: Option<Vec<clients::Section>>,
     /// The label that was asked for, or all of them.
     labels: Vec<Section>,
     /// The version of this document. Added keys and values keep it.
@@ -132,7 +138,7 @@ struct Section {
 
 /// The page as a JSON document.
 #[must_use]
-pub fn json(label: Option<Label>) -> String {
+pub fn json(label: Option<Label>, clients: Option<&[Client]>) -> String {
     let section = |label: Label| {
         let meaning = Meaning::of(label);
         let hints = of_label(label).iter();
@@ -148,6 +154,7 @@ pub fn json(label: Option<Label>) -> String {
     };
     let labels = label.map_or_else(|| Label::ALL.to_vec(), |label| vec![label]);
     json::render(&Document {
+        clients: clients.map(|clients| clients::sections(clients, label)),
         labels: labels.into_iter().map(section).collect(),
         schema_version: SCHEMA_VERSION,
     })
@@ -176,17 +183,17 @@ mod tests {
 
     #[test]
     fn the_pages_match_their_snapshots() {
-        snapshot("explain", &text(None, 80));
+        snapshot("explain", &text(None, None, 80));
         for label in Label::ALL {
             let name = format!("explain-{}", label.as_str().to_lowercase());
-            snapshot(&name, &text(Some(label), 80));
+            snapshot(&name, &text(Some(label), None, 80));
         }
     }
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         for width in [40, 50, 78, 79, 80, 100] {
-            for line in text(None, width).lines() {
+            for line in text(None, None, width).lines() {
                 assert!(
                     textwrap::core::display_width(line) <= width,
                     "{width}: {line}"
@@ -198,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_document_has_every_label() {
-        let read = |label| document::read(document::Document::Explain, &json(label)).unwrap();
+        let read = |label| document::read(document::Document::Explain, &json(label, None)).unwrap();
         let all = read(None);
         assert_eq!(all["labels"].as_array().unwrap().len(), Label::ALL.len());
         assert_eq!(

@@ -9,7 +9,7 @@ use super::page::{BAD, HEADING, ODD, PLAIN, Page, QUIET};
 use super::parts::Tone;
 use super::path::stops;
 use super::text::sentence;
-use super::{ConclusionReport, ErrorReport, ProbeReport, Report, Role, hints, parts};
+use super::{ConclusionReport, ErrorReport, ProbeReport, Report, Role, clients, hints, parts};
 use crate::conntype::Label;
 
 /// The column of the text beside a name.
@@ -22,7 +22,7 @@ pub struct Style {
     pub colour: bool,
     /// The columns there are.
     pub width: usize,
-    /// Whether to print timings.
+    /// Whether to print timings, and what clients of the time would have said.
     pub verbose: bool,
     /// Whether the label is on the same screen already.
     pub label_shown: bool,
@@ -53,6 +53,9 @@ pub fn render(report: &Report, style: Style) -> String {
         section(&mut page, &heading, &said);
     }
     conclusion(&mut page, report.conclusion.as_ref());
+    if style.verbose {
+        said(&mut page, report);
+    }
     notes(&mut page, report, style);
     page.finish()
 }
@@ -97,6 +100,19 @@ fn conclusion(page: &mut Page, found: Option<&ConclusionReport>) {
     }
     for text in found.advice {
         page.text(2, &text);
+    }
+}
+
+/// What clients of the time would have said.
+fn said(page: &mut Page, report: &Report) {
+    let Some(clients) = &report.clients else {
+        return;
+    };
+    page.blank();
+    page.heading(parts::CLIENTS, HEADING);
+    for says in clients {
+        let lead = format!("  {}", says.client.name());
+        page.item(&lead, PLAIN, INDENT, &clients::said(says));
     }
 }
 

@@ -3,6 +3,7 @@
 //! The model holds enums, addresses and numbers. Text arises in the renderers alone.
 
 pub mod capture;
+mod clients;
 mod conclusion;
 pub mod demo;
 pub mod explain;

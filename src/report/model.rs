@@ -15,8 +15,8 @@ use serde::{Serialize, Serializer};
 use super::{ConclusionReport, InvitationReport, Probes, remedy};
 use crate::address::Address;
 use crate::conntype::{
-    Comparison, Label, Mapping, OrderMatch, PathKind, PortUnknown, Proxy, ProxyRelation, Reason,
-    Warning,
+    ClientSays, Comparison, Label, Mapping, OrderMatch, PathKind, PortUnknown, Proxy,
+    ProxyRelation, Reason, Warning,
 };
 use crate::exit::Exit;
 use crate::failure::{ErrorCode, Failure, Stage};
@@ -60,6 +60,9 @@ pub struct Report {
     pub comparison: Option<Comparison>,
     /// How the NAT maps toward two servers. Null unless a second observation settled it.
     pub mapping: Option<Mapping>,
+    /// What clients of the time would have said of the first login. Null where there is no profile, and
+    /// for a session of a capture.
+    pub clients: Option<Vec<ClientSays>>,
     /// The server. Null for `classify`, and where the run ended before there was one.
     pub server: Option<ServerReport>,
     /// The dialect agreed on, such as `MSNP9`. Null where none was.

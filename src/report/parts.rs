@@ -22,6 +22,7 @@ pub(super) const FILE_TRANSFER: &str = "File transfer";
 pub(super) const VOICE: &str = "Voice and webcam";
 pub(super) const CONCLUSION: &str = "Will it work?";
 pub(super) const INVITATION: &str = "The invitation of an official client";
+pub(super) const CLIENTS: &str = "What clients of the time would have said";
 pub(super) const TRY: &str = "What to try";
 
 /// How many stages the timing names.

@@ -77,6 +77,7 @@ fn each_session_has_its_label() {
     assert_eq!(document["sessions_found"], 3);
     assert_eq!(document["file"]["format"], "pcap");
     assert_eq!(sessions[0]["local"]["port"], 1033);
+    assert!(sessions[0]["clients"].is_null());
     assert_eq!(sessions[0]["session"]["side"], "client");
     assert_eq!(sessions[2]["error"]["code"], "encrypted");
     assert_eq!(

@@ -181,7 +181,7 @@ fn asked(command: &mut Command, script: &Path, line: &str) -> Vec<String> {
 }
 
 /// The beginnings of command lines, and what can follow.
-const CANDIDATES: [(&str, &[&str]); 5] = [
+const CANDIDATES: [(&str, &[&str]); 6] = [
     (
         "--format ",
         &[
@@ -203,6 +203,7 @@ const CANDIDATES: [(&str, &[&str]); 5] = [
     ),
     ("--network ", &["crosstalk", "escargot", "list"]),
     ("explain Sym", &["Symmetric-NAT"]),
+    ("explain --as m", &["miranda", "msnp-sharp"]),
 ];
 
 #[test]

@@ -162,6 +162,9 @@ fn output_options_go_before_a_command_and_login_options_do_not() {
     assert_eq!(run.json()["label"], "Direct-Connect", "{}", run.stderr);
     let labels = Run::of(tool().args(["--json", "explain"])).document(Document::Explain);
     assert_eq!(labels["labels"][0]["label"], "Direct-Connect");
+    let clients = Run::of(tool().args(["--json", "explain", "unknown-nat", "--as", "JML"]));
+    let clients = clients.document(Document::Explain);
+    assert_eq!(clients["clients"][0]["logins"][0]["says"]["label"], "NAT");
     let run = Run::of(tool().args(["--server", "ns.example", "demo"]));
     assert_eq!((run.code, run.stdout.as_str()), (2, ""));
     assert!(run.stderr.contains("--server"), "{}", run.stderr);
@@ -413,6 +416,11 @@ fn every_command_words_a_wrong_value_alike() {
             "both-rewritten",
         ),
         (&["explain", "NAT"], "[LABEL]", "Symmetric-NAT"),
+        (
+            &["explain", "--as", "Kopete"],
+            "--as <CLIENT>",
+            "msnp-sharp",
+        ),
         (
             &[&classify[..], &["--path", "udp"]].concat(),
             "--path <PATH>",

@@ -127,10 +127,14 @@ fn beside_a_login_the_label_stays_that_of_tcp() {
     let document = Run::of(served.tool().args(["--json", "--udp-echo", &at])).json();
     assert_eq!(document["probes"]["udp_echo"]["label"], "Direct-Connect");
     assert_eq!(document["label"], "Direct-Connect");
+    // Miranda decides by it.
+    assert_eq!(document["clients"][2]["client"], "miranda");
+    assert_eq!(document["clients"][2]["label"], "Direct-Connect");
     let page = Run::of(served.tool().args(["--format", "html", "--udp-echo", &at]));
     assert!(page.stdout.contains("<h2>UDP echo: Direct-Connect</h2>"));
     let without = Run::of(served.tool().arg("--json")).json();
     assert!(without["probes"]["udp_echo"].is_null());
+    assert!(without["clients"][2]["label"].is_null());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::address::Address;
 use crate::conntype::{
-    Comparison, Label, Observation, OrderMatch, PathKind, PortOrder, ProxyRelation, Reason,
+    Client, Comparison, Label, Observation, OrderMatch, PathKind, PortOrder, ProxyRelation, Reason,
     Sameness, Verdict, Warning, normalise,
 };
 use crate::exit::Exit;
@@ -26,6 +26,9 @@ impl Report {
         context.warnings = [verdict.warnings.as_slice(), &context.warnings].concat();
         let mut report = Self::new(Ok(verdict), context);
         report.observed = Some(Observed::of(seen, &verdict.comparison));
+        let beside = report.probes.beside();
+        let clients = Client::ALL.map(|client| client.says(seen, verdict, &beside));
+        report.clients = Some(clients.to_vec());
         report
     }
 
@@ -89,6 +92,7 @@ impl Report {
             observed: None,
             comparison: verdict.map(|verdict| verdict.comparison.clone()),
             mapping: verdict.and_then(|verdict| verdict.mapping),
+            clients: None,
             path: PathReport::of(&context, verdict),
             server: context.server,
             dialect: context.dialect,

@@ -14,7 +14,7 @@ use super::model::{began, code, time};
 use super::text::sentence;
 use super::{ConclusionReport, ErrorReport, Expected, SCHEMA_VERSION, Tool};
 use crate::address::Address;
-use crate::conntype::UdpLabel;
+use crate::conntype::{Beside, UdpLabel};
 use crate::exit::Exit;
 use crate::mask::{self, Mask};
 
@@ -67,6 +67,18 @@ impl Probes {
         let udp_echo = udp_echo.map(|found| ("udp-echo", &found.server, found.label));
         let stun = self.stun.iter().flatten();
         udp_echo.chain(stun.filter_map(|found| Some(("stun", &found.server, found.label?))))
+    }
+
+    /// What the rules of clients need of them.
+    pub(super) fn beside(&self) -> Beside {
+        let udp = self.udp_echo.as_ref();
+        let tests = udp.and_then(|found| found.tests.as_ref());
+        let port = |test: &UdpTestReport| test.outside.map(|end| end.port());
+        Beside {
+            udp: udp.map(|found| found.label),
+            udp_ports: tests.and_then(|tests| Some((port(&tests.first)?, port(&tests.third)?))),
+            called: self.listen.as_ref().and_then(|found| found.tcp),
+        }
     }
 
     /// Why there is no label; where no test of UDP was asked for, why nothing else could run.

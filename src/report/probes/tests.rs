@@ -43,6 +43,25 @@ fn report(outcome: &Result<UdpEvidence, Failure>, expected: &[UdpLabel]) -> Prob
     ProbeReport::new(probes, None, UNIX_EPOCH, expected.to_vec())
 }
 
+/// A call over TCP with this outcome.
+fn called(tcp: Call) -> ListenReport {
+    let end = SocketAddr::from(([203, 0, 113, 7], 5000));
+    let own = Calls {
+        tcp_port: 5000,
+        udp_port: 5000,
+        tcp,
+        udp: Call::Lost,
+    };
+    let evidence = ListenEvidence {
+        server: end,
+        local: end,
+        seen: end,
+        own,
+        mapped: None,
+    };
+    ListenReport::of(&server(), &Ok(evidence))
+}
+
 fn port_restricted() -> ProbeReport {
     let third = UdpTest::Answered(at("203.0.113.7:40001"));
     report(&Ok(evidence(UdpTest::NoAnswer, third)), &[])
@@ -104,6 +123,20 @@ fn expected_labels_give_the_exit_code() {
 }
 
 #[test]
+fn what_clients_decide_by_is_read_from_the_probes() {
+    let toward_third = port_restricted().probes.beside();
+    assert_eq!(toward_third.udp, Some(UdpLabel::PortRestrictNat));
+    assert_eq!(toward_third.udp_ports, Some((40001, 40001)));
+    assert_eq!(toward_third.called, None);
+    let probes = Probes {
+        listen: Some(called(Call::Arrived)),
+        ..Probes::default()
+    };
+    assert_eq!(probes.beside().called, Some(true));
+    assert_eq!(Probes::default().beside(), Beside::default());
+}
+
+#[test]
 fn the_report_for_a_person_tells_the_tests() {
     insta::assert_snapshot!(human::probe(&port_restricted(), Style::default()));
 }
@@ -122,23 +155,7 @@ fn without_a_test_of_udp_the_exit_code_says_whether_anything_ran() {
             Opening::default(),
         ))
     };
-    let called = || {
-        let end = SocketAddr::from(([203, 0, 113, 7], 5000));
-        let own = Calls {
-            tcp_port: 5000,
-            udp_port: 5000,
-            tcp: Call::Lost,
-            udp: Call::Lost,
-        };
-        let evidence = ListenEvidence {
-            server: end,
-            local: end,
-            seen: end,
-            own,
-            mapped: None,
-        };
-        Some(ListenReport::of(&server(), &Ok(evidence)))
-    };
+    let called = || Some(called(Call::Lost));
     for (port_mapping, listen, exit) in [
         (None, refused(), 5),
         (no_router(), None, 3),
