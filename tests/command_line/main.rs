@@ -12,6 +12,7 @@ mod environment;
 #[cfg(unix)]
 mod formats;
 mod generate;
+mod invitation;
 mod output;
 mod pair;
 mod scenarios;

@@ -21,7 +21,7 @@ pub(super) struct Screen {
     pub(super) status: ExitStatus,
 }
 
-const ROWS: u16 = 2000;
+const ROWS: u16 = 10_000;
 
 fn terminal(raw: &[u8], columns: u16) -> vt100::Parser {
     let size = |number| NonZero::new(number).expect("a size");

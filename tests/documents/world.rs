@@ -149,6 +149,10 @@ impl World {
         }
         world.write("saved.txt", PROFILE)?;
         world.write("session.pcap", session())?;
+        world.write(
+            "invitation.txt",
+            "NetID: 124846283\r\nConn-Type: IP-Restrict-NAT\r\n",
+        )?;
         let names = vec!["ms.example.net".to_owned()];
         let own = rcgen::generate_simple_self_signed(names).expect("a certificate");
         world.write("chain.pem", own.cert.pem())?;
