@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use flate2::write::MultiGzDecoder;
 use pcap_parser::nom::{Err as Stop, IResult};
 use pcap_parser::pcapng::{Block, parse_block_be, parse_block_le, parse_sectionheaderblock};
-use pcap_parser::traits::PcapNGPacketBlock as _;
 use pcap_parser::{
     LegacyPcapBlock, PcapError, PcapHeader, parse_pcap_frame, parse_pcap_frame_be,
     parse_pcap_frame_modified, parse_pcap_header,
@@ -217,68 +216,93 @@ impl File {
         if self.kind.is_none() {
             self.kind = begin(rest)?;
         }
+        let Some(kind) = &mut self.kind else {
+            return Ok(());
+        };
+        let damaged = |packets| FileError::Damaged(packets);
         loop {
-            let before = *rest;
-            let is_one = match &mut self.kind {
+            let before = rest.len();
+            let next = kind.next(rest).map_err(|()| damaged(self.packets))?;
+            match next {
+                None if before > LONGEST_BLOCK => return Err(damaged(self.packets)),
                 None => return Ok(()),
-                Some(Kind::Pcap(header)) => {
-                    let frame = whole(frame(header, before));
-                    frame.map(|frame| {
-                        frame.map(|(after, frame)| {
-                            *rest = after;
-                            self.packets += 1;
-                            match Link::of(header.network.0) {
-                                Ok(link) => take(record(header, link, &frame)),
-                                Err(link) => {
-                                    self.unread.get_or_insert(link);
-                                }
-                            }
-                        })
-                    })
-                }
-                Some(Kind::Pcapng {
-                    big_endian,
-                    interfaces,
-                }) => {
-                    let block = whole(match big_endian {
-                        true => parse_block_be(before),
-                        false => parse_block_le(before),
-                    });
-                    match block {
-                        Ok(Some((after, block))) => {
-                            // A block without a length would be read for ever.
-                            if after.len() == before.len() {
-                                return Err(FileError::Damaged(self.packets));
-                            }
-                            *rest = after;
-                            match of_block(&block, big_endian, interfaces) {
-                                Ok(Some(Ok(record))) => {
-                                    self.packets += 1;
-                                    take(record);
-                                }
-                                Ok(Some(Err(link))) => {
-                                    self.packets += 1;
-                                    self.unread.get_or_insert(link);
-                                }
-                                Ok(None) => {}
-                                Err(()) => return Err(FileError::Damaged(self.packets)),
-                            }
-                            Ok(Some(()))
+                Some((after, packet)) => {
+                    *rest = after;
+                    self.packets += u64::from(packet.is_some());
+                    match packet {
+                        Some(Ok(record)) => take(record),
+                        Some(Err(link)) => {
+                            self.unread.get_or_insert(link);
                         }
-                        Ok(None) => Ok(None),
-                        Err(()) => Err(()),
+                        None => {}
                     }
                 }
-            };
-            match is_one {
-                Ok(Some(())) => {}
-                Ok(None) if before.len() > LONGEST_BLOCK => {
-                    return Err(FileError::Damaged(self.packets));
-                }
-                Ok(None) => return Ok(()),
-                Err(()) => return Err(FileError::Damaged(self.packets)),
             }
         }
+    }
+}
+
+/// A packet, or its link type that is not read; `None` where there is none.
+type Packet<'a> = Option<Result<Record<'a>, i32>>;
+
+impl Kind {
+    /// The next record or block, and what follows it; `None` where it is not whole.
+    fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<(&'a [u8], Packet<'a>)>, ()> {
+        match self {
+            Self::Pcap(header) => Ok(whole(frame(header, bytes))?.map(|(after, frame)| {
+                let link = Link::of(header.network.0);
+                (after, Some(link.map(|link| record(header, link, &frame))))
+            })),
+            Self::Pcapng {
+                big_endian,
+                interfaces,
+            } => {
+                let Some((is_needed, length)) = block_head(bytes, *big_endian)? else {
+                    return Ok(None);
+                };
+                let Some((block, after)) = bytes.split_at_checked(length) else {
+                    return Ok(None);
+                };
+                if !is_needed {
+                    return Ok(Some((after, None)));
+                }
+                let (_, block) = whole(match big_endian {
+                    true => parse_block_be(block),
+                    false => parse_block_le(block),
+                })?
+                .ok_or(())?;
+                Ok(Some((after, of_block(block, big_endian, interfaces)?)))
+            }
+        }
+    }
+}
+
+/// Whether a block of pcapng is of a kind that is needed, and its length. The library does not expect
+/// lengths that no block has.
+fn block_head(bytes: &[u8], big_endian: bool) -> Result<Option<(bool, usize)>, ()> {
+    const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+    let Some(head) = bytes.first_chunk::<12>() else {
+        return Ok(None);
+    };
+    let is_section = head.starts_with(&SECTION);
+    let big_endian = match (is_section, &head[8..]) {
+        (false, _) => big_endian,
+        (true, [0x1a, 0x2b, 0x3c, 0x4d]) => true,
+        (true, [0x4d, 0x3c, 0x2b, 0x1a]) => false,
+        (true, _) => return Err(()),
+    };
+    let number = |at: usize| {
+        let bytes = [0, 1, 2, 3].map(|byte| head[at + byte]);
+        match big_endian {
+            true => u32::from_be_bytes(bytes),
+            false => u32::from_le_bytes(bytes),
+        }
+    };
+    // Interfaces, packets in a simple block, packets.
+    let is_needed = is_section || matches!(number(0), 1 | 3 | 6);
+    match number(4) as usize {
+        length @ 12..=LONGEST_BLOCK => Ok(Some((is_needed, length))),
+        _ => Err(()),
     }
 }
 
@@ -345,14 +369,12 @@ fn record<'a>(header: &PcapHeader, link: Link, frame: &LegacyPcapBlock<'a>) -> R
     }
 }
 
-/// The packet in a block, or its link type that is not read; `None` where there is none.
-type InBlock<'a> = Option<Result<Record<'a>, i32>>;
-
+/// The packet in a block.
 fn of_block<'a>(
-    block: &'a Block<'a>,
+    block: Block<'a>,
     big_endian: &mut bool,
     interfaces: &mut Vec<Interface>,
-) -> Result<InBlock<'a>, ()> {
+) -> Result<Packet<'a>, ()> {
     let record = |interface: &Interface, at, data: &'a [u8], length: u32| {
         interface.link.map(|link| Record {
             link,
@@ -382,12 +404,9 @@ fn of_block<'a>(
         Block::EnhancedPacket(packet) => {
             let interface = interfaces.get(packet.if_id as usize).ok_or(())?;
             let at = interface.time(packet.ts_high, packet.ts_low);
-            Ok(Some(record(
-                interface,
-                at,
-                packet.packet_data(),
-                packet.origlen,
-            )))
+            // What follows fills the last word.
+            let data = &packet.data[..packet.data.len().min(packet.caplen as usize)];
+            Ok(Some(record(interface, at, data, packet.origlen)))
         }
         Block::SimplePacket(packet) => {
             let interface = interfaces.first().ok_or(())?;
@@ -395,8 +414,8 @@ fn of_block<'a>(
                 0 => usize::MAX,
                 cut => cut as usize,
             };
-            let data = packet.packet_data();
-            let data = &data[..data.len().min(cut)];
+            let length = packet.data.len().min(packet.origlen as usize);
+            let data = &packet.data[..length.min(cut)];
             Ok(Some(record(interface, None, data, packet.origlen)))
         }
         _ => Ok(None),

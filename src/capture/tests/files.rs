@@ -136,6 +136,29 @@ fn a_file_that_is_damaged_says_where() {
     let whole = block.clone();
     block.extend([6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert!(read(&block).1.is_err());
+    // Blocks of other kinds are passed over, and lengths that none has are damage.
+    for (kind, length, is_block) in [
+        (4_u32, 12_u32, true),
+        (0x8000_0001, 16, true),
+        (0x8000_0001, 0, false),
+        (0x8000_0001, 11, false),
+        (1, 12, false),
+        (6, 12, false),
+        (6, 0xffff_fff0, false),
+    ] {
+        let block = [&kind.to_le_bytes()[..], &length.to_le_bytes()].concat();
+        let mut block = block;
+        block.resize(16, 0);
+        block.truncate((length as usize).clamp(12, 16));
+        let section = &whole[..28];
+        let file = [section, &block, &whole[28..]].concat();
+        let (found, done) = read(&file);
+        assert_eq!(
+            (found == expected(), done.is_ok()),
+            (is_block, is_block),
+            "{kind:x} {length}"
+        );
+    }
     let mut other = whole;
     other[28 + 20 + 8] = 9;
     assert_eq!(read(&other), (Vec::new(), Err(FileError::Damaged(0))));
