@@ -2,18 +2,21 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use msnp9_conntype::capture::{Capture, Found, judge};
+use msnp9_conntype::capture::{Capture, Counts, FileError, Found, judge};
 use msnp9_conntype::conntype::PortOrder;
 
 fuzz_target!(|data: &[u8]| {
     let Some((&size, file)) = data.split_first() else {
         return;
     };
-    assert_eq!(read(file, usize::from(size) + 1), read(file, usize::MAX));
+    let (pieces, whole) = (read(file, usize::from(size) + 1), read(file, usize::MAX));
+    // How much comes out of damaged compression depends on the pieces.
+    let is_damaged = file.starts_with(&[0x1f, 0x8b]) && whole.1.is_err();
+    assert!(is_damaged || pieces == whole, "{pieces:?}\n{whole:?}");
 });
 
 /// The sessions, and how the file ended.
-fn read(file: &[u8], size: usize) -> (Vec<String>, String) {
+fn read(file: &[u8], size: usize) -> (Vec<String>, Result<(), FileError>, Counts) {
     let mut capture = Capture::new();
     let mut sessions = Vec::new();
     let mut report = |found: Found| {
@@ -32,5 +35,5 @@ fn read(file: &[u8], size: usize) -> (Vec<String>, String) {
             Err(why)
         }
     };
-    (sessions, format!("{done:?} {:?}", capture.counts()))
+    (sessions, done, capture.counts())
 }

@@ -70,7 +70,7 @@ fn document() -> OneOf<Document> {
 pub(super) fn run(args: &GenerateArgs, command: Command) -> Result<Exit, CommandError> {
     let text = match &args.what {
         What::Completions { shell } => completions(*shell, command),
-        What::Schema { document } => document.schema().to_owned(),
+        What::Schema { document } => document.schema(),
         What::Man { out: None } => man::main(command)?,
         What::Man { out: Some(to) } => return write(man::pages(command)?, to),
     };

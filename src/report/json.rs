@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn every_report_is_one_document_with_every_key_in_order() {
-        let schema: Value = serde_json::from_str(Document::Report.schema()).unwrap();
+        let schema: Value = serde_json::from_str(&Document::Report.schema()).unwrap();
         let keys: Vec<String> = serde_json::from_value(schema["required"].clone()).unwrap();
         for (name, report) in all() {
             let document = render(&report);

@@ -1,6 +1,17 @@
 //! The JSON Schemas of the documents. The tests derive them from the types that are printed, and
 //! hold `docs/schema` to that.
 
+use std::io::Read as _;
+
+use flate2::read::DeflateDecoder;
+
+/// A schema as `build.rs` compressed it.
+macro_rules! compressed {
+    ($word:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $word, ".v1.json"))
+    };
+}
+
 /// A kind of JSON document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Document {
@@ -52,16 +63,23 @@ impl Document {
 
     /// Its JSON Schema (draft 2020-12), with a newline at its end.
     #[must_use]
-    pub const fn schema(self) -> &'static str {
+    pub fn schema(self) -> String {
+        let mut text = String::new();
+        // It was compressed when the program was built; a test reads each.
+        let _ = DeflateDecoder::new(self.compressed()).read_to_string(&mut text);
+        text
+    }
+
+    const fn compressed(self) -> &'static [u8] {
         match self {
-            Self::Report => include_str!("../../docs/schema/report.v1.json"),
-            Self::Demo => include_str!("../../docs/schema/demo.v1.json"),
-            Self::Probe => include_str!("../../docs/schema/probe.v1.json"),
-            Self::Explain => include_str!("../../docs/schema/explain.v1.json"),
-            Self::Pair => include_str!("../../docs/schema/pair.v1.json"),
-            Self::Capture => include_str!("../../docs/schema/capture.v1.json"),
-            Self::Networks => include_str!("../../docs/schema/networks.v1.json"),
-            Self::Serve => include_str!("../../docs/schema/serve.v1.json"),
+            Self::Report => compressed!("report"),
+            Self::Demo => compressed!("demo"),
+            Self::Probe => compressed!("probe"),
+            Self::Explain => compressed!("explain"),
+            Self::Pair => compressed!("pair"),
+            Self::Capture => compressed!("capture"),
+            Self::Networks => compressed!("networks"),
+            Self::Serve => compressed!("serve"),
         }
     }
 }

@@ -51,6 +51,10 @@ fn every_kind_of_file_and_link_is_read() {
             "two sections",
             [pcapng(1, &plain, true), pcapng(101, &[], false)].concat(),
         ),
+        (
+            "a section of another link type before",
+            [pcapng(101, &[], false), pcapng(1, &plain, true)].concat(),
+        ),
         ("gzip", gzip(&pcap(ETHERNET, &plain, usize::MAX))),
         ("gzip of pcapng", gzip(&pcapng(1, &plain, false))),
         ("gzip in two parts", {

@@ -288,7 +288,7 @@ fn each(at: &str, schema: &Value, see: &mut impl FnMut(&str, &Value)) {
 #[test]
 fn every_key_is_required_and_described_and_others_are_allowed() {
     for document in Document::ALL {
-        let schema: Value = serde_json::from_str(document.schema()).unwrap();
+        let schema: Value = serde_json::from_str(&document.schema()).unwrap();
         let mut wrong = Vec::new();
         each(document.as_str(), &schema, &mut |at, schema| {
             let text = schema["description"].as_str();
@@ -324,7 +324,7 @@ fn codes(schema: &Value) -> BTreeSet<&str> {
 
 #[test]
 fn every_code_is_in_the_schema() {
-    let schema: Value = serde_json::from_str(Document::Report.schema()).unwrap();
+    let schema: Value = serde_json::from_str(&Document::Report.schema()).unwrap();
     let at = |pointer| schema.pointer(pointer).unwrap();
     let all = warnings();
     let given: BTreeSet<_> = all.iter().map(Warning::code).collect();

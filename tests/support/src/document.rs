@@ -53,7 +53,7 @@ pub fn fits(kind: Document, document: &Value) -> bool {
 }
 
 fn schema_of(kind: Document) -> Value {
-    serde_json::from_str(kind.schema()).expect("a schema is JSON")
+    serde_json::from_str(&kind.schema()).expect("a schema is JSON")
 }
 
 fn validator(schema: &Value) -> Validator {
