@@ -15,7 +15,7 @@ pub(super) use args::ServeArgs;
 pub(super) use error::ServeError;
 
 use args::Listen;
-use files::{Files, NamedFile};
+use files::Files;
 use maintenance::Maintenance;
 
 use super::output::Output;
@@ -23,8 +23,8 @@ use super::signals;
 use crate::exit::Exit;
 use crate::report::print;
 use crate::server::{
-    Accounts, Addresses, CertificateSource, Config, Counts, Limits, MAX_CALLS, MAX_CLOSING_REFUSED,
-    Server,
+    Accounts, Addresses, CertificateSource, Config, Counts, Limits, MAX_ARRIVING, MAX_CALLS,
+    MAX_CLOSING_REFUSED, Server,
 };
 
 /// File descriptors that are not connections: listeners, standard streams, the runtime's own, and
@@ -53,12 +53,14 @@ fn serve(args: ServeArgs) -> Result<Counts, ServeError> {
     files.warn_if_shared();
     let stats_every = args.stats_every.map(Duration::from_secs);
     let mut config = config(args, &files)?;
-    let calls = if config.call_back.is_empty() {
-        0
-    } else {
-        CALL_FILES
-    };
-    fit_open_files(&mut config.limits, SPARE_FILES + calls)?;
+    let mut spare = SPARE_FILES;
+    if !config.call_back.is_empty() {
+        spare += CALL_FILES;
+    }
+    if !config.proxy_protocol_from.is_empty() {
+        spare += MAX_ARRIVING;
+    }
+    fit_open_files(&mut config.limits, spare)?;
     let system = |operation| move |reason| ServeError::System { operation, reason };
     // One thread is enough: a session costs a few system calls, and the memory of threads is saved.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -69,10 +71,13 @@ fn serve(args: ServeArgs) -> Result<Counts, ServeError> {
         // Before the line on stdout: its reader may send a signal at once.
         let stop = signals::listen().map_err(system("cannot wait for signals"))?;
         let accounts = config.accounts.clone();
+        let drain_time = config.drain_time;
+        let ticket_keys = config.ticket_keys.clone();
         let server = Server::bind(config).map_err(|error| files.named(error))?;
         let maintenance = Maintenance {
             files: files.clone(),
             accounts,
+            ticket_keys,
             acceptor: server.acceptor(),
             stats: server.stats(),
             stats_every,
@@ -92,6 +97,9 @@ fn serve(args: ServeArgs) -> Result<Counts, ServeError> {
         let counts = server
             .run(async {
                 let _ = stop.await;
+                if !drain_time.is_zero() {
+                    info!(?drain_time, "draining");
+                }
             })
             .await;
         maintenance.abort();
@@ -136,9 +144,9 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
             Some(file) => Accounts::List(file.accounts()?),
             None => Accounts::Open,
         },
-        ticket_key: (files.ticket_key.as_ref())
-            .map(NamedFile::ticket_key)
-            .transpose()?,
+        ticket_keys: files.ticket_keys()?,
+        proxy_protocol_from: args.proxy_protocol_from,
+        drain_time: Duration::from_secs(args.drain_time),
         certificate: match (args.tls_cert, args.tls_key) {
             (Some(chain), Some(key)) => CertificateSource::Files { chain, key },
             _ => CertificateSource::Generated {

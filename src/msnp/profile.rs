@@ -212,13 +212,13 @@ fn content_type_at(line: &[u8]) -> Option<usize> {
 
 /// Writes the profile as Microsoft's servers did: same fields, same order.
 ///
-/// `client_port` is printed as it is given, in whatever order of bytes; `None` leaves the field
+/// `client_port` is printed as it is given, in whatever order of bytes. `None` leaves a field
 /// out. `sso` becomes `MSPAuth`.
 pub(crate) struct ClassicProfile<'a> {
     /// Unix time of the login, seconds.
     pub(crate) login_time: u64,
     /// The address the server sees.
-    pub(crate) client_ip: &'a str,
+    pub(crate) client_ip: Option<&'a str>,
     /// The number to print as the port the server sees.
     pub(crate) client_port: Option<u16>,
     /// Opaque text for `MSPAuth`.
@@ -230,10 +230,7 @@ pub(crate) struct ClassicProfile<'a> {
 impl fmt::Display for ClassicProfile<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            login_time,
-            client_ip,
-            sso,
-            ..
+            login_time, sso, ..
         } = self;
         write!(
             f,
@@ -241,8 +238,11 @@ impl fmt::Display for ClassicProfile<'_> {
              LoginTime: {login_time}\r\nEmailEnabled: 0\r\nMemberIdHigh: 1\r\nMemberIdLow: 2\r\n\
              lang_preference: 1033\r\npreferredEmail: \r\ncountry: US\r\nPostalCode: \r\n\
              Gender: \r\nKid: 0\r\nAge: \r\nBDayPre: \r\nBirthday: \r\nWallet: \r\nFlags: 1027\r\n\
-             sid: 507\r\nkv: 11\r\nMSPAuth: {sso}\r\nClientIP: {client_ip}\r\n"
+             sid: 507\r\nkv: 11\r\nMSPAuth: {sso}\r\n"
         )?;
+        if let Some(ip) = self.client_ip {
+            write!(f, "ClientIP: {ip}\r\n")?;
+        }
         if let Some(port) = self.client_port {
             write!(f, "ClientPort: {port}\r\n")?;
         }
@@ -260,7 +260,7 @@ mod tests {
     fn classic() -> String {
         ClassicProfile {
             login_time: 1_700_000_000,
-            client_ip: "203.0.113.7",
+            client_ip: Some("203.0.113.7"),
             client_port: Some(2308),
             sso: "testticket$$",
             has_migrated: false,

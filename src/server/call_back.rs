@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -139,7 +139,11 @@ async fn answer(stream: &mut TcpStream, calls: &Calls, info: &ConnectionInfo) {
         debug!(%peer, "connection closed");
         return;
     };
-    let (request, _permit) = match admit(&line, peer, calls) {
+    let admitted = match info.knows_client {
+        true => admit(&line, peer, calls),
+        false => Err(Refusal::Address),
+    };
+    let (request, _permit) = match admitted {
         Ok(admitted) => admitted,
         Err(why) => {
             info!(%peer, reason = why.word(), "call refused");
@@ -153,7 +157,15 @@ async fn answer(stream: &mut TcpStream, calls: &Calls, info: &ConnectionInfo) {
     if reply(stream, Reply::Seen(end(peer.port()))).await.is_err() {
         return;
     }
-    let from = self::end(info.local, 0);
+    let Ok(own) = stream.local_addr() else {
+        return;
+    };
+    // Behind a balancer the two may be of different families.
+    let from = match self::end(own, 0) {
+        own if own.is_ipv4() == end(0).is_ipv4() => own,
+        SocketAddr::V4(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+    };
     let token = request.token();
     let tcp = async { Some(call_tcp(from, end(request.tcp()?), token).await) };
     let udp = async { Some(call_udp(from, end(request.udp()?), token).await) };

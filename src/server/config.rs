@@ -1,15 +1,16 @@
 //! The configuration of a server.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use ipnet::IpNet;
 
 use super::accounts::Accounts;
-use super::ticket::TicketKey;
+use super::ticket::TicketKeys;
 use crate::address::Address;
-use crate::conntype::swap_port;
+use crate::conntype::{normalise, swap_port};
 use crate::msnp::passport::NexusForm;
 
 /// The configuration of a server. By default all services listen on loopback, on ports that the
@@ -38,14 +39,20 @@ pub struct Config {
     pub nexus_form: NexusForm,
     /// The accounts that may sign in.
     pub accounts: Accounts,
-    /// The key that signs tickets; by default a random one. Servers behind one name share one.
-    pub ticket_key: Option<TicketKey>,
+    /// The keys of tickets; by default a random one. Servers behind one name share them.
+    pub ticket_keys: Option<TicketKeys>,
+    /// The balancers: connections from these networks begin with a header of the PROXY protocol,
+    /// which names the client; connections from others must not.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// The certificate of Passport.
     pub certificate: CertificateSource,
     /// The form of `ClientPort` in the profile.
     pub client_port: PortField,
     /// The port that the profile reports for a client of the gateway.
     pub gateway_port: GatewayPort,
+    /// How long the server goes on serving after it was asked to stop, so that a balancer sends its
+    /// clients elsewhere and logins are finished.
+    pub drain_time: Duration,
     /// Resource limits.
     pub limits: Limits,
 }
@@ -64,16 +71,24 @@ impl Default for Config {
             passport_host: None,
             nexus_form: NexusForm::default(),
             accounts: Accounts::Open,
-            ticket_key: None,
+            ticket_keys: None,
+            proxy_protocol_from: Vec::new(),
             certificate: CertificateSource::default(),
             client_port: PortField::default(),
             gateway_port: GatewayPort::default(),
+            drain_time: Duration::ZERO,
             limits: Limits::default(),
         }
     }
 }
 
 impl Config {
+    /// Whether connections from this address are a balancer's.
+    pub(super) fn is_balancer(&self, ip: IpAddr) -> bool {
+        let ip = normalise(ip);
+        self.proxy_protocol_from.iter().any(|net| net.contains(&ip))
+    }
+
     /// The `ClientPort` of a client whose connection comes from `port`; `None` omits the field.
     pub(super) const fn port_field(&self, port: u16, via_gateway: bool) -> Option<u16> {
         let port = match self.gateway_port {

@@ -10,7 +10,7 @@ use super::config::Config;
 use super::http::{self, HttpService};
 use super::session::SessionDriver;
 use super::state::{ConnectionInfo, RequestContext, ServerState};
-use super::ticket::{ShortKey, TicketKey};
+use super::ticket::{ShortKey, TicketKey, TicketKeys};
 use crate::secret::ExposeSecret as _;
 
 pub use super::session::Role as Kind;
@@ -33,11 +33,12 @@ impl Harness {
     /// # Errors
     /// [`ShortKey`] never happens.
     pub fn new(config: Config) -> Result<Self, ShortKey> {
-        let key = TicketKey::new(&[7; 32])?;
+        let keys = TicketKeys::new(TicketKey::new(&[7; 32])?, []);
         Ok(Self(Arc::new(ConnectionInfo {
             peer: PEER,
             local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
-            state: Arc::new(ServerState::new(config, key, Vec::new())),
+            knows_client: true,
+            state: Arc::new(ServerState::new(config, keys, Vec::new())),
             _permit: None,
         })))
     }

@@ -12,6 +12,10 @@ use crate::conntype::normalise;
 /// unread input does not reset them before the refusal is read.
 pub(crate) const MAX_CLOSING_REFUSED: usize = 64;
 
+/// How many connections from balancers may be without a header at one time, over all listeners:
+/// their clients are not known yet, so no other limit applies to them.
+pub(crate) const MAX_ARRIVING: usize = 1024;
+
 /// Admits connections and counts those that are open.
 #[derive(Debug)]
 pub(super) struct ConnectionLimiter {

@@ -1,12 +1,13 @@
 //! The embedded notification server, with its dispatch server, Passport pages and HTTP gateway.
 //!
 //! ```text
-//!   listener ──► tcp ─────────────► session (sans-IO)
-//!      │                               ▲
-//!      ├──────► http ── gateway ───────┘
-//!      │         └───── passport
-//!      └──────► call_back                  calls the client, with sockets of its own
-//!   udp_echo                                datagrams, with sockets of its own
+//!   listener ──► arrival ──► tcp ─────────────► session (sans-IO)
+//!                   │                              ▲
+//!                   ├──────► http ── gateway ──────┘
+//!                   │         └───── passport
+//!                   ├──────► call_back              calls the client, with sockets of its own
+//!                   └──────► proxy_header (pure)    what a balancer says about its client
+//!   udp_echo                                        datagrams, with sockets of its own
 //! ```
 //! Each of these uses `state`: what all connections of a server share, which is `config`,
 //! `accounts`, `ticket`, `registry`, `limits`, `throttle` and `stats`. `tls` holds the certificate.
@@ -27,6 +28,7 @@
 //! ```
 
 mod accounts;
+mod arrival;
 mod call_back;
 mod config;
 mod error;
@@ -36,6 +38,7 @@ mod http;
 mod limits;
 mod linger;
 mod listener;
+mod proxy_header;
 mod registry;
 pub(crate) mod secret_file;
 mod session;
@@ -55,21 +58,22 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 pub use accounts::{AccountList, Accounts, BadAccountList};
 pub use config::{CertificateSource, Config, GatewayPort, Limits, PortField};
 pub use error::ServerError;
 pub use stats::{Counts, Stats};
-pub use ticket::{ShortKey, TicketKey};
+pub use ticket::{ShortKey, TicketKey, TicketKeys};
 pub use tls::Acceptor;
 
 pub(crate) use call_back::MAX_CALLS;
-pub(crate) use limits::MAX_CLOSING_REFUSED;
+pub(crate) use limits::{MAX_ARRIVING, MAX_CLOSING_REFUSED};
 pub(crate) use stats::SUMMARY_TARGET;
 
+use arrival::Service;
 use http::passport::{LOGIN, NEXUS};
 use http::site::own_authority;
-use listener::Service;
 use session::Role;
 use state::ServerState;
 use udp_echo::UdpEcho;
@@ -125,9 +129,9 @@ impl Server {
         if !has_target && !config.dispatch_listen.is_empty() {
             return Err(ServerError::NoReferralTarget);
         }
-        let tickets = match config.ticket_key.clone() {
-            Some(key) => key,
-            None => TicketKey::generate().ok_or(ServerError::NoRandomness)?,
+        let tickets = match config.ticket_keys.clone() {
+            Some(keys) => keys,
+            None => TicketKeys::generate().ok_or(ServerError::NoRandomness)?,
         };
         let mut listeners = Vec::new();
         let mut open = |addresses: &[SocketAddr], service: Service| {
@@ -221,8 +225,9 @@ impl Server {
         Arc::clone(&self.state.stats)
     }
 
-    /// Serves until `shutdown` completes; then sends `OUT SSD` to every signed-in client and
-    /// ends within about a second. If the future is dropped, all tasks end without `OUT`.
+    /// Serves until `shutdown` completes, and as long after it as the configuration says; then sends
+    /// `OUT SSD` to every signed-in client and ends within about a second. If the future is dropped,
+    /// all tasks end without `OUT`.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Counts {
         let (close, closing) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -234,6 +239,7 @@ impl Server {
             tasks.spawn(udp_echo.run(Arc::clone(&self.state.stats), closing));
         }
         shutdown.await;
+        sleep(self.state.config.drain_time).await;
         // Fails if there is no listener.
         let _ = close.send(true);
         while tasks.join_next().await.is_some() {}

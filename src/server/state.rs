@@ -8,23 +8,25 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::config::Config;
-use super::limits::{ConnectionLimiter, LimitReached, MAX_CLOSING_REFUSED, Permit};
+use super::limits::{ConnectionLimiter, LimitReached, MAX_ARRIVING, MAX_CLOSING_REFUSED, Permit};
 use super::registry::Registry;
 use super::stats::Stats;
 use super::throttle::LoginThrottle;
-use super::ticket::TicketKey;
+use super::ticket::TicketKeys;
 
 /// State that all connections of one server share.
 #[derive(Debug)]
 pub(super) struct ServerState {
     pub(super) config: Config,
-    pub(super) tickets: TicketKey,
+    pub(super) tickets: TicketKeys,
     pub(super) throttle: LoginThrottle,
     pub(super) connections: Arc<ConnectionLimiter>,
     pub(super) registry: Arc<Registry>,
     pub(super) stats: Arc<Stats>,
     /// Permits to close a refused connection gracefully.
     pub(super) closing_refused: Arc<Semaphore>,
+    /// Permits of connections from balancers whose header has not arrived.
+    pub(super) arriving: Arc<Semaphore>,
     /// Where the notification server listens.
     pub(super) notification: Vec<SocketAddr>,
 }
@@ -32,8 +34,12 @@ pub(super) struct ServerState {
 /// An accepted connection: its two ends, the server it belongs to, and its permit.
 #[derive(Debug)]
 pub(super) struct ConnectionInfo {
+    /// The client's end; a balancer's if the client is not known.
     pub(super) peer: SocketAddr,
+    /// What the client connected to: this server's end, or a balancer's.
     pub(super) local: SocketAddr,
+    /// Whether `peer` is the client's end.
+    pub(super) knows_client: bool,
     pub(super) state: Arc<ServerState>,
     pub(super) _permit: Option<Permit>,
 }
@@ -46,6 +52,7 @@ impl ConnectionInfo {
             state: &self.state,
             peer: self.peer,
             local: self.local,
+            knows_client: self.knows_client,
             unix_time: since_1970.map_or(0, |since| since.as_secs()),
             instant: Instant::now(),
         }
@@ -56,10 +63,12 @@ impl ConnectionInfo {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestContext<'a> {
     pub(super) state: &'a ServerState,
-    /// The client's end of the connection.
+    /// The client's end of the connection; a balancer's if the client is not known.
     pub(super) peer: SocketAddr,
-    /// The server's end.
+    /// What the client connected to.
     pub(super) local: SocketAddr,
+    /// Whether `peer` is the client's end.
+    pub(super) knows_client: bool,
     /// Unix time, seconds.
     pub(super) unix_time: u64,
     /// The same time on the monotonic clock.
@@ -67,7 +76,7 @@ pub(super) struct RequestContext<'a> {
 }
 
 impl ServerState {
-    pub(super) fn new(config: Config, tickets: TicketKey, notification: Vec<SocketAddr>) -> Self {
+    pub(super) fn new(config: Config, tickets: TicketKeys, notification: Vec<SocketAddr>) -> Self {
         Self {
             tickets,
             throttle: LoginThrottle::new(config.limits.max_failures),
@@ -75,6 +84,7 @@ impl ServerState {
             registry: Arc::default(),
             stats: Arc::default(),
             closing_refused: Arc::new(Semaphore::new(MAX_CLOSING_REFUSED)),
+            arriving: Arc::new(Semaphore::new(MAX_ARRIVING)),
             notification,
             config,
         }
@@ -119,6 +129,7 @@ pub(super) mod tests {
     use super::*;
     use crate::address::Address;
     use crate::server::config::Limits;
+    use crate::server::ticket::TicketKey;
 
     /// Unix time at which tests take place.
     pub(in crate::server) const NOW: u64 = 1_700_000_000;
@@ -129,8 +140,8 @@ pub(super) mod tests {
             max_failures: 1,
             ..Limits::default()
         };
-        let key = TicketKey::new(&[7; 32]).unwrap();
-        ServerState::new(Config { limits, ..config }, key, Vec::new())
+        let keys = TicketKeys::new(TicketKey::new(&[7; 32]).unwrap(), []);
+        ServerState::new(Config { limits, ..config }, keys, Vec::new())
     }
 
     pub(in crate::server) fn context(state: &ServerState) -> RequestContext<'_> {
@@ -138,6 +149,7 @@ pub(super) mod tests {
             state,
             peer: "203.0.113.7:1033".parse().unwrap(),
             local: "192.0.2.1:1863".parse().unwrap(),
+            knows_client: true,
             unix_time: NOW,
             instant: Instant::now(),
         }

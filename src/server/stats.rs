@@ -52,6 +52,9 @@ stats! {
     refused_total,
     /// Connections and gateway sessions refused because of the limit per address.
     refused_per_address,
+    /// Connections refused for their PROXY header: none, one that is invalid, or one from an
+    /// address that is not a balancer's.
+    refused_headers,
     /// Logins rejected by the throttle, without checking their password or ticket.
     refused_logins,
     /// Failures to accept a connection, for example for lack of file descriptors.
@@ -103,7 +106,10 @@ impl fmt::Display for Counts {
             protocol_errors,
             ..
         } = self;
-        let refused = self.refused_total + self.refused_per_address + self.refused_logins;
+        let refused = self.refused_total
+            + self.refused_per_address
+            + self.refused_headers
+            + self.refused_logins;
         write!(
             f,
             "connections: {accepted}, logins: {logins}, logins refused: {failed_logins}, turned \

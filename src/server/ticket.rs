@@ -4,12 +4,14 @@
 //! `%`. Under 900 bytes, because one client has a buffer of 1024.
 
 use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use tracing::error;
 
+use super::sync::lock;
 use crate::secret::{ExposeSecret, SecretString};
 
 /// How long a ticket is valid.
@@ -24,9 +26,14 @@ const FIXED: usize = 1 + 8 + 8;
 /// The longest account in a ticket, in bytes; sessions accept none longer.
 const MAX_ACCOUNT: usize = 129;
 
-/// The key that signs tickets.
+/// A key that signs tickets.
 #[derive(Clone)]
 pub struct TicketKey(hmac::Key);
+
+/// The keys of tickets: the first one signs, all of them verify, so that servers behind one name
+/// change keys without refusing a ticket. Clones share them.
+#[derive(Clone, Debug)]
+pub struct TicketKeys(Arc<Mutex<Arc<[TicketKey]>>>);
 
 /// The ticket key is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,16 +52,13 @@ impl TicketKey {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 
-    /// A random key; `None` if the operating system provides no random numbers.
-    pub(super) fn generate() -> Option<Self> {
+    fn generate() -> Option<Self> {
         hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .ok()
             .map(Self)
     }
 
-    /// A ticket for `account` that is valid before `expires` (Unix time, seconds). `nonce` makes
-    /// tickets of the same second differ.
-    pub(super) fn issue(&self, account: &str, expires: u64, nonce: u64) -> SecretString {
+    fn issue(&self, account: &str, expires: u64, nonce: u64) -> SecretString {
         let (expires, nonce) = (expires.to_be_bytes(), nonce.to_be_bytes());
         let payload = [&[VERSION], &expires[..], &nonce, account.as_bytes()].concat();
         let signature = SecretString::from(hex::encode(hmac::sign(&self.0, &payload)));
@@ -65,8 +69,7 @@ impl TicketKey {
         ))
     }
 
-    /// The account a ticket was issued for; `None` if it is forged, incomplete or expired.
-    pub(super) fn account(&self, ticket: &SecretString, now: u64) -> Option<String> {
+    fn account(&self, ticket: &SecretString, now: u64) -> Option<String> {
         let (payload, signature) = ticket
             .expose_secret()
             .strip_prefix("t=")?
@@ -85,11 +88,51 @@ impl TicketKey {
         String::from_utf8(account.to_vec()).ok()
     }
 
-    /// Opaque text for `MSPAuth`, which clients pass to web pages. This server never reads it.
-    pub(super) fn opaque(&self, account: &str, nonce: u128) -> String {
+    fn opaque(&self, account: &str, nonce: u128) -> String {
         // The version byte of a ticket is never 0, so this is not the signature of a ticket.
         let payload = [&[0], &nonce.to_be_bytes()[..], account.as_bytes()].concat();
         hex::encode(hmac::sign(&self.0, &payload)) + "$$"
+    }
+}
+
+impl TicketKeys {
+    /// Keys that sign (the first one) and verify (all of them).
+    #[must_use]
+    pub fn new(first: TicketKey, others: impl IntoIterator<Item = TicketKey>) -> Self {
+        let keys = std::iter::once(first).chain(others).collect();
+        Self(Arc::new(Mutex::new(keys)))
+    }
+
+    /// One random key; `None` if the operating system provides no random numbers.
+    pub(super) fn generate() -> Option<Self> {
+        Some(Self::new(TicketKey::generate()?, []))
+    }
+
+    /// Uses the keys of `new` from now on.
+    pub fn replace(&self, new: &Self) {
+        // Cloned first, so that the two locks are never held at once.
+        let keys = new.keys();
+        *lock(&self.0) = keys;
+    }
+
+    fn keys(&self) -> Arc<[TicketKey]> {
+        Arc::clone(&lock(&self.0))
+    }
+
+    /// A ticket for `account` that is valid before `expires` (Unix time, seconds). `nonce` makes
+    /// tickets of the same second differ.
+    pub(super) fn issue(&self, account: &str, expires: u64, nonce: u64) -> SecretString {
+        self.keys()[0].issue(account, expires, nonce)
+    }
+
+    /// The account a ticket was issued for; `None` if it is forged, incomplete or expired.
+    pub(super) fn account(&self, ticket: &SecretString, now: u64) -> Option<String> {
+        self.keys().iter().find_map(|key| key.account(ticket, now))
+    }
+
+    /// Opaque text for `MSPAuth`, which clients pass to web pages. This server never reads it.
+    pub(super) fn opaque(&self, account: &str, nonce: u128) -> String {
+        self.keys()[0].opaque(account, nonce)
     }
 }
 
@@ -142,6 +185,24 @@ mod tests {
             let cut = SecretString::from(&good[..at]);
             assert_eq!(key().account(&cut, NOW), None, "cut at {at}");
         }
+    }
+
+    #[test]
+    fn the_first_key_signs_and_all_keys_verify() {
+        let other = || TicketKey::new(&[8; 32]).unwrap();
+        let accepts = |to: &TicketKeys, from: &TicketKeys| {
+            let ticket = from.issue("user@example.com", NOW + 60, 1);
+            to.account(&ticket, NOW).is_some()
+        };
+        let old = TicketKeys::new(key(), []);
+        let both = TicketKeys::new(other(), [key()]);
+        let new = TicketKeys::new(other(), []);
+        assert!(accepts(&both, &old) && accepts(&both, &both) && accepts(&new, &both));
+        assert!(!accepts(&old, &both));
+        let in_use = old.clone();
+        old.replace(&both);
+        assert!(accepts(&new, &in_use));
+        assert_eq!(format!("{new:?}").matches("TicketKey(..)").count(), 1);
     }
 
     #[test]

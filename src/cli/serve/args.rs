@@ -1,11 +1,12 @@
 //! The options of `serve`, for clap.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::{BoolishValueParser, PossibleValue};
 use clap::{ArgAction, ValueEnum};
+use ipnet::IpNet;
 
 use crate::address::{Address, MSNP_PORT, UDP_ECHO_PORT};
 use crate::cli::environment::Origins;
@@ -188,11 +189,43 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) open: bool,
 
-    /// File with the key that signs tickets, for several servers behind one name
+    /// File with a key of tickets, for several servers behind one name; may be repeated
     ///
-    /// At least 16 bytes; the whole file is the key. By default each server generates its own.
-    #[arg(long, env = "MSNP9_SERVE_TICKET_KEY", value_name = "FILE")]
-    pub(super) ticket_key: Option<PathBuf>,
+    /// At least 16 bytes; the whole file is the key. The first key signs tickets, and all of them
+    /// verify, so that keys can be changed without refusing a ticket. By default each server
+    /// generates its own.
+    #[arg(
+        long = "ticket-key",
+        env = "MSNP9_SERVE_TICKET_KEY",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    pub(super) ticket_keys: Vec<PathBuf>,
+
+    /// Addresses of balancers, whose connections begin with a PROXY protocol header
+    ///
+    /// The header, of version 1 or 2, tells the client's address. Connections from these networks
+    /// must have it, on every listener of clients; connections from others must not.
+    #[arg(
+        long,
+        env = "MSNP9_SERVE_PROXY_PROTOCOL_FROM",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    pub(super) proxy_protocol_from: Vec<IpNet>,
+
+    /// How long to go on serving after SIGTERM or SIGINT, in seconds
+    ///
+    /// Meanwhile /readyz of --metrics-listen fails, so that a balancer sends clients elsewhere.
+    #[arg(
+        long,
+        env = "MSNP9_SERVE_DRAIN_TIME",
+        value_name = "SECONDS",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(..=86_400)
+    )]
+    pub(super) drain_time: u64,
 
     /// Maximum number of connections and gateway sessions
     #[arg(
@@ -293,6 +326,14 @@ fn udp_echo(text: &str) -> Result<[SocketAddrV4; 2], &'static str> {
         (both[0].ip() != both[1].ip()).then_some(both)
     });
     both.ok_or("expected two different IPv4 addresses, such as 192.0.2.1:7001,192.0.2.2:7001")
+}
+
+/// A network such as `192.0.2.0/24`, or one address.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .or_else(|_| address())
+        .map_err(|_| "expected an IP address or a network, such as 192.0.2.1 or 2001:db8::/32")
 }
 
 fn nexus_form() -> OneOf<NexusForm> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::ServeArgs;
 use super::error::ServeError;
-use crate::server::{AccountList, ServerError, TicketKey, secret_file};
+use crate::server::{AccountList, ServerError, TicketKey, TicketKeys, secret_file};
 
 /// The largest account file, in bytes.
 const MAX_ACCOUNTS: usize = 16 * 1024 * 1024;
@@ -18,7 +18,7 @@ const MAX_KEY: usize = 64 * 1024;
 #[derive(Clone)]
 pub(super) struct Files {
     pub(super) accounts: Option<NamedFile>,
-    pub(super) ticket_key: Option<NamedFile>,
+    ticket_keys: Vec<NamedFile>,
     /// The certificate and the key.
     pub(super) certificate: Option<(NamedFile, NamedFile)>,
     pub(super) write_ca: Option<NamedFile>,
@@ -26,15 +26,16 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn of(args: &ServeArgs) -> Self {
-        let named = |option, path: &Option<PathBuf>| {
-            path.clone().map(|path| NamedFile {
-                option: args.origins.name(option),
-                path,
-            })
+        let file = |option, path: &PathBuf| NamedFile {
+            option: args.origins.name(option),
+            path: path.clone(),
         };
+        let named = |option, path: &Option<PathBuf>| path.as_ref().map(|path| file(option, path));
         Self {
             accounts: named("--accounts", &args.accounts),
-            ticket_key: named("--ticket-key", &args.ticket_key),
+            ticket_keys: (args.ticket_keys.iter())
+                .map(|path| file("--ticket-key", path))
+                .collect(),
             certificate: named("--tls-cert", &args.tls_cert).zip(named("--tls-key", &args.tls_key)),
             write_ca: named("--write-ca", &args.write_ca),
         }
@@ -43,9 +44,15 @@ impl Files {
     /// Warns about files with secrets that other users can read.
     pub(super) fn warn_if_shared(&self) {
         let key = self.certificate.as_ref().map(|(_, key)| key);
-        for file in [self.accounts.as_ref(), self.ticket_key.as_ref(), key] {
-            file.into_iter().for_each(NamedFile::warn_if_shared);
-        }
+        let files = self.accounts.iter().chain(&self.ticket_keys).chain(key);
+        files.for_each(NamedFile::warn_if_shared);
+    }
+
+    /// The keys of tickets, if they are from files.
+    pub(super) fn ticket_keys(&self) -> Result<Option<TicketKeys>, ServeError> {
+        let keys: Result<Vec<_>, _> = self.ticket_keys.iter().map(NamedFile::ticket_key).collect();
+        let mut keys = keys?.into_iter();
+        Ok(keys.next().map(|first| TicketKeys::new(first, keys)))
     }
 
     /// The server's error in terms of the options.
@@ -77,7 +84,7 @@ impl NamedFile {
         AccountList::parse(text).map_err(|error| self.invalid(error))
     }
 
-    pub(super) fn ticket_key(&self) -> Result<TicketKey, ServeError> {
+    fn ticket_key(&self) -> Result<TicketKey, ServeError> {
         TicketKey::new(&self.read(MAX_KEY)?).map_err(|error| self.invalid(error))
     }
 

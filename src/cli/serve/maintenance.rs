@@ -7,13 +7,15 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use super::files::Files;
-use crate::server::{Acceptor, Accounts, Stats};
+use crate::server::{Acceptor, Accounts, Stats, TicketKeys};
 
 /// What the tasks need.
 pub(super) struct Maintenance {
     pub(super) files: Files,
     /// The accounts that the server uses.
     pub(super) accounts: Accounts,
+    /// The keys of tickets that the server uses, if they are from files.
+    pub(super) ticket_keys: Option<TicketKeys>,
     /// Where the certificate is used.
     pub(super) acceptor: Option<Acceptor>,
     pub(super) stats: Arc<Stats>,
@@ -33,6 +35,15 @@ impl Maintenance {
                     info!(path = %file.path.display(), "accounts reloaded");
                 }
                 Err(error) => error!(%error, "accounts not reloaded"),
+            }
+        }
+        if let Some(keys) = &self.ticket_keys {
+            match self.files.ticket_keys() {
+                Ok(new) => {
+                    new.iter().for_each(|new| keys.replace(new));
+                    info!("ticket keys reloaded");
+                }
+                Err(error) => error!(%error, "ticket keys not reloaded"),
             }
         }
         if let (Some((chain, key)), Some(acceptor)) = (&self.files.certificate, &self.acceptor) {

@@ -214,14 +214,17 @@ impl Session {
         Outcome::SignedIn
     }
 
-    /// The message with the client's address as the server sees it.
+    /// The message with the client's address as the server sees it; without it if only a balancer's
+    /// is seen.
     fn write_profile(&self, account: &str, context: &RequestContext<'_>, reply: &mut Reply<'_>) {
         let RequestContext { state, peer, .. } = context;
         let via_gateway = matches!(self.role, Role::Gateway);
+        let port = state.config.port_field(peer.port(), via_gateway);
+        let ip = normalise(peer.ip()).to_string();
         let profile = ClassicProfile {
             login_time: context.unix_time,
-            client_ip: &normalise(peer.ip()).to_string(),
-            client_port: state.config.port_field(peer.port(), via_gateway),
+            client_ip: context.knows_client.then_some(&*ip),
+            client_port: port.filter(|_| context.knows_client),
             sso: &state.tickets.opaque(account, self.nonce),
             has_migrated: self.dialect >= Dialect::MSNP10,
         }
