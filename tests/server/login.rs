@@ -2,7 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use msnp9_conntype::server::{AccountList, Accounts, Config, PortField};
+use msnp9_conntype::server::{AccountList, Accounts, Config, PortField, TicketKey, TicketKeys};
 use support::client::{Client, field};
 use support::has_ipv6;
 
@@ -191,8 +191,9 @@ async fn another_accounts_ticket_is_refused_with_911() {
 
 #[tokio::test]
 async fn servers_with_one_key_accept_each_others_tickets() {
+    let key = TicketKey::new(&[7; 32]).unwrap();
     let config = Config {
-        ticket_key: Some(msnp9_conntype::server::TicketKey::new(&[7; 32]).unwrap()),
+        ticket_keys: Some(TicketKeys::new(key, [])),
         ..Config::default()
     };
     let (one, other) = (start(config.clone()), start(config));

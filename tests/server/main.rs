@@ -8,6 +8,7 @@
 
 #[cfg(target_os = "linux")]
 mod abuse;
+mod balancer;
 mod call_back;
 mod command;
 mod embedded;
@@ -15,4 +16,5 @@ mod gateway;
 mod limits;
 mod login;
 mod passport;
+mod ticket_keys;
 mod udp_echo;

@@ -143,6 +143,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         assert!(rest.is_empty(), "{shown:?} instead of a close");
     }
 
+    /// The server must close, in whatever way and after whatever it says.
+    pub async fn closed(&mut self) {
+        let mut rest = Vec::new();
+        let read = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await;
+        // A reset is a close as well.
+        drop(read.expect("a close in time"));
+    }
+
+    /// Closes the sending end.
+    pub async fn finish(&mut self) {
+        self.stream.shutdown().await.expect("no reset");
+    }
+
     async fn until(&mut self, end: &[u8]) -> String {
         loop {
             if let Some(at) = self.buffer.windows(end.len()).position(|w| w == end) {
