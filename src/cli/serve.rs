@@ -20,11 +20,12 @@ use maintenance::Maintenance;
 
 use super::output::Output;
 use super::signals;
+use crate::conntype::{Range, normalise};
 use crate::exit::Exit;
 use crate::report::print;
 use crate::server::{
     Accounts, Addresses, CertificateSource, Config, Counts, Limits, MAX_ARRIVING, MAX_CALLS,
-    MAX_CLOSING_REFUSED, Server,
+    MAX_CLOSING_REFUSED, MAX_READERS, Server,
 };
 
 /// File descriptors that are not connections: listeners, standard streams, the runtime's own, and
@@ -33,6 +34,9 @@ const SPARE_FILES: usize = 64 + MAX_CLOSING_REFUSED;
 
 /// More of them where clients are called back: each call has two sockets.
 const CALL_FILES: usize = 2 * MAX_CALLS;
+
+/// More of them where the metrics are served: each reader, and a file in `/proc`.
+const METRICS_FILES: usize = MAX_READERS + 1;
 
 /// The fewest connections that make a useful server.
 const MIN_CONNECTIONS: usize = 32;
@@ -54,11 +58,12 @@ fn serve(args: ServeArgs) -> Result<Counts, ServeError> {
     let stats_every = args.stats_every.map(Duration::from_secs);
     let mut config = config(args, &files)?;
     let mut spare = SPARE_FILES;
-    if !config.call_back.is_empty() {
-        spare += CALL_FILES;
-    }
-    if !config.proxy_protocol_from.is_empty() {
-        spare += MAX_ARRIVING;
+    for (is_used, files) in [
+        (!config.call_back.is_empty(), CALL_FILES),
+        (!config.metrics_listen.is_empty(), METRICS_FILES),
+        (!config.proxy_protocol_from.is_empty(), MAX_ARRIVING),
+    ] {
+        spare += if is_used { files } else { 0 };
     }
     fit_open_files(&mut config.limits, spare)?;
     let system = |operation| move |reason| ServeError::System { operation, reason };
@@ -116,6 +121,7 @@ fn announce(addresses: &Addresses) -> Result<(), ServeError> {
         ("gateway", &addresses.gateway),
         ("udp-echo", &addresses.udp_echo),
         ("call-back", &addresses.call_back),
+        ("metrics", &addresses.metrics),
     ] {
         for address in list {
             info!(service, %address, "listening");
@@ -137,6 +143,7 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
         gateway_listen: addresses(args.gateway_listen),
         udp_echo: args.udp_echo,
         call_back: addresses(args.call_back),
+        metrics_listen: addresses(args.metrics_listen),
         advertise: args.advertise,
         passport_host: args.passport_host,
         nexus_form: args.nexus_form,
@@ -173,6 +180,20 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
     if is_none && all.iter().all(|(_, list)| list.is_empty()) {
         return usage("nothing to serve: every listening address is 'none'".to_owned());
     }
+    let is_internal = |address: &&SocketAddr| {
+        let range = Range::of(normalise(address.ip()));
+        matches!(range, Range::Loopback | Range::Private)
+    };
+    let mut metrics = config.metrics_listen.iter();
+    if !args.metrics_public
+        && let Some(address) = metrics.find(|address| !is_internal(address))
+    {
+        return usage(format!(
+            "{} {address} is reachable from the internet, or may be: choose a loopback, private or \
+             link-local address, or allow it with --metrics-public",
+            args.origins.name("--metrics-listen")
+        ));
+    }
     if files.write_ca.is_some() && config.passport_listen.is_empty() {
         let option = args.origins.name("--write-ca");
         return usage(format!(
@@ -180,8 +201,7 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
         ));
     }
     if files.accounts.is_none() && !args.open {
-        let is_exposed =
-            |address: &&SocketAddr| !crate::conntype::normalise(address.ip()).is_loopback();
+        let is_exposed = |address: &&SocketAddr| !normalise(address.ip()).is_loopback();
         for (option, list) in all {
             if let Some(address) = list.iter().find(is_exposed) {
                 return usage(format!(

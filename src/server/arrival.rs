@@ -4,18 +4,19 @@
 use std::io::{self, Read as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
 use super::call_back::{self, Calls};
 use super::http::{self, Gateway, HttpService};
-use super::limits::LimitReached;
+use super::limits::{ConnectionLimiter, LimitReached, Permit};
 use super::linger::linger;
 use super::proxy_header::{self, BadHeader, Source};
 use super::session::Role;
@@ -40,6 +41,8 @@ pub(super) enum Service {
     Passport(tls::Acceptor),
     Gateway(Arc<Gateway>),
     CallBack(Arc<Calls>),
+    /// With a limit of its own, so that a full server can still be watched.
+    Metrics(Arc<ConnectionLimiter>),
 }
 
 impl Service {
@@ -49,6 +52,30 @@ impl Service {
             Self::Passport(_) => "passport",
             Self::Gateway(_) => "gateway",
             Self::CallBack(_) => "call-back",
+            Self::Metrics(_) => "metrics",
+        }
+    }
+
+    const fn is_plain_http(&self) -> bool {
+        matches!(self, Self::Gateway(_) | Self::Metrics(_))
+    }
+
+    /// The counter of its connections; whoever reads the metrics is no client.
+    const fn accepted<'a>(&self, stats: &'a Stats) -> Option<&'a AtomicU64> {
+        match self {
+            Self::Session(Role::Dispatch) => Some(&stats.accepted_dispatch),
+            Self::Session(_) => Some(&stats.accepted_notification),
+            Self::Passport(_) => Some(&stats.accepted_passport),
+            Self::Gateway(_) => Some(&stats.accepted_gateway),
+            Self::CallBack(_) => Some(&stats.accepted_call_back),
+            Self::Metrics(_) => None,
+        }
+    }
+
+    fn admit(&self, state: &ServerState, peer: SocketAddr) -> Result<Permit, LimitReached> {
+        match self {
+            Self::Metrics(connections) => connections.admit(peer.ip()),
+            _ => state.admit(peer),
         }
     }
 
@@ -60,7 +87,7 @@ impl Service {
             (Self::Session(_), LimitReached::Total) => b"910 0\r\n",
             // A fatal alert, internal_error, which TLS permits before the handshake.
             (Self::Passport(_), _) => &[0x15, 3, 3, 0, 2, 2, 80],
-            (Self::Gateway(_), _) => {
+            (Self::Gateway(_) | Self::Metrics(_), _) => {
                 b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 60\r\n\
                   Content-Length: 0\r\nConnection: close\r\n\r\n"
             }
@@ -111,9 +138,11 @@ impl Arrival {
             Source::Client { from, to } => (from, to),
             Source::Balancer | Source::Unknown => (self.peer, self.local),
         };
-        let limit = match self.state.admit(peer) {
+        let limit = match self.service.admit(&self.state, peer) {
             Ok(permit) => {
-                Stats::count(&self.state.stats.accepted);
+                if let Some(accepted) = self.service.accepted(&self.state.stats) {
+                    Stats::count(accepted);
+                }
                 let info = Arc::new(ConnectionInfo {
                     peer,
                     local,
@@ -132,7 +161,7 @@ impl Arrival {
         };
         info!(%peer, service = self.service.name(), reason = %limit, "connection refused");
         let slot = Arc::clone(&self.state.closing_refused).try_acquire_owned();
-        let is_http = matches!(self.service, Service::Gateway(_));
+        let is_http = self.service.is_plain_http();
         let refusal = self.service.refusal(limit);
         if slot.is_err() || !is_http {
             send_now(&self.stream, refusal);
@@ -273,11 +302,15 @@ impl Admitted {
                 let service = HttpService::Gateway(gateway);
                 Box::pin(http::serve(stream, service, info, closing)).await;
             }
+            Service::Metrics(_) => {
+                Box::pin(http::serve(stream, HttpService::Metrics, info, closing)).await;
+            }
             Service::CallBack(calls) => {
                 Box::pin(call_back::serve(stream, calls, info, closing)).await;
             }
             Service::Passport(acceptor) => {
                 Box::pin(async move {
+                    let began = Instant::now();
                     let handshake = timeout(HANDSHAKE_TIME, acceptor.accept(stream, info.peer));
                     let accepted = tokio::select! {
                         biased;
@@ -286,6 +319,8 @@ impl Admitted {
                     };
                     match accepted {
                         Ok(Some(stream)) => {
+                            let durations = &info.state.stats.durations;
+                            durations.tls_handshake.record(began.elapsed());
                             http::serve(stream, HttpService::Passport, info, closing).await
                         }
                         Ok(None) => Stats::count(&info.state.stats.protocol_errors),

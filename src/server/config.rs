@@ -13,8 +13,8 @@ use crate::address::Address;
 use crate::conntype::{normalise, swap_port};
 use crate::msnp::passport::NexusForm;
 
-/// The configuration of a server. By default all services listen on loopback, on ports that the
-/// system picks, and accept every account.
+/// The configuration of a server. By default the services for logins listen on loopback, on ports
+/// that the system picks, and accept every account.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Addresses of the notification server. An IPv6 address accepts IPv6 connections only.
@@ -29,6 +29,8 @@ pub struct Config {
     pub udp_echo: Option<[SocketAddrV4; 2]>,
     /// Addresses of the service that calls clients back, without accounts.
     pub call_back: Vec<SocketAddr>,
+    /// Addresses of the metrics, over HTTP. Whoever reaches them can read how much the server is used.
+    pub metrics_listen: Vec<SocketAddr>,
     /// The notification server that the dispatch server refers to; by default the listening
     /// address that the client can reach the same way.
     pub advertise: Option<Address>,
@@ -67,6 +69,7 @@ impl Default for Config {
             gateway_listen: loopback,
             udp_echo: None,
             call_back: Vec::new(),
+            metrics_listen: Vec::new(),
             advertise: None,
             passport_host: None,
             nexus_form: NexusForm::default(),

@@ -58,6 +58,11 @@ impl ConnectionLimiter {
         })
     }
 
+    /// Whether there are as many connections as it admits.
+    pub(super) fn is_full(&self) -> bool {
+        lock(&self.open).total >= self.max
+    }
+
     /// Admits one more connection from `ip`.
     pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, LimitReached> {
         let network = ClientNetwork::of(ip);

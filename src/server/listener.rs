@@ -51,7 +51,9 @@ pub(super) async fn run(
     state: Arc<ServerState>,
     mut closing: watch::Receiver<bool>,
 ) {
-    let has_balancers = !state.config.proxy_protocol_from.is_empty();
+    // Whoever reads the metrics is no client, and no balancer is in between.
+    let has_balancers =
+        !state.config.proxy_protocol_from.is_empty() && !matches!(service, Service::Metrics(_));
     let mut connections = JoinSet::new();
     let mut pause = PAUSES.0;
     let mut sweep = interval(SWEEP_INTERVAL);

@@ -4,13 +4,15 @@
 //!   listener ──► arrival ──► tcp ─────────────► session (sans-IO)
 //!                   │                              ▲
 //!                   ├──────► http ── gateway ──────┘
-//!                   │         └───── passport
+//!                   │         ├───── passport
+//!                   │         └───── metrics ──────► process
 //!                   ├──────► call_back              calls the client, with sockets of its own
 //!                   └──────► proxy_header (pure)    what a balancer says about its client
 //!   udp_echo                                        datagrams, with sockets of its own
 //! ```
 //! Each of these uses `state`: what all connections of a server share, which is `config`,
-//! `accounts`, `ticket`, `registry`, `limits`, `throttle` and `stats`. `tls` holds the certificate.
+//! `accounts`, `ticket`, `registry`, `limits`, `throttle` and `stats` (with `histogram`). `tls` holds
+//! the certificate. `open_session` tells `stats` of sessions.
 //! `session` and the pages use no socket, and receive the time in a `RequestContext`. Everything is
 //! bounded: connections, buffers, waits, and the tables of clients. No two modules use each other.
 //!
@@ -34,10 +36,14 @@ mod config;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod histogram;
 mod http;
 mod limits;
 mod linger;
 mod listener;
+mod metrics;
+mod open_session;
+mod process;
 mod proxy_header;
 mod registry;
 pub(crate) mod secret_file;
@@ -69,6 +75,7 @@ pub use tls::Acceptor;
 
 pub(crate) use call_back::MAX_CALLS;
 pub(crate) use limits::{MAX_ARRIVING, MAX_CLOSING_REFUSED};
+pub(crate) use metrics::MAX_READERS;
 pub(crate) use stats::SUMMARY_TARGET;
 
 use arrival::Service;
@@ -110,6 +117,9 @@ pub struct Addresses {
     /// Where it takes requests to call back. Empty where it is disabled.
     #[cfg_attr(test, schemars(with = "Vec<crate::address::Address>"))]
     pub call_back: Vec<SocketAddr>,
+    /// Where the metrics are read. Empty where that is disabled.
+    #[cfg_attr(test, schemars(with = "Vec<crate::address::Address>"))]
+    pub metrics: Vec<SocketAddr>,
     /// URL of the nexus, at the configured name or Passport's first address. Null without Passport.
     pub nexus_url: Option<String>,
     /// URL of the login page, likewise. Null without Passport.
@@ -152,6 +162,7 @@ impl Server {
         let dispatch = open(&config.dispatch_listen, Service::Session(Role::Dispatch))?;
         let gateway = open(&config.gateway_listen, Service::Gateway(Arc::default()))?;
         let call_back = open(&config.call_back, Service::CallBack(Arc::default()))?;
+        let metrics = open(&config.metrics_listen, Service::Metrics(metrics::readers()))?;
         let (mut passport, mut authority_pem) = (Vec::new(), None);
         let passport_host = config.passport_host.as_ref();
         if !config.passport_listen.is_empty() {
@@ -185,6 +196,7 @@ impl Server {
             gateway,
             udp_echo: udp_echo.as_ref().map_or_else(Vec::new, UdpEcho::addresses),
             call_back,
+            metrics,
         };
         Ok(Self {
             state: Arc::new(ServerState::new(config, tickets, notification)),
@@ -230,19 +242,28 @@ impl Server {
     /// all tasks end without `OUT`.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Counts {
         let (close, closing) = watch::channel(false);
-        let mut tasks = JoinSet::new();
+        // The metrics tell of the shutdown until the last client is gone.
+        let (close_metrics, metrics_closing) = watch::channel(false);
+        let (mut tasks, mut metrics) = (JoinSet::new(), JoinSet::new());
         for (listener, service) in self.listeners {
             let state = Arc::clone(&self.state);
+            let (tasks, closing) = match service {
+                Service::Metrics(_) => (&mut metrics, &metrics_closing),
+                _ => (&mut tasks, &closing),
+            };
             tasks.spawn(listener::run(listener, service, state, closing.clone()));
         }
         if let Some(udp_echo) = self.udp_echo {
             tasks.spawn(udp_echo.run(Arc::clone(&self.state.stats), closing));
         }
         shutdown.await;
+        self.state.drain();
         sleep(self.state.config.drain_time).await;
         // Fails if there is no listener.
         let _ = close.send(true);
         while tasks.join_next().await.is_some() {}
+        let _ = close_metrics.send(true);
+        while metrics.join_next().await.is_some() {}
         self.state.stats.counts()
     }
 }

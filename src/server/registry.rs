@@ -25,6 +25,11 @@ pub(super) struct Registration {
 }
 
 impl Registry {
+    /// How many accounts are signed in.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.sessions).len()
+    }
+
     /// Registers a session, and evicts an earlier session of the same account; the second value is
     /// whether there was one.
     pub(super) fn sign_in(self: &Arc<Self>, account: &str) -> (Registration, bool) {
@@ -68,9 +73,9 @@ mod tests {
         assert!(has_evicted);
         assert!(first.evicted.try_recv().is_ok());
         drop(first);
-        assert_eq!(lock(&registry.sessions).len(), 1);
+        assert_eq!(registry.len(), 1);
         assert!(second.evicted.try_recv().is_err());
         drop(second);
-        assert!(lock(&registry.sessions).is_empty());
+        assert_eq!(registry.len(), 0);
     }
 }

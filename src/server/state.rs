@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Semaphore;
@@ -29,6 +30,21 @@ pub(super) struct ServerState {
     pub(super) arriving: Arc<Semaphore>,
     /// Where the notification server listens.
     pub(super) notification: Vec<SocketAddr>,
+    /// When the server started.
+    pub(super) started: SystemTime,
+    /// Whether the server is shutting down.
+    draining: AtomicBool,
+}
+
+/// Why new clients should go to another server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotReady {
+    /// It takes no new clients any more.
+    #[error("the server is shutting down")]
+    Draining,
+    /// It has as many connections as it admits.
+    #[error("the server is full")]
+    Full,
 }
 
 /// An accepted connection: its two ends, the server it belongs to, and its permit.
@@ -86,7 +102,25 @@ impl ServerState {
             closing_refused: Arc::new(Semaphore::new(MAX_CLOSING_REFUSED)),
             arriving: Arc::new(Semaphore::new(MAX_ARRIVING)),
             notification,
+            started: SystemTime::now(),
+            draining: AtomicBool::new(false),
             config,
+        }
+    }
+
+    /// From now on the server is not ready for new clients.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server is ready for new clients.
+    pub(super) fn readiness(&self) -> Result<(), NotReady> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(NotReady::Draining);
+        }
+        match self.connections.is_full() {
+            true => Err(NotReady::Full),
+            false => Ok(()),
         }
     }
 
@@ -194,5 +228,21 @@ pub(super) mod tests {
             state.notification = notification.iter().map(|at| at.parse().unwrap()).collect();
             assert_eq!(state.referral_from(local.parse().unwrap()), want);
         }
+    }
+
+    #[test]
+    fn a_server_is_not_ready_while_it_is_full_and_when_it_shuts_down() {
+        let mut state = state(Config::default());
+        state.connections = ConnectionLimiter::new(&Limits {
+            max_connections: 1,
+            ..Limits::default()
+        });
+        assert_eq!(state.readiness(), Ok(()));
+        let permit = state.admit("192.0.2.1:1".parse().unwrap()).unwrap();
+        assert_eq!(state.readiness(), Err(NotReady::Full));
+        drop(permit);
+        assert_eq!(state.readiness(), Ok(()));
+        state.drain();
+        assert_eq!(state.readiness(), Err(NotReady::Draining));
     }
 }

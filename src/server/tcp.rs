@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::linger::linger;
+use super::open_session::OpenSession;
 use super::session::{EndReason, LOGIN_TIME, Processed, Role, SessionDriver};
 use super::state::ConnectionInfo;
 use super::stats::Stats;
@@ -42,6 +43,7 @@ pub(super) async fn serve(
     };
     let idle_timeout = state.config.limits.idle_timeout;
     let mut driver = SessionDriver::new(role, nonce);
+    let open = OpenSession::new(role, &state.stats);
     enable_keepalive(&stream, idle_timeout);
     let mut deadline = pin!(sleep_until(Instant::now() + LOGIN_TIME));
     loop {
@@ -88,6 +90,9 @@ pub(super) async fn serve(
                 return;
             }
         };
+        if processed.has_signed_in {
+            open.record_login();
+        }
         if processed.commands > 0 && driver.is_signed_in() {
             deadline.as_mut().reset(Instant::now() + idle_timeout);
         }

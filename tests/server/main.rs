@@ -15,6 +15,7 @@ mod embedded;
 mod gateway;
 mod limits;
 mod login;
+mod metrics;
 mod passport;
 mod ticket_keys;
 mod udp_echo;

@@ -86,6 +86,27 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) call_back: Vec<Listen>,
 
+    /// Address of the metrics for Prometheus, over HTTP; may be repeated
+    ///
+    /// The pages are /metrics, /healthz (the server runs) and /readyz (it takes new clients). They have
+    /// no password, so an address that may be reachable from the internet needs --metrics-public.
+    #[arg(
+        long,
+        env = "MSNP9_SERVE_METRICS_LISTEN",
+        value_name = "IP:PORT",
+        value_delimiter = ','
+    )]
+    pub(super) metrics_listen: Vec<Listen>,
+
+    /// Allow any address for the metrics: a wildcard, or one of the internet
+    #[arg(
+        long,
+        env = "MSNP9_SERVE_METRICS_PUBLIC",
+        action = ArgAction::SetTrue,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(super) metrics_public: bool,
+
     /// ClientPort in the profile of clients that use the gateway
     #[arg(
         long,

@@ -104,6 +104,50 @@ fn contradictory_options_are_refused() {
     }
 }
 
+#[test]
+fn metrics_are_public_only_on_request() {
+    for at in [
+        "127.0.0.1:0",
+        "127.9.9.9:0",
+        "10.1.2.3:0",
+        "172.16.0.1:0",
+        "192.168.0.1:0",
+        "169.254.1.1:0",
+        "[::1]:0",
+        "[fd00::1]:0",
+        "[fe80::1]:0",
+        "[::ffff:10.1.2.3]:0",
+    ] {
+        let config = parse(&format!("--metrics-listen {at}")).unwrap().unwrap();
+        assert_eq!(config.metrics_listen, [at.parse().unwrap()]);
+    }
+    for at in [
+        "0.0.0.0:0",
+        "[::]:0",
+        "203.0.113.1:0",
+        "100.64.0.1:0",
+        "172.32.0.1:0",
+        "[2001:db8::1]:0",
+        "[::ffff:203.0.113.1]:0",
+        "[::ffff:0.0.0.0]:0",
+    ] {
+        let words = format!("--metrics-listen 127.0.0.1:0,{at}");
+        let text = usage(&words);
+        assert!(
+            text.starts_with(&format!("--metrics-listen {at} "))
+                && text.contains("--metrics-public"),
+            "{text}"
+        );
+        let config = parse(&format!("{words} --metrics-public"));
+        assert_eq!(config.unwrap().unwrap().metrics_listen.len(), 2);
+    }
+    let none = parse("--metrics-listen none").unwrap().unwrap();
+    assert!(none.metrics_listen.is_empty());
+    // The metrics of a server that serves nobody are of no use.
+    let alone = usage("--listen none --passport-listen none --metrics-listen 127.0.0.1:0");
+    assert!(alone.contains("nothing to serve"), "{alone}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn connections_are_limited_to_the_open_files() {

@@ -18,6 +18,7 @@ use super::site::own_authority;
 use crate::conntype::normalise;
 use crate::msnp::percent_decode;
 use crate::server::limits::Permit;
+use crate::server::open_session::OpenSession;
 use crate::server::session::{EndReason, LOGIN_TIME, Role, SessionDriver};
 use crate::server::state::{ConnectionInfo, ServerState};
 use crate::server::stats::Stats;
@@ -59,7 +60,7 @@ struct GatewaySession {
     nonce: u64,
     /// The address that opened the session; requests from others are rejected.
     owner: IpAddr,
-    opened: Instant,
+    open: OpenSession,
     last_used: Instant,
     /// It counts as a connection.
     _permit: Permit,
@@ -161,14 +162,13 @@ impl Gateway {
         let seed = random().map(u128::from_be_bytes).ok_or(UNAVAILABLE)?;
         let driver = SessionDriver::new(Role::Gateway, seed);
         Stats::count(&state.stats.gateway_sessions);
-        let now = Instant::now();
         let session = Arc::new(tokio::sync::Mutex::new(GatewaySession {
             id,
             driver,
             nonce,
             owner: normalise(info.peer.ip()),
-            opened: now,
-            last_used: now,
+            open: OpenSession::new(Role::Gateway, &state.stats),
+            last_used: Instant::now(),
             _permit: permit,
         }));
         // Locked before others can find it.
@@ -191,7 +191,7 @@ impl Gateway {
 
 impl GatewaySession {
     fn is_expired(&self) -> bool {
-        let is_late = !self.driver.is_signed_in() && self.opened.elapsed() > LOGIN_TIME;
+        let is_late = !self.driver.is_signed_in() && self.open.age() > LOGIN_TIME;
         is_late || self.last_used.elapsed() > IDLE_TIME
     }
 
@@ -209,6 +209,9 @@ impl GatewaySession {
         if last_words.is_none() {
             let context = info.context();
             let processed = self.driver.receive(&request.body, &context, &mut body);
+            if processed.has_signed_in {
+                self.open.record_login();
+            }
             match processed.end {
                 Some(EndReason::GatewayPing) => return Err(BAD_REQUEST),
                 Some(_) => last_words = Some(""),

@@ -1,5 +1,6 @@
-//! Serves HTTP connections: one loop for Passport and the gateway.
+//! Serves HTTP connections: one loop for Passport, the gateway and the metrics.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -9,7 +10,7 @@ use tracing::debug;
 use super::connection::{Connection, NoRequest};
 use super::gateway::Gateway;
 use super::message::Response;
-use super::passport;
+use super::{metrics, passport};
 use crate::server::state::ConnectionInfo;
 use crate::server::stats::Stats;
 use crate::server::sync::stopped;
@@ -18,6 +19,7 @@ use crate::server::sync::stopped;
 pub(crate) enum HttpService {
     Passport,
     Gateway(Arc<Gateway>),
+    Metrics,
 }
 
 /// Answers requests until the client or the server ends the connection.
@@ -40,6 +42,7 @@ pub(crate) async fn serve<S>(
         let response = match &received {
             Ok(request) => match &service {
                 HttpService::Passport => passport::answer(request, &info.context()),
+                HttpService::Metrics => metrics::answer(request, &info.context()),
                 HttpService::Gateway(gateway) => gateway.answer(request, &info, &mut closing).await,
             },
             Err(NoRequest::Rejected(status)) => {
@@ -53,12 +56,18 @@ pub(crate) async fn serve<S>(
             }
             Err(NoRequest::Closed) => return connection.finish().await,
         };
-        Stats::count(&stats.http_requests);
+        // Those of clients: reading the metrics does not change them.
+        if !matches!(service, HttpService::Metrics) {
+            Stats::count(&stats.http_requests);
+        }
         match connection.respond(&response, received.as_ref().ok()).await {
             Ok(true) => {}
             Ok(false) => return connection.finish().await,
             Err(error) => {
                 debug!(peer = %info.peer, %error, "cannot respond");
+                if error.kind() == io::ErrorKind::TimedOut {
+                    Stats::count(&stats.timeouts);
+                }
                 return;
             }
         }

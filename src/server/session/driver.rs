@@ -27,6 +27,8 @@ pub(crate) struct SessionDriver {
 pub(crate) struct Processed {
     /// The number of commands in it.
     pub(crate) commands: u32,
+    /// Whether the account signed in with one of them.
+    pub(crate) has_signed_in: bool,
     /// Why the session ends, if it does.
     pub(crate) end: Option<EndReason>,
 }
@@ -102,6 +104,7 @@ impl SessionDriver {
                     info!(%peer, account, service = self.session.role.name(), "signed in");
                     let (registration, has_evicted) = state.registry.sign_in(account);
                     self.registration = Some(registration);
+                    processed.has_signed_in = true;
                     Stats::count(&state.stats.logins);
                     if has_evicted {
                         Stats::count(&state.stats.evictions);
@@ -130,11 +133,11 @@ impl SessionDriver {
             EndReason::LoggedOut => return,
             EndReason::LoginFailed => {
                 info!(%peer, account, "ticket refused");
-                &state.stats.failed_logins
+                &state.stats.failed_tickets
             }
             EndReason::Throttled => {
                 info!(%peer, account, "login rejected: too many failures");
-                &state.stats.refused_logins
+                &state.stats.refused_tickets
             }
             EndReason::ProtocolError | EndReason::GatewayPing => {
                 debug!(%peer, ?reason, "session ended");
