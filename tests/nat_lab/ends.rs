@@ -131,7 +131,8 @@ const LISTENS: &[(&str, &str)] = &[
 /// How long after its time limit the tool counts as hanging, and is killed.
 const HANGS: Duration = Duration::from_secs(20);
 
-fn binary(host: &Host) -> Command {
+/// The built binary on a host, without the environment of the test.
+pub(crate) fn binary(host: &Host) -> Command {
     let mut command = host.command(&*TOOL);
     let path = std::env::var_os("PATH").unwrap_or_default();
     command.env_clear().env("PATH", path);

@@ -4,6 +4,7 @@
 //! `scripts/nat-lab` runs it and prints the table. A new path is a new [`Row`](table::Row) in one of
 //! the files of `nat_lab/`; a new network is a function in `support::lab::topology`.
 
+mod balancer;
 mod captures;
 mod ends;
 mod exact_nat;
@@ -42,6 +43,7 @@ fn every_path_has_its_connection_type() -> Result<(), Error> {
     lab::needs_program("turnserver", "coturn")?;
     lab::needs_program("miniupnpd", "miniupnpd-nftables")?;
     lab::needs_program("tcpdump", "tcpdump")?;
+    lab::needs_program("haproxy", "haproxy")?;
     let wanted = std::env::var("NAT_LAB_ROWS").unwrap_or_default();
     let wanted: Vec<&str> = wanted.lines().filter(|words| !words.is_empty()).collect();
     let is_wanted =
@@ -82,6 +84,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         port_mapping::ROWS,
         reach::ROWS,
         captures::ROWS,
+        balancer::ROWS,
         nat_kinds::ROWS,
     ]
     .into_iter()

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
@@ -46,17 +48,31 @@ impl Authority {
         certify(&self.issuer, names, false)
     }
 
+    /// A certificate for these names and its key, in files of this name with `.pem` and `.key`.
+    pub fn files(&self, name: &str, names: &[&str]) -> (PathBuf, PathBuf) {
+        let (certificate, key) = leaf(&self.issuer, names, false);
+        let write = |end: &str, text: String| {
+            let path = self.dir.path().join(format!("{name}.{end}"));
+            std::fs::write(&path, text).expect("a file is written");
+            path
+        };
+        (
+            write("pem", certificate.pem()),
+            write("key", key.serialize_pem()),
+        )
+    }
+
     /// A certificate for 127.0.0.1 that was good long ago.
     pub fn server_of_yesteryear(&self) -> Arc<ServerConfig> {
         certify(&self.issuer, &["127.0.0.1"], true)
     }
 }
 
-fn certify(
+fn leaf(
     issuer: &CertifiedIssuer<'static, KeyPair>,
     names: &[&str],
     expired: bool,
-) -> Arc<ServerConfig> {
+) -> (Certificate, KeyPair) {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).expect("names");
     if expired {
@@ -64,13 +80,17 @@ fn certify(
         params.not_after = date_time_ymd(2002, 1, 1);
     }
     let key = KeyPair::generate().expect("a key");
-    let chain: Vec<CertificateDer<'static>> = vec![
-        params
-            .signed_by(&key, issuer)
-            .expect("a certificate")
-            .der()
-            .clone(),
-    ];
+    let certificate = params.signed_by(&key, issuer).expect("a certificate");
+    (certificate, key)
+}
+
+fn certify(
+    issuer: &CertifiedIssuer<'static, KeyPair>,
+    names: &[&str],
+    expired: bool,
+) -> Arc<ServerConfig> {
+    let (certificate, key) = leaf(issuer, names, expired);
+    let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -5,6 +5,7 @@
 //! | [`microsocks`] | SOCKS5, with or without a password | `microsocks` |
 //! | [`dante`] | SOCKS4 and SOCKS5, no password | `dante-server` |
 //! | [`tinyproxy`] | HTTP CONNECT to any port, with or without a password | `tinyproxy` |
+//! | [`haproxy`] | a balancer before several servers | `haproxy` |
 //! | [`coturn`] | a STUN server at two addresses (RFC 5780) | `coturn` |
 //! | [`miniupnpd`] | UPnP IGD, NAT-PMP and PCP of a router | `miniupnpd-nftables` |
 //! | [`relay`] | a TCP relay, fixed or transparent | |
@@ -18,7 +19,7 @@ mod stand_in;
 
 #[allow(unused_imports, reason = "each test binary names only some of these")]
 pub use self::{
-    real::{Login, Proxy, coturn, dante, microsocks, miniupnpd, tinyproxy},
+    real::{Login, Proxy, coturn, dante, haproxy, microsocks, miniupnpd, tinyproxy},
     stand_in::{StandIn, answers, hangs, hangs_up, refuses, relay, socks4a, speaks},
 };
 

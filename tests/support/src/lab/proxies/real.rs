@@ -1,4 +1,4 @@
-//! Real proxy programs, a real STUN server and a real router's daemon, each with a configuration of its own in a folder of its own.
+//! Real proxy programs, a real balancer, a real STUN server and a real router's daemon, each with a configuration of its own in a folder of its own.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -110,6 +110,19 @@ pub fn tinyproxy(host: &Host, addr: SocketAddr, login: Option<Login<'_>>) -> Res
     );
     let mut command = host.command("tinyproxy");
     command.arg("-d").arg("-c").arg(config);
+    ready(host, addr, Process::start(command)?, Some(folder))
+}
+
+/// Starts HAProxy with this configuration, which makes it listen at an address.
+///
+/// # Errors
+///
+/// When it does not listen within ten seconds; with what it said.
+pub fn haproxy(host: &Host, addr: SocketAddr, config: &str) -> Result<Proxy, Error> {
+    let folder = tempfile::tempdir()?;
+    let config = file(&folder, "haproxy.cfg", config);
+    let mut command = host.command("haproxy");
+    command.arg("-db").arg("-f").arg(config);
     ready(host, addr, Process::start(command)?, Some(folder))
 }
 
