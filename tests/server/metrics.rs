@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use msnp9_conntype::server::{AccountList, Accounts, Config, Limits};
 use support::client::{Client, field};
-use support::{Run, Serve, tool};
+use support::{Process, Run, Serve, tool};
 use tokio::net::TcpStream;
 use tokio::time::{advance, pause, resume};
 
@@ -14,6 +14,9 @@ use crate::embedded::{Running, USER, eventually, start};
 
 /// How many connections may read the metrics at one time.
 const READERS: usize = 8;
+
+/// How long `serve` may take to say that it cannot start.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server with metrics.
 fn watched(config: Config) -> Running {
@@ -410,7 +413,9 @@ fn any_address_needs_an_option() {
         command
     };
     for at in ["0.0.0.0:0", "[::]:0", "203.0.113.1:9186"] {
-        let run = Run::of(&mut serve(at));
+        // With a limit: a server that accepts the address would run forever.
+        let process = Process::start(serve(at)).unwrap();
+        let run = Run::from(process.finish(PATIENCE).unwrap());
         assert_eq!(run.code, 2, "{}", run.stderr);
         for part in ["MSNP9_SERVE_METRICS_LISTEN", at, "--metrics-public"] {
             assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
