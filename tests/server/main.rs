@@ -17,5 +17,6 @@ mod limits;
 mod login;
 mod metrics;
 mod passport;
+mod prometheus;
 mod ticket_keys;
 mod udp_echo;

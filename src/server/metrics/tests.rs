@@ -169,3 +169,22 @@ fn the_table_in_the_documents_has_every_metric() {
         }
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_alerts_are_documented_and_use_metrics_that_exist() {
+    let known = names(&text(&state(Config::default())).unwrap());
+    let alerts = file("deploy/prometheus-alerts.yml");
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let used: BTreeSet<_> = alerts
+        .split(|c| !is_word(c))
+        .filter(|word| word.starts_with("msnp9_") || word.starts_with("process_"))
+        .map(str::to_owned)
+        .collect();
+    assert!(used.len() >= 4 && used.is_subset(&known), "{used:?}");
+    let names = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let names: BTreeSet<_> = names.map(str::to_owned).collect();
+    assert_eq!(rows(&section(), &["Msnp9"]), names);
+}
