@@ -72,7 +72,7 @@ fn serve(args: ServeArgs) -> Result<Counts, ServeError> {
         .enable_all()
         .build()
         .map_err(system("cannot start the runtime"))?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         // Before the line on stdout: its reader may send a signal at once.
         let stop = signals::listen().map_err(system("cannot wait for signals"))?;
         let accounts = config.accounts.clone();
@@ -109,7 +109,10 @@ fn serve(args: ServeArgs) -> Result<Counts, ServeError> {
             .await;
         maintenance.abort();
         Ok(counts)
-    })
+    });
+    // A hash that is being computed is of no use any more.
+    runtime.shutdown_background();
+    served
 }
 
 /// Prints the addresses on stdout, and logs them.

@@ -1,4 +1,12 @@
 //! The accounts that may sign in.
+//!
+//! A password is compared with a keyed digest, which costs little. The digest of a plain password is
+//! made when the file is read; that of a hashed one after the first login, which has to compute
+//! Argon2. Where the list has any hash, each password that no digest admits costs one computation,
+//! whether the account is listed or not, so that the time tells nothing.
+
+mod hash;
+mod line;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,9 +15,16 @@ use std::sync::{Arc, Mutex};
 use ring::hmac;
 use ring::rand::SystemRandom;
 
+use super::attempts::{Attempts, Busy};
+use super::limits::ClientNetwork;
 use super::sync::lock;
 use crate::msnp::Account;
 use crate::secret::{ExposeSecret, SecretString};
+
+pub use hash::BadHash;
+pub(crate) use hash::{NotComputed, PasswordHash};
+pub use line::BadAccountList;
+pub(crate) use line::{Stored, read as read_line};
 
 /// The accounts that may sign in.
 #[derive(Clone, Debug, Default)]
@@ -21,80 +36,173 @@ pub enum Accounts {
     List(AccountList),
 }
 
-/// Accounts with keyed digests of their passwords. Clones share one list.
+/// Accounts with what their passwords are verified against. Clones share one list.
 #[derive(Clone)]
-pub struct AccountList(Arc<Mutex<Digests>>);
+pub struct AccountList(Arc<Mutex<Entries>>);
 
 #[derive(Clone)]
-struct Digests {
+struct Entries {
     key: hmac::Key,
-    by_account: HashMap<String, hmac::Tag>,
-    /// Verified against if the account is not listed, so that the time taken is the same.
+    /// Of the digests that are remembered; it stays when the file is read again.
+    remembered_key: hmac::Key,
+    by_account: HashMap<String, Entry>,
+    /// Verified against where there is no digest, so that the time taken is the same.
     dummy: hmac::Tag,
+    /// Computed where an account has no hash; `None` if no account has one.
+    dummy_hash: Option<Arc<PasswordHash>>,
+    plain: usize,
 }
 
-/// Why an account list is invalid. The text never contains a password.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BadAccountList {
-    /// A line lacks a colon, the account or the password.
-    #[error("line {0} is not 'account:password'")]
-    NotAPair(usize),
-    /// An account is invalid.
-    #[error("line {0}: an account needs an '@', has at most 129 bytes and no spaces")]
-    BadAccount(usize),
-    /// An account is listed twice.
-    #[error("line {0}: the account is listed twice")]
-    Duplicate(usize),
-    /// No account is listed.
-    #[error("it lists no account")]
-    Empty,
-    /// The operating system provides no random numbers.
-    #[error("the operating system provides no random numbers")]
-    NoRandomness,
+#[derive(Clone)]
+enum Entry {
+    Plain(hmac::Tag),
+    Hashed {
+        hash: Arc<PasswordHash>,
+        /// Of the password, once it was verified.
+        digest: Option<hmac::Tag>,
+    },
+}
+
+/// What is known of a password without a computation.
+#[derive(Debug)]
+pub(crate) enum Check {
+    Decided(bool),
+    Compute(Computation),
+}
+
+/// The computation that decides.
+#[derive(Debug)]
+pub(crate) struct Computation {
+    hash: Arc<PasswordHash>,
+    /// Whether it is the account's own hash.
+    is_own: bool,
+}
+
+impl Computation {
+    /// Whether the password is right. Takes its time, so not on a thread that others wait for.
+    pub(crate) fn run(&self, password: &SecretString) -> Result<bool, NotComputed> {
+        Ok(self.hash.matches(password)? && self.is_own)
+    }
 }
 
 impl AccountList {
-    /// Parses lines of `account:password`; empty lines and lines that begin with `#` are skipped.
-    /// Everything after the first colon is the password.
+    /// Parses lines of `account:password`, where the password may be an Argon2id hash as a PHC
+    /// string; empty lines and lines that begin with `#` are skipped. Everything after the first
+    /// colon is the password.
     ///
     /// # Errors
     /// [`BadAccountList`] with the line number.
     pub fn parse(text: &str) -> Result<Self, BadAccountList> {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| BadAccountList::NoRandomness)?;
+        let generate = || {
+            hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+                .map_err(|_| BadAccountList::NoRandomness)
+        };
+        let key = generate()?;
         let mut by_account = HashMap::new();
+        let mut costs = HashMap::<_, usize>::new();
+        let mut plain = 0;
         for (line, number) in text.lines().zip(1..) {
-            let line = line.trim_start_matches('\u{feff}');
-            if line.trim().is_empty() || line.starts_with('#') {
+            let Some(listed) = read_line(line, number)? else {
                 continue;
-            }
-            let (account, password) = line
-                .split_once(':')
-                .filter(|(account, password)| !account.trim().is_empty() && !password.is_empty())
-                .ok_or(BadAccountList::NotAPair(number))?;
-            let account = well_formed(account.trim()).ok_or(BadAccountList::BadAccount(number))?;
-            let tag = hmac::sign(&key, password.as_bytes());
-            if by_account.insert(folded(account.as_str()), tag).is_some() {
+            };
+            let entry = match listed.password {
+                Stored::Plain(password) => {
+                    plain += 1;
+                    Entry::Plain(hmac::sign(&key, password.as_bytes()))
+                }
+                Stored::Hash(hash) => {
+                    *costs.entry(hash.cost()).or_default() += 1;
+                    let hash = Arc::new(hash);
+                    Entry::Hashed { hash, digest: None }
+                }
+            };
+            let account = folded(listed.account.as_str());
+            if by_account.insert(account, entry).is_some() {
                 return Err(BadAccountList::Duplicate(number));
             }
         }
         if by_account.is_empty() {
             return Err(BadAccountList::Empty);
         }
-        let dummy = hmac::sign(&key, b"");
-        Ok(Self(Arc::new(Mutex::new(Digests {
+        let usual = costs
+            .into_iter()
+            .max_by_key(|(cost, count)| (*count, *cost));
+        let dummy_hash = match usual {
+            Some((cost, _)) => {
+                let hash = PasswordHash::random(cost).ok_or(BadAccountList::NoRandomness)?;
+                Some(Arc::new(hash))
+            }
+            None => None,
+        };
+        Ok(Self(Arc::new(Mutex::new(Entries {
+            dummy: hmac::sign(&key, b""),
             key,
+            remembered_key: generate()?,
             by_account,
-            dummy,
+            dummy_hash,
+            plain,
         }))))
     }
 
-    /// Replaces the accounts by those of `new`. Sessions that are signed in continue.
+    /// Replaces the accounts by those of `new`. Sessions that are signed in continue, and passwords
+    /// that were verified need no other computation where the hash is the same.
     pub fn replace(&self, new: &Self) {
         // Cloned first, so that the two locks are never held at once.
-        let digests = lock(&new.0).clone();
-        *lock(&self.0) = digests;
+        let mut next = lock(&new.0).clone();
+        let mut current = lock(&self.0);
+        next.remembered_key = current.remembered_key.clone();
+        for (account, entry) in &mut next.by_account {
+            if let Entry::Hashed { hash, digest } = entry {
+                *digest = match current.by_account.get(account) {
+                    Some(Entry::Hashed { hash: old, digest }) if old == hash => *digest,
+                    _ => None,
+                };
+            }
+        }
+        *current = next;
+    }
+
+    /// How many passwords are stored as they are.
+    #[must_use]
+    pub fn plain(&self) -> usize {
+        lock(&self.0).plain
+    }
+
+    /// What is known of the password without a computation.
+    pub(crate) fn check(&self, account: &str, password: &SecretString) -> Check {
+        let entries = lock(&self.0);
+        let entry = entries.by_account.get(&folded(account));
+        let (key, digest) = match entry {
+            Some(Entry::Plain(digest)) => (&entries.key, Some(digest)),
+            Some(Entry::Hashed { digest, .. }) => (&entries.remembered_key, digest.as_ref()),
+            None => (&entries.key, None),
+        };
+        // Digests are compared in constant time: neither length nor common prefix leaks.
+        let tag = digest.unwrap_or(&entries.dummy).as_ref();
+        let is_right = hmac::verify(key, password.expose_secret().as_bytes(), tag).is_ok();
+        match (is_right && digest.is_some(), entry, &entries.dummy_hash) {
+            (true, ..) => Check::Decided(true),
+            (false, Some(Entry::Hashed { hash, .. }), _) => Check::Compute(Computation {
+                hash: Arc::clone(hash),
+                is_own: true,
+            }),
+            (false, _, Some(dummy)) => Check::Compute(Computation {
+                hash: Arc::clone(dummy),
+                is_own: false,
+            }),
+            (false, _, None) => Check::Decided(false),
+        }
+    }
+
+    /// Remembers a password that a hash was computed of, if the account still has that hash.
+    fn remember(&self, account: &str, password: &SecretString, verified: &PasswordHash) {
+        let mut entries = lock(&self.0);
+        let made = hmac::sign(&entries.remembered_key, password.expose_secret().as_bytes());
+        if let Some(Entry::Hashed { hash, digest }) = entries.by_account.get_mut(&folded(account))
+            && **hash == *verified
+        {
+            *digest = Some(made);
+        }
     }
 }
 
@@ -113,22 +221,43 @@ impl Accounts {
         }
     }
 
-    /// Whether the account may sign in with this password.
-    pub(super) fn verify(&self, account: &str, password: &SecretString) -> bool {
+    /// Whether the account may sign in with this password. Waits for its turn where that needs a
+    /// computation.
+    ///
+    /// # Errors
+    /// [`Busy`]: nothing is known of the password, because too many are being checked.
+    pub(super) async fn verify(
+        &self,
+        account: &str,
+        password: &SecretString,
+        from: ClientNetwork,
+        attempts: &Arc<Attempts>,
+    ) -> Result<bool, Busy> {
         let Self::List(list) = self else {
-            return true;
+            return Ok(true);
         };
-        let digests = lock(&list.0);
-        let known = digests.by_account.get(&folded(account));
-        let tag = known.unwrap_or(&digests.dummy).as_ref();
-        // Digests are compared in constant time: neither length nor common prefix leaks.
-        let password = password.expose_secret().as_bytes();
-        hmac::verify(&digests.key, password, tag).is_ok() && known.is_some()
+        if let Check::Decided(is_right) = list.check(account, password) {
+            return Ok(is_right);
+        }
+        let turn = attempts.turn(from).await?;
+        // The list may have changed, or the password have been verified in another login.
+        let computation = match list.check(account, password) {
+            Check::Decided(is_right) => return Ok(is_right),
+            Check::Compute(computation) => computation,
+        };
+        let hash = Arc::clone(&computation.hash);
+        let secret = password.clone();
+        let computed = turn.compute(move || computation.run(&secret)).await?;
+        let is_right = computed.map_err(|NotComputed| Busy)?;
+        if is_right {
+            list.remember(account, password, &hash);
+        }
+        Ok(is_right)
     }
 }
 
 /// The account, if it is a valid [`Account`] with text on both sides of an `@`.
-pub(super) fn well_formed(text: &str) -> Option<Account> {
+pub(crate) fn well_formed(text: &str) -> Option<Account> {
     let (name, domain) = text.rsplit_once('@')?;
     if name.is_empty() || domain.is_empty() {
         return None;
@@ -137,66 +266,9 @@ pub(super) fn well_formed(text: &str) -> Option<Account> {
 }
 
 /// The account in the form used for comparison, which ignores case.
-pub(super) fn folded(account: &str) -> String {
+pub(crate) fn folded(account: &str) -> String {
     account.to_lowercase()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn list(text: &str) -> Result<AccountList, BadAccountList> {
-        AccountList::parse(text)
-    }
-
-    #[test]
-    fn only_a_listed_account_with_its_password_may_sign_in() {
-        let list = Accounts::List(
-            list("# people\n\nann@example.com:s3cret:with colon \nBob@example.com: x\n").unwrap(),
-        );
-        let verify = |account: &str, password: &str| list.verify(account, &password.into());
-        assert!(verify("ann@example.com", "s3cret:with colon "));
-        assert!(verify("ANN@example.com", "s3cret:with colon "));
-        assert!(verify("bob@EXAMPLE.com", " x"));
-        assert!(!verify("ann@example.com", "s3cret"));
-        assert!(!verify("ann@example.com", ""));
-        assert!(!verify("eve@example.com", ""));
-        assert!(list.contains("bob@example.com") && !list.contains("eve@example.com"));
-        assert!(Accounts::Open.verify("eve@example.com", &"".into()));
-    }
-
-    #[test]
-    fn replacing_a_list_affects_all_its_clones() {
-        let old = list("ann@example.com:old\n").unwrap();
-        let accounts = Accounts::List(old.clone());
-        old.replace(&list("ann@example.com:new\nbob@example.com:x\n").unwrap());
-        assert!(!accounts.verify("ann@example.com", &"old".into()));
-        assert!(accounts.verify("ann@example.com", &"new".into()));
-        assert!(accounts.contains("bob@example.com"));
-    }
-
-    #[test]
-    fn an_invalid_list_names_its_line_but_no_password() {
-        for (text, error) in [
-            ("", BadAccountList::Empty),
-            ("# nobody\n", BadAccountList::Empty),
-            ("a@b.c", BadAccountList::NotAPair(1)),
-            ("\n:x", BadAccountList::NotAPair(2)),
-            ("a@b.c:", BadAccountList::NotAPair(1)),
-            ("ab.c:marker", BadAccountList::BadAccount(1)),
-            ("@b:marker", BadAccountList::BadAccount(1)),
-            ("a b@c:marker", BadAccountList::BadAccount(1)),
-            ("a@b.c:x\nA@B.c:marker", BadAccountList::Duplicate(2)),
-        ] {
-            let got = list(text).unwrap_err();
-            assert_eq!(got, error, "{text:?}");
-            assert!(!got.to_string().contains("marker"));
-        }
-    }
-
-    #[test]
-    fn debug_shows_no_account() {
-        let shown = format!("{:?}", Accounts::List(list("a@b.c:marker").unwrap()));
-        assert_eq!(shown, "List(AccountList of 1)");
-    }
-}
+pub(crate) mod tests;

@@ -11,8 +11,8 @@
 //!   udp_echo                                        datagrams, with sockets of its own
 //! ```
 //! Each of these uses `state`: what all connections of a server share, which is `config`,
-//! `accounts`, `ticket`, `registry`, `limits`, `throttle` and `stats` (with `histogram`). `tls` holds
-//! the certificate. `open_session` tells `stats` of sessions.
+//! `accounts`, `attempts`, `ticket`, `registry`, `limits`, `throttle` and `stats` (with `histogram`).
+//! `tls` holds the certificate. `open_session` tells `stats` of sessions.
 //! `session` and the pages use no socket, and receive the time in a `RequestContext`. Everything is
 //! bounded: connections, buffers, waits, and the tables of clients. No two modules use each other.
 //!
@@ -31,6 +31,7 @@
 
 mod accounts;
 mod arrival;
+mod attempts;
 mod call_back;
 mod config;
 mod error;
@@ -66,7 +67,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-pub use accounts::{AccountList, Accounts, BadAccountList};
+pub use accounts::{AccountList, Accounts, BadAccountList, BadHash};
 pub use config::{CertificateSource, Config, GatewayPort, Limits, PortField};
 pub use error::ServerError;
 pub use stats::{Counts, Stats};

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::attempts::Attempts;
 use super::config::Config;
 use super::limits::{ConnectionLimiter, LimitReached, MAX_ARRIVING, MAX_CLOSING_REFUSED, Permit};
 use super::registry::Registry;
@@ -21,6 +22,7 @@ pub(super) struct ServerState {
     pub(super) config: Config,
     pub(super) tickets: TicketKeys,
     pub(super) throttle: LoginThrottle,
+    pub(super) attempts: Arc<Attempts>,
     pub(super) connections: Arc<ConnectionLimiter>,
     pub(super) registry: Arc<Registry>,
     pub(super) stats: Arc<Stats>,
@@ -93,12 +95,14 @@ pub(super) struct RequestContext<'a> {
 
 impl ServerState {
     pub(super) fn new(config: Config, tickets: TicketKeys, notification: Vec<SocketAddr>) -> Self {
+        let stats = Arc::<Stats>::default();
         Self {
             tickets,
+            attempts: Attempts::new(Arc::clone(&stats)),
             throttle: LoginThrottle::new(config.limits.max_failures),
             connections: ConnectionLimiter::new(&config.limits),
             registry: Arc::default(),
-            stats: Arc::default(),
+            stats,
             closing_refused: Arc::new(Semaphore::new(MAX_CLOSING_REFUSED)),
             arriving: Arc::new(Semaphore::new(MAX_ARRIVING)),
             notification,

@@ -98,6 +98,8 @@ stats! {
     plain {
         /// Failures to accept a connection, for example for lack of file descriptors.
         accept_errors,
+        /// Hashes computed to check passwords.
+        password_hashes,
         /// Sessions ended because their account signed in elsewhere.
         evictions,
         /// Clients referred to the notification server by the dispatch server.
@@ -146,13 +148,13 @@ stats! {
             refused_tickets = "throttled",
         }
         /// Logins at the login page: those that got a ticket, had a wrong account or password, or
-        /// were rejected because of earlier failures.
+        /// were rejected because of earlier failures or because too many passwords are being checked.
         passport_logins by outcome {
             /// Tickets issued.
             tickets = "ticket",
             /// Logins at the login page with a wrong account or password.
             failed_logins = "refused",
-            /// Logins at the login page rejected by the throttle, without checking the password.
+            /// Logins at the login page rejected without checking the password.
             refused_logins = "throttled",
         }
         /// Packets of UDP echo: answered, ignored because they ask for nothing that is given, or
@@ -184,7 +186,8 @@ stats! {
         /// Connections refused for their PROXY header: none, one that is invalid, or one from an
         /// address that is not a balancer's.
         refused_headers = refused_headers,
-        /// Logins rejected by the throttle, without checking their password or ticket.
+        /// Logins rejected without checking their password or ticket: by the throttle, or because too
+        /// many passwords are being checked.
         refused_logins = refused_logins + refused_tickets,
         /// Tickets issued.
         tickets = tickets,

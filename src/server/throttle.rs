@@ -59,6 +59,35 @@ impl Table {
             self.failures.remove(&any);
         }
     }
+
+    /// Counts a failure for each key.
+    fn count(&mut self, keys: [Key; 3], now: Instant) -> Charge {
+        Charge(keys.map(|key| {
+            if !self.failures.contains_key(&key) && self.failures.len() >= MAX_ENTRIES {
+                self.make_room(now);
+            }
+            let fresh = Record {
+                since: now,
+                count: 0,
+            };
+            let record = self.failures.entry(key).or_insert(fresh);
+            if !record.is_current(now) {
+                *record = fresh;
+            }
+            record.count = record.count.saturating_add(1);
+            (key, record.since)
+        }))
+    }
+
+    /// Whether a limit is reached, of the keys that apply.
+    fn is_throttled(&self, keys: &[(Key, u32); 3], now: Instant) -> bool {
+        let is_trusted = self.trusted.contains(&keys[0].0);
+        let applicable = if is_trusted { &keys[..1] } else { &keys[..] };
+        applicable.iter().any(|(key, max)| {
+            let record = self.failures.get(key);
+            record.is_some_and(|record| record.is_current(now) && record.count >= *max)
+        })
+    }
 }
 
 /// What failures are counted by: an address, an account (its hash), or both.
@@ -70,6 +99,15 @@ struct Record {
     since: Instant,
     count: u32,
 }
+
+/// A login that is counted as failed until its password is checked, so that many at once cannot pass
+/// the limit.
+#[derive(Debug)]
+pub(super) struct Charge([(Key, Instant); 3]);
+
+/// A limit of failed logins is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Throttled;
 
 impl LoginThrottle {
     pub(super) fn new(max_failures: u32) -> Self {
@@ -94,20 +132,34 @@ impl LoginThrottle {
 
     /// Counts a failed login.
     pub(super) fn record_failure(&self, ip: IpAddr, account: &str, now: Instant) {
+        let keys = self.keys(ip, account);
+        lock(&self.table).count(keys.map(|(key, _)| key), now);
+    }
+
+    /// Counts a login as failed before its password is checked, unless a limit is reached.
+    pub(super) fn charge(
+        &self,
+        ip: IpAddr,
+        account: &str,
+        now: Instant,
+    ) -> Result<Charge, Throttled> {
+        let keys = self.keys(ip, account);
         let mut table = lock(&self.table);
-        for (key, _) in self.keys(ip, account) {
-            if !table.failures.contains_key(&key) && table.failures.len() >= MAX_ENTRIES {
-                table.make_room(now);
+        match table.is_throttled(&keys, now) {
+            true => Err(Throttled),
+            false => Ok(table.count(keys.map(|(key, _)| key), now)),
+        }
+    }
+
+    /// Takes a charge back: the password was right, or was not checked.
+    pub(super) fn refund(&self, charge: Charge) {
+        let mut table = lock(&self.table);
+        for (key, since) in charge.0 {
+            let record = table.failures.get_mut(&key);
+            // A record of a later minute does not hold the charge.
+            if let Some(record) = record.filter(|record| record.since == since) {
+                record.count = record.count.saturating_sub(1);
             }
-            let fresh = Record {
-                since: now,
-                count: 0,
-            };
-            let record = table.failures.entry(key).or_insert(fresh);
-            if !record.is_current(now) {
-                *record = fresh;
-            }
-            record.count = record.count.saturating_add(1);
         }
     }
 
@@ -126,13 +178,7 @@ impl LoginThrottle {
     /// Whether a limit is reached.
     pub(super) fn is_throttled(&self, ip: IpAddr, account: &str, now: Instant) -> bool {
         let keys = self.keys(ip, account);
-        let table = lock(&self.table);
-        let is_trusted = table.trusted.contains(&keys[0].0);
-        let applicable = if is_trusted { &keys[..1] } else { &keys[..] };
-        applicable.iter().any(|(key, max)| {
-            let record = table.failures.get(key);
-            record.is_some_and(|record| record.is_current(now) && record.count >= *max)
-        })
+        lock(&self.table).is_throttled(&keys, now)
     }
 }
 
@@ -194,6 +240,27 @@ mod tests {
         distributed.record_success(ip("192.0.2.1"), "a@b.c");
         assert!(!distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
         assert!(!distributed.is_throttled(ip("192.0.2.1"), "other@b.c", now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn logins_in_flight_count_until_they_are_refunded() {
+        let throttle = LoginThrottle::new(2);
+        let at = ip("192.0.2.1");
+        let charge = || throttle.charge(at, "a@b.c", Instant::now());
+        let first = charge().unwrap();
+        let second = charge().unwrap();
+        assert_eq!(charge().unwrap_err(), Throttled);
+        assert!(throttle.is_throttled(at, "a@b.c", Instant::now()));
+        throttle.refund(second);
+        let third = charge().unwrap();
+        assert_eq!(charge().unwrap_err(), Throttled);
+
+        // What is refunded late takes nothing off the failures of another minute.
+        tokio::time::advance(WINDOW).await;
+        let [_, _] = [charge().unwrap(), charge().unwrap()];
+        throttle.refund(first);
+        throttle.refund(third);
+        assert_eq!(charge().unwrap_err(), Throttled);
     }
 
     #[tokio::test(start_paused = true)]

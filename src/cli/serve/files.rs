@@ -81,7 +81,17 @@ impl NamedFile {
     pub(super) fn accounts(&self) -> Result<AccountList, ServeError> {
         let bytes = self.read(MAX_ACCOUNTS)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| self.invalid("it is not UTF-8"))?;
-        AccountList::parse(text).map_err(|error| self.invalid(error))
+        let list = AccountList::parse(text).map_err(|error| self.invalid(error))?;
+        let plain = list.plain();
+        if plain > 0 {
+            tracing::warn!(
+                path = %self.path.display(),
+                plain,
+                "passwords are stored as they are; 'msnp9-conntype account add' stores a hash in \
+                 place of each"
+            );
+        }
+        Ok(list)
     }
 
     fn ticket_key(&self) -> Result<TicketKey, ServeError> {

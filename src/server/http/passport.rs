@@ -9,6 +9,8 @@ use super::site::own_authority;
 use crate::msnp::passport::{NexusForm, credentials, failure_header, success_header};
 use crate::secret::ExposeSecret;
 use crate::server::accounts::well_formed;
+use crate::server::attempts::Busy;
+use crate::server::limits::ClientNetwork;
 use crate::server::state::RequestContext;
 use crate::server::stats::Stats;
 use crate::server::ticket::{TICKET_LIFETIME, random};
@@ -22,15 +24,19 @@ const ESCARGOT_NEXUS: &str = "/nexus-mock";
 /// Microsoft's login page; three clients request it without asking a nexus.
 pub(crate) const LOGIN: &str = "/login2.srf";
 
-/// Answers a request, and counts and logs a login.
-pub(super) fn answer(request: &Request, context: &RequestContext<'_>) -> Response {
+/// How long a client should wait where too many passwords are being checked, in seconds.
+const BUSY_TIME: &str = "5";
+
+/// Answers a request, and counts and logs a login, whose password may have to wait to be checked.
+pub(super) async fn answer(request: &Request, context: RequestContext<'_>) -> Response {
+    let context = &context;
     let response = match &*request.path.to_ascii_lowercase() {
         _ if request.method == Method::Other => {
             Response::new("405 Method Not Allowed").with_header("Allow", "GET, HEAD, POST")
         }
         NEXUS => nexus(context.state.config.nexus_form, request, context),
         ESCARGOT_NEXUS => nexus(NexusForm::Escargot, request, context),
-        LOGIN | "/login" | "/login.srf" => login(request, context),
+        LOGIN | "/login" | "/login.srf" => login(request, context).await,
         _ => Response::new("404 Not Found"),
     };
     debug!(peer = %context.peer, path = ?request.path, status = response.status, "passport");
@@ -48,7 +54,7 @@ fn nexus(form: NexusForm, request: &Request, context: &RequestContext<'_>) -> Re
     Response::new("200 OK").with_header("PassportURLs", &form.passport_urls(&site, path))
 }
 
-fn login(request: &Request, context: &RequestContext<'_>) -> Response {
+async fn login(request: &Request, context: &RequestContext<'_>) -> Response {
     let Some(authorization) = &request.authorization else {
         return refusal("Sign in with an account and a password");
     };
@@ -58,19 +64,34 @@ fn login(request: &Request, context: &RequestContext<'_>) -> Response {
     // Empty if it is not a valid account.
     let name = given.as_ref().map_or("", |(account, _)| account.as_str());
     let ip = peer.ip();
-    if state.throttle.is_throttled(ip, name, context.instant) {
-        info!(%peer, account = name, "login rejected: too many failures");
+    let refused = |why: &str, wait| {
+        info!(%peer, account = name, "login rejected: {why}");
         Stats::count(&state.stats.refused_logins);
-        return Response::new("503 Service Unavailable").with_header("Retry-After", "60");
-    }
-    let admitted = given
-        .as_ref()
-        .is_some_and(|(_, password)| state.config.accounts.verify(name, password));
-    if !admitted {
-        state.throttle.record_failure(ip, name, context.instant);
-        info!(%peer, account = name, "password refused");
-        Stats::count(&state.stats.failed_logins);
-        return refusal("The e-mail address or the password is wrong");
+        Response::new("503 Service Unavailable").with_header("Retry-After", wait)
+    };
+    // Before the password is checked, so that logins at the same time cannot pass the limit.
+    let Ok(charge) = state.throttle.charge(ip, name, context.instant) else {
+        return refused("too many failures", "60");
+    };
+    let verified = match &given {
+        Some((_, password)) => {
+            let from = ClientNetwork::of(ip);
+            let accounts = &state.config.accounts;
+            accounts.verify(name, password, from, &state.attempts).await
+        }
+        None => Ok(false),
+    };
+    match verified {
+        Ok(true) => state.throttle.refund(charge),
+        Ok(false) => {
+            info!(%peer, account = name, "password refused");
+            Stats::count(&state.stats.failed_logins);
+            return refusal("The e-mail address or the password is wrong");
+        }
+        Err(Busy) => {
+            state.throttle.refund(charge);
+            return refused("too many passwords are being checked", BUSY_TIME);
+        }
     }
     let Some(nonce) = random().map(u64::from_be_bytes) else {
         return Response::new("503 Service Unavailable");

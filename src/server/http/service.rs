@@ -41,7 +41,12 @@ pub(crate) async fn serve<S>(
         };
         let response = match &received {
             Ok(request) => match &service {
-                HttpService::Passport => passport::answer(request, &info.context()),
+                // A password may have to wait for its turn.
+                HttpService::Passport => tokio::select! {
+                    biased;
+                    () = stopped(&mut closing) => return connection.close().await,
+                    response = passport::answer(request, info.context()) => response,
+                },
                 HttpService::Metrics => metrics::answer(request, &info.context()),
                 HttpService::Gateway(gateway) => gateway.answer(request, &info, &mut closing).await,
             },
