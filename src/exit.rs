@@ -10,7 +10,8 @@ use crate::conntype::Label;
 pub enum Exit {
     /// A connection type was determined, and it was among those expected, if any were named.
     Done = 0,
-    /// A connection type was determined, but not one of those expected; or `serve` cannot start.
+    /// A connection type was determined, but not one of those expected; or `serve` cannot start; or
+    /// the answer of `account` is no.
     Unexpected = 1,
     /// The command line or a file it names is wrong.
     Usage = 2,

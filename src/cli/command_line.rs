@@ -9,6 +9,7 @@ use clap::{
     Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser,
 };
 
+use super::account::AccountArgs;
 use super::args::CheckArgs;
 use super::classify::ClassifyArgs;
 use super::demo::DemoArgs;
@@ -59,6 +60,10 @@ pub(super) enum Action {
     /// with a dispatch server, Passport over TLS and an HTTP gateway. Prints its addresses on stdout as
     /// one JSON document, and serves until SIGINT or SIGTERM; SIGHUP reads its files again.
     Serve(Box<ServeArgs>),
+    /// Change, list and check the accounts of 'serve --accounts'
+    ///
+    /// Passwords are stored as Argon2id hashes. A server that runs reads the file again after SIGHUP.
+    Account(AccountArgs),
     /// Classify values that were observed elsewhere
     ///
     /// Needs no network: the values are given, or a profile or a transcript that holds them.
@@ -125,6 +130,14 @@ pub(super) fn parse(
     {
         serve.origins = environment::origins(declared, inner);
     }
+    if let (Some(Action::Account(account)), Some((name, inner))) =
+        (&mut args.command, matches.subcommand())
+        && let Some(declared) = command.find_subcommand(name)
+        && let Some((name, inner)) = inner.subcommand()
+        && let Some(declared) = declared.find_subcommand(name)
+    {
+        account.origins = environment::origins(declared, inner);
+    }
     Ok((args, output))
 }
 
@@ -156,6 +169,7 @@ pub(super) fn command() -> Command {
                 verbose.clone().help("Log more: -v debug, -vv trace"),
             ])
         })
+        .mut_subcommand("account", |command| command)
         .mut_subcommand("classify", |command| {
             command.args([&expect, &format, &json, &output, &redact, &quiet])
         })

@@ -20,6 +20,9 @@ pub(super) enum CommandError {
     /// The server cannot start.
     #[error("{message}")]
     Serve { code: ErrorCode, message: String },
+    /// The answer is no.
+    #[error("{0}")]
+    Refused(String),
     /// The file or the stream for the result does not take it.
     #[error("cannot write the result to {to}: {why}")]
     Output { to: String, why: io::Error },

@@ -4,6 +4,7 @@
 //! login's options into a plan, and `probes` those of what runs beside it; `values`, `environment` and
 //! `error` import nothing of this folder.
 
+mod account;
 mod args;
 mod capture;
 mod check;
@@ -54,8 +55,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
             return code(output::of_clap(&error, &words, format), format);
         }
     };
-    // The variable may be meant for another run than a server's.
-    if output.redact && !matches!(args.command, Some(Action::Serve(_))) {
+    // The variable may be meant for another run than a server's or its accounts'.
+    if output.redact && !matches!(args.command, Some(Action::Serve(_) | Action::Account(_))) {
         mask::install();
         // Its message may hold anything.
         std::panic::set_hook(Box::new(|panic| {
@@ -97,6 +98,7 @@ fn act(args: Args, output: &Output) -> Result<Exit, CommandError> {
         Some(Action::Explain(explain)) => explain::run(&explain, output),
         Some(Action::Pair(pair)) => pair::run(&pair, output),
         Some(Action::Generate(what)) => generate::run(&what, command_line::command()),
+        Some(Action::Account(account)) => account::run(&account),
         Some(Action::Serve(serve)) => serve::run(*serve, output).map_err(of_server),
     }
 }

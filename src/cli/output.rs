@@ -259,6 +259,7 @@ impl Output {
         let message = format!("{NAME}: {error}\n");
         match error {
             CommandError::Usage(_) => self.end_without(error, Exit::Usage),
+            CommandError::Refused(_) => self.end_without(error, Exit::Unexpected),
             CommandError::Output { .. } => self.end_without(error, Exit::Output),
             CommandError::Interrupted(signal) => {
                 self.finish_failed(*signal, "interrupted before the login")

@@ -41,24 +41,77 @@ pub(super) fn password(
         (None, Err(VarError::NotUnicode(_))) => {
             return Err(CommandError::value(VARIABLE, "it is not UTF-8"));
         }
-        _ if is_terminal => ("the prompt".to_owned(), ask(account, runtime)?),
+        _ if is_terminal => (PROMPT.to_owned(), ask(&prompt(account), runtime)?),
         _ => {
             return Err(CommandError::usage(
                 "no password: give --password-file FILE (or '-' for stdin), or set MSNP9_PASSWORD",
             ));
         }
     };
+    usable(&source, password)
+}
+
+/// The password that an account is to have: asked for twice on the terminal; without one, the first
+/// line of stdin.
+pub(super) fn new_password(
+    account: &Account,
+    runtime: &mut Runtime,
+) -> Result<SecretString, CommandError> {
+    if !io::stdin().is_terminal() {
+        return from_stdin(runtime);
+    }
+    // Between the two prompts, too.
+    #[cfg(unix)]
+    let _terminal = Terminal::hide();
+    let password = ask(&format!("New password of {account}: "), runtime)?;
+    let password = usable(PROMPT, password)?;
+    let again = ask("The same password again: ", runtime)?;
+    match password.expose_secret() == again.expose_secret() {
+        true => Ok(password),
+        false => Err(CommandError::value(PROMPT, "the two passwords differ")),
+    }
+}
+
+/// The password that an account may have already: asked for on the terminal; without one, the first
+/// line of stdin.
+pub(super) fn known_password(
+    account: &Account,
+    runtime: &mut Runtime,
+) -> Result<SecretString, CommandError> {
+    match io::stdin().is_terminal() {
+        true => usable(PROMPT, ask(&prompt(account), runtime)?),
+        false => from_stdin(runtime),
+    }
+}
+
+fn from_stdin(runtime: &mut Runtime) -> Result<SecretString, CommandError> {
+    let read = || first_line(open(Path::new("-"))?);
+    let line = runtime.blocking(read)?;
+    usable(
+        "stdin",
+        line.map_err(|why| CommandError::value("stdin", why))?,
+    )
+}
+
+fn usable(source: &str, password: SecretString) -> Result<SecretString, CommandError> {
     secret::password(password).map_err(|why| CommandError::value(source, why))
 }
 
+/// What errors call the terminal.
+const PROMPT: &str = "the prompt";
+
+fn prompt(account: &Account) -> String {
+    format!("Password of {account}: ")
+}
+
 /// Asks on the terminal. Whatever ends the prompt, the terminal's modes are restored.
-fn ask(account: &Account, runtime: &mut Runtime) -> Result<SecretString, CommandError> {
+fn ask(prompt: &str, runtime: &mut Runtime) -> Result<SecretString, CommandError> {
     // Before the prompt appears: what is typed at once is not shown either.
     #[cfg(unix)]
     let _terminal = Terminal::hide();
     #[cfg(unix)]
     let hiding = runtime.beside(keep_hidden());
-    let prompt = mask::text(&format!("Password of {account}: ")).into_owned();
+    let prompt = mask::text(prompt).into_owned();
     let typed = runtime.blocking(move || rpassword::prompt_password(prompt).map(keep));
     #[cfg(unix)]
     hiding.abort();

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 pub(super) use args::ServeArgs;
 pub(super) use error::ServeError;
+pub(super) use files::MAX_ACCOUNTS;
 
 use args::Listen;
 use files::Files;

@@ -2,6 +2,7 @@
 //!
 //! The model holds enums, addresses and numbers. Text arises in the renderers alone.
 
+pub mod accounts;
 pub mod capture;
 mod clients;
 mod conclusion;
@@ -37,6 +38,7 @@ pub(crate) mod text;
 pub mod watch;
 mod words;
 
+pub use accounts::{ListedAccount, StoredAs};
 pub use conclusion::{ConclusionReport, Reasons};
 pub use format::{Format, render, render_probe};
 pub use invitation::{ClaimReport, InvitationReport, Party};

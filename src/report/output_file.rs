@@ -56,6 +56,29 @@ impl OutputFile {
         Ok(Self { path, next })
     }
 
+    /// Prepares a file that holds secrets: a new one that its owner alone can read. The owner is that
+    /// of the file before.
+    ///
+    /// # Errors
+    /// Where it could not be written there, is no file, or would come to have another owner.
+    pub fn open_secret(path: &Path) -> io::Result<Self> {
+        let present = match std::fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            present => Some(present?),
+        };
+        if present.as_ref().is_some_and(|present| !present.is_file()) {
+            return Err(io::Error::other("it is no file"));
+        }
+        let file = beside(&target(path)?, 0o600)?;
+        #[cfg(unix)]
+        if let Some(present) = present {
+            keep_owner(file.as_file(), &present)?;
+        }
+        let path = path.to_owned();
+        let next = Some(Next::Beside(file));
+        Ok(Self { path, next })
+    }
+
     /// Puts a result in the place of the one before.
     ///
     /// # Errors
@@ -108,25 +131,48 @@ fn prepare(path: &Path) -> io::Result<Next> {
     if target.file_name().is_none() || ends_in_slash {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    let directory = match target.parent() {
+    let found = std::fs::metadata(directory_of(&target))?;
+    // The umask applies, as to any new file.
+    let file = beside(&target, 0o666)?;
+    if let Some(present) = present {
+        take_after(file.as_file(), &present, &found)?;
+    }
+    Ok(Next::Beside(file))
+}
+
+/// The directory that a file is in.
+pub(crate) fn directory_of(target: &Path) -> &Path {
+    match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    let found = std::fs::metadata(directory)?;
+    }
+}
+
+/// A new file with these permissions beside the one that it is to replace.
+#[cfg_attr(windows, expect(unused_variables, reason = "there is no mode"))]
+fn beside(target: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(".msnp9-conntype.").suffix(".tmp");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // The umask applies, as to any new file.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
+        builder.permissions(std::fs::Permissions::from_mode(mode));
     }
-    let file = builder.tempfile_in(directory).map_err(plain)?;
+    let file = builder.tempfile_in(directory_of(target)).map_err(plain)?;
     *BESIDE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.path().to_owned());
-    if let Some(present) = present {
-        take_after(file.as_file(), &present, &found)?;
+    Ok(file)
+}
+
+/// Gives a file the owner of the one that it is to replace, who could not read it otherwise.
+#[cfg(unix)]
+fn keep_owner(file: &File, present: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    if file.metadata()?.uid() != present.uid() {
+        return fchown(file, Some(present.uid()), Some(present.gid()));
     }
-    Ok(Next::Beside(file))
+    // The group has no permissions.
+    let _ = fchown(file, None, Some(present.gid()));
+    Ok(())
 }
 
 /// Gives a file the owner, the group and the permissions of the one that it is to replace, as far as
@@ -166,7 +212,7 @@ fn plain(error: io::Error) -> io::Error {
 }
 
 /// The file itself where the path is a link to it.
-fn target(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
     match std::fs::canonicalize(path) {
         // Whoever made a link that leads nowhere would choose where a file is made.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
@@ -242,6 +288,30 @@ mod tests {
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(directory.path().join("none"), &link).unwrap();
         assert!(OutputFile::open(&link).is_err());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_with_secrets_is_for_its_owner_alone() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secrets");
+        let state = || {
+            let found = path.metadata().unwrap();
+            (found.uid(), found.mode() & 0o7777)
+        };
+        let write = || OutputFile::open_secret(&path).unwrap().write("new");
+        write().unwrap();
+        let (user, mode) = state();
+        assert_eq!(mode, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        // Only root can give a file away.
+        let given = std::os::unix::fs::chown(&path, Some(33), Some(34));
+        write().unwrap();
+        assert_eq!(state(), (given.map_or(user, |()| 33), 0o600));
+        assert!(OutputFile::open_secret(directory.path()).is_err());
+        assert!(OutputFile::open_secret(Path::new("/dev/null")).is_err());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 

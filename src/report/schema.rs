@@ -31,11 +31,13 @@ pub enum Document {
     Networks,
     /// `serve`: the line with its addresses, or why it cannot start.
     Serve,
+    /// `account list`.
+    Accounts,
 }
 
 impl Document {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Report,
         Self::Demo,
         Self::Probe,
@@ -44,6 +46,7 @@ impl Document {
         Self::Capture,
         Self::Networks,
         Self::Serve,
+        Self::Accounts,
     ];
 
     /// Its word, as in the name of the file.
@@ -58,6 +61,7 @@ impl Document {
             Self::Capture => "capture",
             Self::Networks => "networks",
             Self::Serve => "serve",
+            Self::Accounts => "accounts",
         }
     }
 
@@ -80,6 +84,7 @@ impl Document {
             Self::Capture => compressed!("capture"),
             Self::Networks => compressed!("networks"),
             Self::Serve => compressed!("serve"),
+            Self::Accounts => compressed!("accounts"),
         }
     }
 }

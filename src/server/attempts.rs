@@ -235,13 +235,16 @@ mod tests {
         let [mut again, mut two, mut two_again, mut three] =
             [1, 2, 2, 3].map(|n| Attempt::of(&attempts, n).unwrap());
         drop(running);
-        // The second attempt of network 1 is its only one now, but others came before.
+        // The second attempt of network 1 is its only one now. Others came before, and one after.
+        let mut four = Attempt::of(&attempts, 4).unwrap();
         assert!(two.has_begun() && !again.has_begun() && !three.has_begun());
         drop(two);
         assert!(three.has_begun() && !again.has_begun());
         drop(three);
-        assert!(again.has_begun() && !two_again.has_begun());
+        assert!(again.has_begun() && !four.has_begun());
         drop(again);
+        assert!(four.has_begun() && !two_again.has_begun());
+        drop(four);
         assert!(two_again.has_begun());
         drop(two_again);
         assert!(attempts.queue.lock().unwrap().running.is_empty());

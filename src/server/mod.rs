@@ -74,6 +74,7 @@ pub use stats::{Counts, Stats};
 pub use ticket::{ShortKey, TicketKey, TicketKeys};
 pub use tls::Acceptor;
 
+pub(crate) use accounts::{Check, PasswordHash, Stored, folded, read_line};
 pub(crate) use call_back::MAX_CALLS;
 pub(crate) use limits::{MAX_ARRIVING, MAX_CLOSING_REFUSED};
 pub(crate) use metrics::MAX_READERS;

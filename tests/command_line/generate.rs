@@ -10,10 +10,15 @@ use crate::terminal::Session;
 
 const SHELLS: [&str; 6] = ["bash", "zsh", "fish", "powershell", "elvish", "nushell"];
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 16] = [
     "",
     "demo",
     "serve",
+    "account",
+    "account add",
+    "account remove",
+    "account list",
+    "account check",
     "classify",
     "probe",
     "explain",

@@ -6,6 +6,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[cfg(unix)]
+mod account;
 #[cfg(target_os = "linux")]
 mod capture;
 mod environment;

@@ -10,12 +10,12 @@ use crate::cli::error::CommandError;
 use crate::exit;
 
 /// When the texts last changed: pages made on different days are the same.
-const DATE: &str = "2026-11-26";
+const DATE: &str = "2026-11-27";
 
 const MANUAL: &str = "User Commands";
 
 /// Lines to try, by the name of the page.
-const EXAMPLES: [(&str, &[(&str, &str)]); 9] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 13] = [
     (
         "msnp9-conntype",
         &[
@@ -41,6 +41,34 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 9] = [
         &[(
             "msnp9-conntype serve --listen 0.0.0.0:1863 --accounts accounts.txt",
             "Serve the accounts in a file to the network.",
+        )],
+    ),
+    (
+        "msnp9-conntype-account",
+        &[(
+            "msnp9-conntype account list --accounts accounts.txt -v",
+            "Print the accounts, and whether each password is stored as a hash.",
+        )],
+    ),
+    (
+        "msnp9-conntype-account-add",
+        &[(
+            "msnp9-conntype account add --accounts accounts.txt me@example.net",
+            "Ask for a password, and store its hash.",
+        )],
+    ),
+    (
+        "msnp9-conntype-account-remove",
+        &[(
+            "msnp9-conntype account remove --accounts accounts.txt me@example.net",
+            "Remove the account.",
+        )],
+    ),
+    (
+        "msnp9-conntype-account-check",
+        &[(
+            "msnp9-conntype account check --accounts accounts.txt me@example.net <password.txt",
+            "Check the password in the first line of a file.",
         )],
     ),
     (
@@ -199,14 +227,36 @@ fn own_sections(command: &Command, name: &str, above: &[String]) -> Roff {
 
 /// The exit codes that a command has, with their meanings.
 fn exit_status(command: &Command) -> Vec<(Vec<Inline>, String)> {
+    const INTERRUPTED: [(&str, &str); 2] = [
+        ("130", "interrupted by SIGINT (Ctrl-C)"),
+        (
+            "143",
+            "interrupted by SIGTERM, or by SIGHUP as the terminal vanished",
+        ),
+    ];
+    let [at_sigint, at_sigterm] = INTERRUPTED;
+    let of_account = |code_1| {
+        let codes = &["0", "1", "2", "70", "74", "130", "143"][..];
+        let texts = vec![("0", "success"), ("1", code_1), at_sigint, at_sigterm];
+        Some((texts, codes))
+    };
     let own = match command.get_name() {
         "serve" => Some((
-            "SIGINT or SIGTERM ended the server",
+            vec![("0", "SIGINT or SIGTERM ended the server")],
             &["0", "1", "2", "70", "74"][..],
         )),
-        "explain" | "generate" | "completions" | "man" | "schema" => {
-            Some(("success", &["0", "2", "70", "74"][..]))
+        "explain" | "generate" | "completions" | "man" | "schema" | "list" => {
+            Some((vec![("0", "success")], &["0", "2", "70", "74"][..]))
         }
+        "account" => of_account(
+            "'remove', 'check': the account is not listed; 'check': the password is wrong",
+        ),
+        "add" => Some((
+            vec![("0", "success"), at_sigint, at_sigterm],
+            &["0", "2", "70", "74", "130", "143"][..],
+        )),
+        "remove" => of_account("the account is not listed"),
+        "check" => of_account("the account is not listed, or the password is wrong"),
         _ => None,
     };
     let rows = exit::HELP.lines().skip(1);
@@ -215,10 +265,18 @@ fn exit_status(command: &Command) -> Vec<(Vec<Inline>, String)> {
         None => row.split_once(": "),
     });
     let rows = rows.map(|(code, text)| (code, text.trim()));
-    let item = |(code, text): (&str, &str)| match own {
-        Some((_, codes)) if !codes.contains(&code) => None,
-        Some((success, _)) if code == "0" => Some((vec![bold(code)], success.to_owned())),
-        _ => Some((vec![bold(code)], text.to_owned())),
+    let item = |(code, text): (&str, &str)| {
+        let (texts, codes) = own
+            .as_ref()
+            .map_or((&[][..], None), |(texts, codes)| (&texts[..], Some(codes)));
+        if codes.is_some_and(|codes| !codes.contains(&code)) {
+            return None;
+        }
+        let text = texts
+            .iter()
+            .find(|(own, _)| *own == code)
+            .map_or(text, |(_, text)| text);
+        Some((vec![bold(code)], text.to_owned()))
     };
     rows.filter_map(item).collect()
 }

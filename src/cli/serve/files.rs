@@ -9,7 +9,7 @@ use super::error::ServeError;
 use crate::server::{AccountList, ServerError, TicketKey, TicketKeys, secret_file};
 
 /// The largest account file, in bytes.
-const MAX_ACCOUNTS: usize = 16 * 1024 * 1024;
+pub(in crate::cli) const MAX_ACCOUNTS: usize = 16 * 1024 * 1024;
 
 /// The largest ticket key file, in bytes.
 const MAX_KEY: usize = 64 * 1024;

@@ -22,7 +22,7 @@ use crate::report::human::tests::all;
 use crate::report::pair;
 use crate::report::text::sentence;
 use crate::report::{
-    ProbeReport, Report, SCHEMA_VERSION, Why, demo, explain, json, networks, words,
+    ProbeReport, Report, SCHEMA_VERSION, Why, accounts, demo, explain, json, networks, words,
 };
 use crate::server::Addresses;
 
@@ -64,6 +64,7 @@ fn derived(document: Document) -> String {
         Document::Capture => generator.into_root_schema_for::<CaptureReport>(),
         Document::Networks => generator.into_root_schema_for::<networks::Document>(),
         Document::Serve => generator.into_root_schema_for::<Serve>(),
+        Document::Accounts => generator.into_root_schema_for::<accounts::Document<'_>>(),
     };
     let word = document.as_str();
     let version = SCHEMA_VERSION;

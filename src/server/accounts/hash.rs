@@ -22,12 +22,20 @@ const MAX_LANES: u32 = 4;
 const SALT: std::ops::RangeInclusive<usize> = 8..=64;
 const OUTPUT: std::ops::RangeInclusive<usize> = 16..=64;
 
-/// What a computation costs.
+/// What a computation costs. For new hashes, what OWASP recommends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Cost {
     memory_kib: u32,
     passes: u32,
     lanes: u32,
+}
+
+impl Cost {
+    const NEW: Self = Self {
+        memory_kib: 19 * 1024,
+        passes: 2,
+        lanes: 1,
+    };
 }
 
 /// The hash of a password, with its salt and its cost.
@@ -93,6 +101,13 @@ impl PasswordHash {
             }),
             _ => Err(BadHash::Malformed),
         }
+    }
+
+    /// Hashes a new password, with a random salt.
+    pub(crate) fn of(password: &SecretString) -> Result<Self, NotComputed> {
+        let mut hash = Self::random(Cost::NEW).ok_or(NotComputed)?;
+        hash.output = hash.compute(password)?[..].into();
+        Ok(hash)
     }
 
     /// The hash of no password, to compute where an account has none.
@@ -227,6 +242,20 @@ pub(crate) mod tests {
         assert_eq!(hash.to_string(), REFERENCE);
         assert_eq!(hash.matches(&"password".into()), Ok(true));
         assert_eq!(hash.matches(&"Password".into()), Ok(false));
+    }
+
+    #[test]
+    fn new_hashes_have_salts_of_their_own() {
+        let [one, two] = ["right", "right"].map(|text| PasswordHash::of(&text.into()).unwrap());
+        assert_ne!(one, two);
+        let text = one.to_string();
+        assert!(
+            text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{text}"
+        );
+        let read = PasswordHash::parse(&text).unwrap();
+        assert_eq!(read.matches(&"right".into()), Ok(true));
+        assert_eq!(read.matches(&"wrong".into()), Ok(false));
     }
 
     #[test]
