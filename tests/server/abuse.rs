@@ -1,14 +1,19 @@
 //! The built server under abuse, in small: `cargo bench --bench abuse` has the figures.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use msnp9_conntype::packet::call::{MIN_PORT, Token, called};
-use support::Outcome;
+use msnp9_conntype::server::{AccountList, Accounts, Config};
+use nix::sys::signal::Signal;
 use support::abuse::{self, Scale};
-use support::client::block_on;
+use support::client::{Browser, block_on, connect_from, ticket_in, tls};
+use support::{Outcome, Run, Serve, text};
 
 use crate::call_back::{Ports, ask, request, serve};
+use crate::embedded::{Running, eventually, start};
 
 /// Who asks to be called back.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 61, 0, 1);
@@ -112,4 +117,137 @@ fn a_flood_of_requests_brings_six_calls_and_others_are_called() {
             );
         }
     });
+}
+
+/// Adds an account, whose password is `right`, with a hash.
+fn add(path: &Path, account: &str) {
+    let words = ["account", "add", "--accounts", text(path), account];
+    let run = Run::with_stdin(&words, "right");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+async fn browse(server: &Running, from: Ipv4Addr) -> Browser {
+    let pem = server.authority.as_ref().unwrap();
+    let stream = connect_from(from, server.at.passport[0]).await;
+    Browser::browse(stream, &tls(pem.as_bytes(), rustls::ALL_VERSIONS).into()).await
+}
+
+/// An honest client waits for one computation of each address that guesses, and not for the second.
+#[tokio::test]
+async fn an_honest_login_passes_the_second_attempts_of_all_who_guess() {
+    const GUESSERS: u8 = 20;
+    const ANN: &str = "ann@example.com";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("accounts");
+    add(&path, ANN);
+    let list = AccountList::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let server = start(Config {
+        accounts: Accounts::List(list),
+        ..Config::default()
+    });
+    let computed = || server.stats.counts().password_hashes;
+    let mut honest = browse(&server, Ipv4Addr::new(127, 0, 2, 1)).await;
+    let mut guessers = Vec::new();
+    for n in 1..=GUESSERS {
+        let from = Ipv4Addr::new(127, 0, 1, n);
+        let mut connections = Vec::new();
+        for _ in 0..3 {
+            connections.push(browse(&server, from).await);
+        }
+        guessers.push(connections);
+    }
+    // All at once. A third attempt of an address is turned away: then the other two are in.
+    let mut pending = tokio::task::JoinSet::new();
+    let (turned_away, mut all_in) = tokio::sync::mpsc::channel(64);
+    for mut browser in guessers.into_iter().flatten() {
+        let turned_away = turned_away.clone();
+        pending.spawn(async move {
+            let head = browser.log_in(ANN, "wrong").await;
+            let is_refused = head.starts_with("HTTP/1.1 401 ");
+            assert!(is_refused || head.starts_with("HTTP/1.1 503 "), "{head}");
+            turned_away.send(()).await.unwrap();
+            is_refused
+        });
+    }
+    for _ in 0..GUESSERS {
+        eventually("an answer to each address", all_in.recv()).await;
+    }
+    let before = computed();
+    assert!(ticket_in(&honest.log_in(ANN, "right").await).is_some());
+    let meanwhile = computed() - before;
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let at_once = u64::try_from(at_once.saturating_sub(1).max(1)).unwrap();
+    let bound = u64::from(GUESSERS) + at_once;
+    assert!(meanwhile <= bound, "{meanwhile} computations, not {bound}");
+    if at_once < u64::from(GUESSERS) / 2 {
+        // Of three answers to each address, the first is taken out already.
+        let waiting = 2 * usize::from(GUESSERS) - all_in.len();
+        assert!(waiting > 0, "nobody waits any more");
+    }
+    let refused = eventually("every answer", pending.join_all()).await;
+    let refused = refused.into_iter().filter(|is_refused| *is_refused).count();
+    let counts = server.stats.counts();
+    assert_eq!(counts.failed_logins, u64::try_from(refused).unwrap());
+    assert_eq!(
+        counts.failed_logins + counts.refused_logins,
+        3 * u64::from(GUESSERS)
+    );
+    // The password is known now.
+    let all = computed();
+    assert_eq!(all, counts.failed_logins + 1);
+    assert!(ticket_in(&honest.log_in(ANN, "right").await).is_some());
+    assert_eq!(computed(), all);
+    server.stop().await;
+}
+
+#[test]
+fn a_file_that_is_replaced_during_logins_loses_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("accounts");
+    for n in 0..4 {
+        add(&path, &format!("user{n}@example.com"));
+    }
+    let served = Serve::start(&["--accounts", text(&path)]);
+    let pem = std::fs::read(served.ca_file()).unwrap();
+    let is_over = AtomicBool::new(false);
+    let logins = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4_u8)
+            .map(|n| {
+                let (served, pem, is_over) = (&served, &pem, &is_over);
+                scope.spawn(move || {
+                    let connector = tls(pem, rustls::ALL_VERSIONS).into();
+                    block_on(async {
+                        let from = Ipv4Addr::new(127, 0, 3, n + 1);
+                        let mut count = 0;
+                        while !is_over.load(Ordering::Relaxed) || count == 0 {
+                            let stream = connect_from(from, served.at("passport")).await;
+                            let mut browser = Browser::browse(stream, &connector).await;
+                            let account = format!("user{n}@example.com");
+                            browser.ticket(&account, "right").await;
+                            count += 1;
+                        }
+                        count
+                    })
+                })
+            })
+            .collect();
+        for n in 0..5 {
+            // Another account, and another hash of the same password.
+            add(&path, &format!("other{n}@example.com"));
+            add(&path, &format!("user{}@example.com", n % 4));
+            served.signal(Signal::SIGHUP);
+            served.log_line(&["INFO", "accounts reloaded"]);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let logins = clients.into_iter().map(|client| client.join().unwrap());
+        logins.sum::<u64>()
+    });
+    served.signal(Signal::SIGUSR1);
+    let tickets = format!(" tickets={logins} ");
+    served.log_line(&[
+        "counters",
+        " refused_logins=0 ",
+        &tickets,
+        " failed_logins=0 ",
+    ]);
 }

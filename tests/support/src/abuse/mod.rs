@@ -1,5 +1,6 @@
 //! The built server under abuse, and what must hold meanwhile and afterwards.
 mod attacks;
+mod hashed;
 mod honest;
 mod invalid_input;
 mod limits;
@@ -103,11 +104,12 @@ impl Stage {
 }
 
 /// Everything: the abuses one after the other against one server, then each limit with a server
-/// of its own.
+/// of its own, and hashed passwords.
 pub async fn run(scale: Scale) -> Outcome<Report> {
     let mut report = Report::default();
     abuse(scale, &mut report).await?;
     limits::all(scale, &mut report).await?;
+    hashed::all(scale, &mut report).await?;
     Ok(report)
 }
 
