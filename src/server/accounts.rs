@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use ring::hmac;
 use ring::rand::SystemRandom;
+use tracing::error;
 
 use super::attempts::{Attempts, Busy};
 use super::limits::ClientNetwork;
@@ -248,7 +249,10 @@ impl Accounts {
         let hash = Arc::clone(&computation.hash);
         let secret = password.clone();
         let computed = turn.compute(move || computation.run(&secret)).await?;
-        let is_right = computed.map_err(|NotComputed| Busy)?;
+        let is_right = computed.map_err(|why: NotComputed| {
+            error!(%why, "password not checked");
+            Busy
+        })?;
         if is_right {
             list.remember(account, password, &hash);
         }

@@ -200,6 +200,34 @@ async fn an_honest_login_passes_the_second_attempts_of_all_who_guess() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_server_that_stops_waits_for_no_turn() {
+    const GUESSERS: u8 = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("accounts");
+    add(&path, "ann@example.com");
+    let list = AccountList::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let server = start(Config {
+        accounts: Accounts::List(list),
+        ..Config::default()
+    });
+    let mut browsers = Vec::new();
+    for n in 0..2 * GUESSERS {
+        browsers.push(browse(&server, Ipv4Addr::new(127, 0, 4, n / 2 + 1)).await);
+    }
+    let mut pending = tokio::task::JoinSet::new();
+    for mut browser in browsers {
+        pending.spawn(async move { browser.log_in("ann@example.com", "wrong").await });
+    }
+    // The first answer: the others wait.
+    let first = eventually("an answer", pending.join_next()).await;
+    assert!(first.unwrap().unwrap().starts_with("HTTP/1.1 401 "));
+    let counts = server.stop().await;
+    if std::thread::available_parallelism().map_or(1, usize::from) < usize::from(GUESSERS) / 2 {
+        assert!(counts.failed_logins < 2 * u64::from(GUESSERS));
+    }
+}
+
 #[test]
 fn a_file_that_is_replaced_during_logins_loses_none() {
     let dir = tempfile::tempdir().unwrap();

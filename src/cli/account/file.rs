@@ -67,13 +67,17 @@ impl AccountFile<'_> {
         file.write(&new)
             .map_err(|error| CommandError::unwritten(self.path.display(), error))?;
         // Some file systems cannot, and the change is complete.
-        let _ = lock.sync_all();
+        let _ = lock.map(|directory| directory.sync_all());
         Ok(done)
     }
 
     /// Waits until no other program changes files in this directory. The file itself is replaced by
     /// every change, so it cannot be what is locked.
-    fn lock(&self, directory: PathBuf, runtime: &mut Runtime) -> Result<File, CommandError> {
+    fn lock(
+        &self,
+        directory: PathBuf,
+        runtime: &mut Runtime,
+    ) -> Result<Option<File>, CommandError> {
         let locked = async {
             let lock = tokio::task::spawn_blocking(move || lock(&directory));
             tokio::time::timeout(LOCK_TIME, lock).await
@@ -92,18 +96,17 @@ impl AccountFile<'_> {
     }
 }
 
+/// The directory, which stays locked until it is closed.
 #[cfg(unix)]
-fn lock(directory: &Path) -> io::Result<File> {
+fn lock(directory: &Path) -> io::Result<Option<File>> {
     use rustix::fs::{FlockOperation, flock};
     let file = File::open(directory)?;
     rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
-    Ok(file)
+    Ok(Some(file))
 }
 
-/// A directory is no file there; a file beside is, and stays.
+/// Directories cannot be locked there.
 #[cfg(not(unix))]
-fn lock(directory: &Path) -> io::Result<File> {
-    let path = directory.join(".msnp9-conntype.lock");
-    let file = File::options().create(true).append(true).open(path)?;
-    Ok(file)
+fn lock(_: &Path) -> io::Result<Option<File>> {
+    Ok(None)
 }
