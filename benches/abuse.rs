@@ -2,7 +2,8 @@
 //!
 //! Starts the built `serve` on loopback, does to it one thing after the other that no client
 //! should do, and has honest clients log in meanwhile: each a full TLS handshake, a ticket, a
-//! profile that is checked. Then each limit with a server of its own. Needs Linux, and a limit of
+//! profile that is checked. Then each limit with a server of its own, and first logins
+//! with hashed passwords, with and without others who guess. Needs Linux, and a limit of
 //! open files that leaves room for both ends of the idle connections.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
