@@ -40,7 +40,7 @@ impl Pair {
 
 fn write(dir: &TempDir, keys: [&str; 2]) -> [String; 2] {
     [("first", keys[0]), ("second", keys[1])]
-        .map(|(name, key)| text(&file(dir, name, &key.repeat(16))).to_owned())
+        .map(|(name, key)| text(&file(dir, name, key.repeat(16))).to_owned())
 }
 
 /// The steps of docs/server.md: no ticket is refused at any of them.

@@ -1,0 +1,165 @@
+//! Clients of either server: logins, one after the other or many at a time.
+
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use msnp9_conntype::msnp::passport::{SignIn, authorization};
+use msnp9_conntype::secret::ExposeSecret as _;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use support::Outcome;
+use support::client::{connect_from, ticket_in};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// How many log in at a time.
+const AT_A_TIME: usize = 16;
+
+/// Where to log in, and how.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) session: SocketAddr,
+    pub(crate) page: SocketAddr,
+    pub(crate) tls: Arc<ClientConfig>,
+}
+
+/// What a login consists of.
+#[derive(Clone)]
+pub(crate) enum Kind {
+    /// A session with a ticket in hand; as many as log in at a time, each of an account of its own.
+    Ticket(Vec<String>),
+    /// The login page, and a session with the ticket that it gives.
+    Whole,
+}
+
+thread_local! {
+    static NUMBER: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The next account, and the address of this machine to log in from: there are more connections than
+/// one address has ports.
+fn next() -> (String, Ipv4Addr) {
+    let number = NUMBER.get();
+    NUMBER.set(number.wrapping_add(1));
+    let from = Ipv4Addr::from_bits(Ipv4Addr::new(127, 81, 0, 1).to_bits() + number % 250);
+    (account(number), from)
+}
+
+/// All of one length, as are their tickets.
+fn account(number: u32) -> String {
+    format!("user{:06}@example.com", number % 1_000_000)
+}
+
+/// An account.
+pub(crate) fn one_account() -> String {
+    account(0)
+}
+
+impl Target {
+    /// So many logins, many at a time.
+    pub(crate) async fn log_in(&self, kind: &Kind, count: usize) -> Outcome<Duration> {
+        let left = Cell::new(count);
+        let began = Instant::now();
+        let left = &left;
+        try_join_all((0..AT_A_TIME).map(|which| async move {
+            while left.get() > 0 {
+                left.set(left.get() - 1);
+                let (account, from) = next();
+                let _session = match kind {
+                    Kind::Ticket(tickets) => {
+                        let account = self::account(which as u32);
+                        self.sign_in(&account, &tickets[which], from).await?.0
+                    }
+                    Kind::Whole => self.whole(&account, from).await?,
+                };
+            }
+            Outcome::Ok(())
+        }))
+        .await?;
+        Ok(began.elapsed())
+    }
+
+    /// One whole login, and its session.
+    pub(crate) async fn one(&self) -> Outcome<TcpStream> {
+        let (account, from) = next();
+        self.whole(&account, from).await
+    }
+
+    async fn whole(&self, account: &str, from: Ipv4Addr) -> Outcome<TcpStream> {
+        let (_, ticket) = self.ticket(account, from).await?;
+        Ok(self.sign_in(account, &ticket, from).await?.0)
+    }
+
+    /// Tickets for [`Kind::Ticket`].
+    pub(crate) async fn tickets(&self) -> Outcome<Kind> {
+        let mut tickets = Vec::with_capacity(AT_A_TIME);
+        for which in 0..AT_A_TIME {
+            let account = account(which as u32);
+            let (_, ticket) = self.ticket(&account, Ipv4Addr::LOCALHOST).await?;
+            tickets.push(ticket);
+        }
+        Ok(Kind::Ticket(tickets))
+    }
+
+    /// The answer of the login page, and its ticket.
+    pub(crate) async fn ticket(&self, account: &str, from: Ipv4Addr) -> Outcome<(Vec<u8>, String)> {
+        let tcp = connect_from(from, self.page).await;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::IpAddress(self.page.ip().into());
+        let tls = TlsConnector::from(Arc::clone(&self.tls));
+        let mut stream = tls.connect(name, tcp).await?;
+        let given = authorization(account, &"x".into(), "lc=1033,id=507", SignIn::Encoded);
+        let given = given.expose_secret();
+        let request = format!("GET /login2.srf HTTP/1.1\r\nAuthorization: {given}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
+        let page = read_until(&mut stream, |read| read.ends_with(b"\r\n\r\n")).await?;
+        let ticket = ticket_in(&String::from_utf8_lossy(&page)).ok_or("no ticket")?;
+        Ok((page, ticket))
+    }
+
+    /// Signs in, everything in one write; the session, and what the server said.
+    async fn sign_in(
+        &self,
+        account: &str,
+        ticket: &str,
+        from: Ipv4Addr,
+    ) -> Outcome<(TcpStream, Vec<u8>)> {
+        let mut stream = connect_from(from, self.session).await;
+        stream.set_nodelay(true)?;
+        let lines =
+            format!("VER 1 MSNP9 CVR0\r\nUSR 2 TWN I {account}\r\nUSR 3 TWN S {ticket}\r\n");
+        stream.write_all(lines.as_bytes()).await?;
+        let replies = read_until(&mut stream, has_profile).await?;
+        Ok((stream, replies))
+    }
+
+    /// What the server says to a session.
+    pub(crate) async fn replies(&self, ticket: &str) -> Outcome<Vec<u8>> {
+        let from = Ipv4Addr::LOCALHOST;
+        Ok(self.sign_in(&one_account(), ticket, from).await?.1)
+    }
+}
+
+/// The profile is the last thing that is sent; its last line is empty.
+fn has_profile(read: &[u8]) -> bool {
+    read.ends_with(b"\r\n\r\n")
+}
+
+async fn read_until(
+    stream: &mut (impl AsyncRead + Unpin),
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> Outcome<Vec<u8>> {
+    let mut read = Vec::with_capacity(2048);
+    while !is_whole(&read) {
+        if stream.read_buf(&mut read).await? == 0 {
+            let read = String::from_utf8_lossy(&read).into_owned();
+            return Err(format!("closed after {read:?}").into());
+        }
+    }
+    Ok(read)
+}
