@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,6 +17,7 @@ use super::http::SWEEP_INTERVAL;
 use super::state::ServerState;
 use super::stats::Stats;
 use super::sync::stopped;
+use super::tcp;
 
 /// The length of the queue of connections that are not accepted yet.
 const BACKLOG: i32 = 1024;
@@ -27,9 +28,13 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// How long connections may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Whether connections have the options of their listening socket: two system calls in ten of a login
+/// would be to set them.
+const INHERITS_OPTIONS: bool = cfg!(target_os = "linux");
+
 /// Opens a listening socket. An IPv6 socket accepts IPv6 only, so that `0.0.0.0` and `[::]` can be
-/// used together.
-pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
+/// used together. A connection that is silent for `silence` is probed.
+pub(super) fn open(address: SocketAddr, silence: Duration) -> io::Result<TcpListener> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -39,9 +44,19 @@ pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    if INHERITS_OPTIONS {
+        set_options(&SockRef::from(&socket), silence);
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Sets the options of a connection.
+fn set_options(socket: &SockRef<'_>, silence: Duration) {
+    // Replies are single writes, which Nagle's algorithm could only delay.
+    let _ = socket.set_tcp_nodelay(true);
+    tcp::enable_keepalive(socket, silence);
 }
 
 /// Accepts connections until the server stops; completes when all of them have ended.
@@ -54,6 +69,9 @@ pub(super) async fn run(
     // Whoever reads the metrics is no client, and no balancer is in between.
     let has_balancers =
         !state.config.proxy_protocol_from.is_empty() && !matches!(service, Service::Metrics(_));
+    // That of a wildcard differs from connection to connection.
+    let own = listener.local_addr().ok();
+    let own = own.filter(|own| !own.ip().is_unspecified());
     let mut connections = JoinSet::new();
     let mut pause = PAUSES.0;
     let mut sweep = interval(SWEEP_INTERVAL);
@@ -87,10 +105,15 @@ pub(super) async fn run(
             }
         };
         pause = PAUSES.0;
-        // Replies are single writes, which Nagle's algorithm could only delay.
-        let _ = stream.set_nodelay(true);
-        let Ok(local) = stream.local_addr() else {
-            continue;
+        if !INHERITS_OPTIONS {
+            set_options(&SockRef::from(&stream), state.config.limits.idle_timeout);
+        }
+        let local = match own {
+            Some(own) => own,
+            None => match stream.local_addr() {
+                Ok(local) => local,
+                Err(_) => continue,
+            },
         };
         let arrival = Arrival {
             stream,
@@ -126,4 +149,32 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn connections_have_the_options_of_their_listening_socket() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = open(any, Duration::from_secs(120)).unwrap();
+        let to = listener.local_addr().unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(to), listener.accept());
+        let (stream, _) = accepted.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(
+            socket.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(120)
+        );
+        assert_eq!(
+            socket.tcp_keepalive_interval().unwrap(),
+            Duration::from_secs(30)
+        );
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+    }
 }

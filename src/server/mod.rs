@@ -154,7 +154,7 @@ impl Server {
                     address,
                     reason,
                 };
-                let listener = listener::open(address).map_err(fail)?;
+                let listener = listener::open(address, config.limits.idle_timeout).map_err(fail)?;
                 bound.push(listener.local_addr().map_err(fail)?);
                 listeners.push((listener, service.clone()));
             }

@@ -44,7 +44,6 @@ pub(super) async fn serve(
     let idle_timeout = state.config.limits.idle_timeout;
     let mut driver = SessionDriver::new(role, nonce);
     let open = OpenSession::new(role, &state.stats);
-    enable_keepalive(&stream, idle_timeout);
     let mut deadline = pin!(sleep_until(Instant::now() + LOGIN_TIME));
     loop {
         tokio::select! {
@@ -116,14 +115,14 @@ pub(super) async fn serve(
 }
 
 /// Enables TCP keepalive: probes start after `silence`, and end after as long again.
-fn enable_keepalive(stream: &TcpStream, silence: Duration) {
+pub(super) fn enable_keepalive(socket: &SockRef<'_>, silence: Duration) {
     let least = Duration::from_secs(1);
     let keepalive = TcpKeepalive::new()
         .with_time(silence.max(least))
         .with_interval((silence / KEEPALIVE_PROBES).max(least));
     #[cfg(not(windows))]
     let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_keepalive(&keepalive);
 }
 
 /// Reads what has arrived and processes it; `None` if there is nothing to read.

@@ -1,7 +1,7 @@
 //! Being called: `probe --call-back`, with `serve` and with servers that do not do as they say.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -60,6 +60,18 @@ fn against(server: &Scripted) -> (Run, Value) {
     (run, document["probes"]["listen"].clone())
 }
 
+/// A port that is free for TCP and UDP.
+fn free_port() -> u16 {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let at = udp.local_addr().unwrap();
+        // Another program may have it for TCP.
+        if TcpListener::bind(at).is_ok() {
+            return at.port();
+        }
+    }
+}
+
 #[test]
 fn a_server_of_this_program_reaches_this_host() {
     let server = Serve::start(&["--open", "--call-back", "127.0.0.1:0"]);
@@ -76,10 +88,7 @@ fn a_server_of_this_program_reaches_this_host() {
     assert_eq!(reason, "call-arrived-from-nearby");
     assert_eq!(run.code, 0, "{}", run.stderr);
     // The port that was asked for is the one that is called.
-    let port = {
-        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().port()
-    };
+    let port = free_port();
     let option = format!("--listen-test={port}");
     let run = probe(&server.at("call_back").to_string(), &[&option]);
     let document = run.document(Document::Probe);

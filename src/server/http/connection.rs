@@ -25,8 +25,10 @@ const CHUNK: usize = 2048;
 /// Why no request was received.
 #[derive(Debug)]
 pub(super) enum NoRequest {
-    /// The client has closed the connection, or is idle.
+    /// The client has closed its end, or is idle.
     Closed,
+    /// The connection is lost, or closed without the alert of TLS: nobody would read an answer.
+    Lost,
     /// Part of a request arrived, and then nothing.
     TimedOut,
     /// The request is invalid; it is answered with this status.
@@ -35,7 +37,7 @@ pub(super) enum NoRequest {
 
 impl From<io::Error> for NoRequest {
     fn from(_: io::Error) -> Self {
-        Self::Closed
+        Self::Lost
     }
 }
 
@@ -101,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    async fn fill(&mut self) -> io::Result<()> {
+    async fn fill(&mut self) -> Result<(), NoRequest> {
         let length = self.buffer.len();
         if self.buffer.capacity() - length < CHUNK {
             // Not by growing in place, which could leave a copy behind.
@@ -110,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.buffer = larger;
         }
         match self.stream.read_buf(&mut *self.buffer).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            0 => Err(NoRequest::Closed),
             _ => Ok(()),
         }
     }

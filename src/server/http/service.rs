@@ -60,6 +60,7 @@ pub(crate) async fn serve<S>(
                 Response::new("408 Request Timeout")
             }
             Err(NoRequest::Closed) => return connection.finish().await,
+            Err(NoRequest::Lost) => return,
         };
         // Those of clients: reading the metrics does not change them.
         if !matches!(service, HttpService::Metrics) {
