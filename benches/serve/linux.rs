@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::floor;
-use crate::load::{Kind, Target, one_account};
+use crate::load::{Kind, RESUMED, Target, one_account};
 
 /// Sessions that are open while the memory is measured.
 const SESSIONS: [usize; 5] = [1, 100, 1000, 10_000, 20_000];
@@ -110,6 +110,7 @@ impl Bench {
                 self.logins
             };
             let (mut ratios, mut costs) = (Vec::new(), [Vec::new(), Vec::new()]);
+            RESUMED.set(0);
             for _ in 0..self.rounds {
                 let kind = match is_whole {
                     true => Kind::Whole,
@@ -127,6 +128,10 @@ impl Bench {
                  carries {:.0} logins a second",
                 1e6 / ours
             );
+            if resumes {
+                let share = RESUMED.get() as f64 / (2 * self.rounds * count) as f64;
+                println!("  TLS sessions resumed, of all {share:>38.2}");
+            }
             let ratio = median(ratios);
             self.judge(
                 "  speed, of the floor's",

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use msnp9_conntype::msnp::passport::{SignIn, authorization};
 use msnp9_conntype::secret::ExposeSecret as _;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, HandshakeKind};
 use support::Outcome;
 use support::client::{connect_from, ticket_in};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -37,6 +37,8 @@ pub(crate) enum Kind {
 }
 
 thread_local! {
+    /// How many TLS sessions were resumed.
+    pub(crate) static RESUMED: Cell<usize> = const { Cell::new(0) };
     static NUMBER: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -112,6 +114,9 @@ impl Target {
         let name = ServerName::IpAddress(self.page.ip().into());
         let tls = TlsConnector::from(Arc::clone(&self.tls));
         let mut stream = tls.connect(name, tcp).await?;
+        if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+            RESUMED.set(RESUMED.get() + 1);
+        }
         let given = authorization(account, &"x".into(), "lc=1033,id=507", SignIn::Encoded);
         let given = given.expose_secret();
         let request = format!("GET /login2.srf HTTP/1.1\r\nAuthorization: {given}\r\n\r\n");

@@ -17,6 +17,10 @@ use crate::secret::{ExposeSecret, SecretString};
 /// How long a ticket is valid.
 pub(super) const TICKET_LIFETIME: Duration = Duration::from_secs(60);
 
+/// How far the clocks of servers that share a key may differ. A ticket that is valid for longer was
+/// issued before a clock was set back, and must not outlive it.
+const MAX_SKEW: Duration = Duration::from_secs(60);
+
 /// First byte of the payload; expiry, nonce and account follow.
 const VERSION: u8 = 1;
 
@@ -82,7 +86,9 @@ impl TicketKey {
         hmac::verify(&self.0, &payload, &hex::decode(signature).ok()?).ok()?;
         let (fixed, account) = payload.split_at_checked(FIXED)?;
         let expires = u64::from_be_bytes(fixed.get(1..9)?.try_into().ok()?);
-        if fixed.first() != Some(&VERSION) || now >= expires {
+        let longest = (TICKET_LIFETIME + MAX_SKEW).as_secs();
+        let is_current = now < expires && expires - now <= longest;
+        if fixed.first() != Some(&VERSION) || !is_current {
             return None;
         }
         String::from_utf8(account.to_vec()).ok()
@@ -169,6 +175,16 @@ mod tests {
         assert_eq!(account(NOW).as_deref(), Some("user@example.com"));
         assert_eq!(account(NOW + 59).as_deref(), Some("user@example.com"));
         assert_eq!(account(NOW + 60), None);
+    }
+
+    #[test]
+    fn a_ticket_does_not_outlive_a_clock_that_is_set_back() {
+        let ticket = key().issue("user@example.com", NOW + 60, 1);
+        let is_valid = |now| key().account(&ticket, now).is_some();
+        assert!(is_valid(NOW - 60));
+        assert!(!is_valid(NOW - 61) && !is_valid(NOW - 3600) && !is_valid(0));
+        // Nor one that is set forward.
+        assert!(!is_valid(NOW + 3600) && !is_valid(u64::MAX));
     }
 
     #[test]
