@@ -138,7 +138,8 @@ fn read(
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut out = Vec::new();
+    // The replies to a whole login fit.
+    let mut out = Vec::with_capacity(CHUNK / 4);
     let processed = driver.receive(&chunk[..length], &info.context(), &mut out);
     Ok(Some((processed, out)))
 }

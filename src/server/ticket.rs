@@ -65,10 +65,10 @@ impl TicketKey {
     fn issue(&self, account: &str, expires: u64, nonce: u64) -> SecretString {
         let (expires, nonce) = (expires.to_be_bytes(), nonce.to_be_bytes());
         let payload = [&[VERSION], &expires[..], &nonce, account.as_bytes()].concat();
-        let signature = SecretString::from(hex::encode(hmac::sign(&self.0, &payload)));
+        let signature = SecretString::from(to_hex(hmac::sign(&self.0, &payload).as_ref()));
         SecretString::from(format!(
             "t={}&p={}",
-            hex::encode(payload),
+            to_hex(&payload),
             signature.expose_secret()
         ))
     }
@@ -97,7 +97,7 @@ impl TicketKey {
     fn opaque(&self, account: &str, nonce: u128) -> String {
         // The version byte of a ticket is never 0, so this is not the signature of a ticket.
         let payload = [&[0], &nonce.to_be_bytes()[..], account.as_bytes()].concat();
-        hex::encode(hmac::sign(&self.0, &payload)) + "$$"
+        to_hex(hmac::sign(&self.0, &payload).as_ref()) + "$$"
     }
 }
 
@@ -146,6 +146,14 @@ impl fmt::Debug for TicketKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TicketKey(..)")
     }
+}
+
+/// Lower-case hex digits; `hex::encode` makes them one by one, which shows in a login.
+fn to_hex(bytes: &[u8]) -> String {
+    let mut digits = vec![0; 2 * bytes.len()];
+    // Fails for another length only.
+    let _ = hex::encode_to_slice(bytes, &mut digits);
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// Unpredictable bytes; `None` if the operating system provides none, which is logged.

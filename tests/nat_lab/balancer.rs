@@ -1,5 +1,7 @@
 //! HAProxy as `deploy/haproxy.cfg` has it, before two replicas on a network of their own.
 
+#![allow(clippy::expect_used, reason = "a client that cannot go on has failed")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::resume_unwind;

@@ -1,5 +1,6 @@
 //! The session up to the profile: version, account, ticket.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use super::contacts::Contacts;
@@ -221,14 +222,15 @@ impl Session {
         let via_gateway = matches!(self.role, Role::Gateway);
         let port = state.config.port_field(peer.port(), via_gateway);
         let ip = normalise(peer.ip()).to_string();
-        let profile = ClassicProfile {
+        let classic = ClassicProfile {
             login_time: context.unix_time,
             client_ip: context.knows_client.then_some(&*ip),
             client_port: port.filter(|_| context.knows_client),
             sso: &state.tickets.opaque(account, self.nonce),
             has_migrated: self.dialect >= Dialect::MSNP10,
-        }
-        .to_string();
+        };
+        let mut profile = String::with_capacity(512);
+        let _ = write!(profile, "{classic}");
         let length = profile.len();
         let _ = write!(reply.out, "MSG Hotmail Hotmail {length}\r\n{profile}");
     }
