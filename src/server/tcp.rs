@@ -138,8 +138,7 @@ fn read(
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
         Err(error) => return Err(error),
     };
-    // The replies to a whole login fit.
-    let mut out = Vec::with_capacity(CHUNK / 4);
+    let mut out = Vec::new();
     let processed = driver.receive(&chunk[..length], &info.context(), &mut out);
     Ok(Some((processed, out)))
 }

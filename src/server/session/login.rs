@@ -1,6 +1,5 @@
 //! The session up to the profile: version, account, ticket.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 
 use super::contacts::Contacts;
@@ -222,15 +221,14 @@ impl Session {
         let via_gateway = matches!(self.role, Role::Gateway);
         let port = state.config.port_field(peer.port(), via_gateway);
         let ip = normalise(peer.ip()).to_string();
-        let classic = ClassicProfile {
+        let profile = ClassicProfile {
             login_time: context.unix_time,
             client_ip: context.knows_client.then_some(&*ip),
             client_port: port.filter(|_| context.knows_client),
             sso: &state.tickets.opaque(account, self.nonce),
             has_migrated: self.dialect >= Dialect::MSNP10,
-        };
-        let mut profile = String::with_capacity(512);
-        let _ = write!(profile, "{classic}");
+        }
+        .to_string();
         let length = profile.len();
         let _ = write!(reply.out, "MSG Hotmail Hotmail {length}\r\n{profile}");
     }
