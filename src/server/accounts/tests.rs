@@ -158,7 +158,8 @@ async fn a_password_is_checked_against_the_list_of_the_time_when_its_turn_comes(
 fn an_invalid_list_names_its_line_but_no_password() {
     let hash = cheap("marker");
     let too_much = hash.replace("m=8", "m=999999");
-    let cut = &hash[..hash.len() - 1];
+    // No number of bytes has 41 digits of base64; with 42 it may be a shorter hash.
+    let cut = &hash[..hash.len() - 2];
     for (text, error) in [
         ("", BadAccountList::Empty),
         ("# nobody\n", BadAccountList::Empty),
