@@ -29,6 +29,10 @@ pub fn encode_header_piece(text: &str) -> String {
 /// bytes, raw UTF-8 included, stay as they are.
 #[must_use]
 pub fn encode_word(text: &str) -> String {
+    // Accounts, and most names, stay as they are.
+    if text.bytes().all(|byte| !is_encoded(byte)) {
+        return text.to_owned();
+    }
     let mut word = String::with_capacity(text.len());
     for piece in text.split_inclusive(|c: char| c.is_ascii()) {
         let (utf8, ascii) = piece.split_at(piece.trim_end_matches(|c: char| c.is_ascii()).len());
@@ -38,11 +42,19 @@ pub fn encode_word(text: &str) -> String {
     word
 }
 
+/// Whether [`WORD`] has it.
+const fn is_encoded(byte: u8) -> bool {
+    byte.is_ascii_control() || matches!(byte, b' ' | b'%')
+}
+
 /// Decodes `%XX`; a `%` that two hex digits do not follow stays, `+` stays, bytes that do not come
 /// out as UTF-8 are replaced.
 #[must_use]
 pub fn percent_decode(text: &str) -> Cow<'_, str> {
-    percent_decode_str(text).decode_utf8_lossy()
+    match text.contains('%') {
+        true => percent_decode_str(text).decode_utf8_lossy(),
+        false => Cow::Borrowed(text),
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +71,16 @@ mod tests {
     #[test]
     fn the_command_form_leaves_utf8_alone() {
         assert_eq!(encode_word("Zoë 50%\r\n"), "Zoë%2050%25%0D%0A");
+    }
+
+    #[test]
+    fn the_same_bytes_are_encoded_on_the_fast_way() {
+        for byte in 0..128 {
+            let text = char::from(byte).to_string();
+            let encoded = utf8_percent_encode(&text, WORD).to_string();
+            assert_eq!(encode_word(&text), encoded);
+            assert_eq!(is_encoded(byte), encoded != text);
+        }
     }
 
     #[test]

@@ -82,9 +82,9 @@ impl TicketKey {
         if payload.len() > 2 * (FIXED + MAX_ACCOUNT) || signature.len() != 64 {
             return None;
         }
-        let payload = hex::decode(payload).ok()?;
+        let payload = from_hex(payload)?;
         // Constant time. The payload is not read before its signature is verified.
-        hmac::verify(&self.0, &payload, &hex::decode(signature).ok()?).ok()?;
+        hmac::verify(&self.0, &payload, &from_hex(signature)?).ok()?;
         let (fixed, account) = payload.split_at_checked(FIXED)?;
         let expires = u64::from_be_bytes(fixed.get(1..9)?.try_into().ok()?);
         let longest = (TICKET_LIFETIME + MAX_SKEW).as_secs();
@@ -147,6 +147,13 @@ impl fmt::Debug for TicketKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TicketKey(..)")
     }
+}
+
+/// The bytes of hex digits.
+fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; digits.len() / 2];
+    hex::decode_to_slice(digits, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// Lower-case hex digits; `hex::encode` makes them one by one, which shows in a login.
