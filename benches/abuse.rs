@@ -34,6 +34,7 @@ mod linux {
 
     use support::Outcome;
     use support::abuse::{self, Scale};
+    use support::vitals::max_open_files;
 
     const SCALE: Scale = Scale {
         idle: 5000,
@@ -57,7 +58,7 @@ mod linux {
     const RAISED: &str = "ABUSE_BENCH_RAISED";
 
     pub(super) fn run() -> Outcome<ExitCode> {
-        let files = open_files()?;
+        let files = max_open_files()?;
         if files < FILES {
             if std::env::var_os(RAISED).is_some() {
                 return Err(format!("{FILES} open files are needed, and {files} allowed").into());
@@ -83,16 +84,5 @@ mod linux {
         } else {
             ExitCode::FAILURE
         })
-    }
-
-    /// How many files this process may have open now.
-    fn open_files() -> Outcome<u64> {
-        let limits = std::fs::read_to_string("/proc/self/limits")?;
-        let line = limits
-            .lines()
-            .find_map(|line| line.strip_prefix("Max open files"))
-            .ok_or("no limit of open files in /proc/self/limits")?;
-        let soft = line.split_whitespace().next().unwrap_or_default();
-        Ok(soft.parse().unwrap_or(u64::MAX))
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustls::client::Resumption;
 use support::authority::Authority;
 use support::client::tls;
+use support::vitals::{Vitals, max_open_files, processor_time};
 use support::{Outcome, Serve, file, text};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -96,7 +97,7 @@ impl Bench {
         let ours = self.target(serve.at("notification"), serve.at("passport"))?;
         let (page, ticket) = ours.ticket(&one_account(), Ipv4Addr::LOCALHOST).await?;
         let replies = ours.replies(&ticket).await?;
-        let floor = Floor::start(&self.dir, &self.authority, &replies, &page)?;
+        let floor = Floor::start(&self.dir, &self.authority, &replies, page.as_bytes())?;
         let bare = self.target(floor.session, floor.page)?;
         for (name, is_whole, resumes) in [
             ("ticket in hand", false, false),
@@ -148,16 +149,16 @@ impl Bench {
         let serve = self.serve(&[]);
         let target = self.target(serve.at("notification"), serve.at("passport"))?;
         let empty = quantiles(&target).await?;
-        let most = open_files()?.saturating_sub(SPARE);
-        let before = memory(serve.pid())?;
+        let most = usize::try_from(max_open_files()?)?.saturating_sub(SPARE);
+        let before = Vitals::of(serve.pid())?.memory_kib;
         let mut sessions: Vec<TcpStream> = Vec::new();
         for wanted in SESSIONS {
             let wanted = wanted.min(most);
             while sessions.len() < wanted {
                 sessions.push(target.one().await?);
             }
-            let grown = memory(serve.pid())?.saturating_sub(before);
-            let each = grown as f64 / 1024.0 / sessions.len() as f64;
+            let grown = Vitals::of(serve.pid())?.memory_kib.saturating_sub(before);
+            let each = grown as f64 / sessions.len() as f64;
             let what = format!("{wanted} sessions: memory of each, KiB");
             // Of few, what the server takes once is the larger part.
             let is_good = each <= 2.5 || wanted < 1000;
@@ -262,38 +263,6 @@ async fn quantiles(target: &Target) -> Outcome<(f64, f64)> {
 fn median(mut of: Vec<f64>) -> f64 {
     of.sort_by(f64::total_cmp);
     of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Of all threads that are still there.
-fn processor_time(pid: u32) -> Outcome<Duration> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
-        let first = text.split(' ').next().unwrap_or_default();
-        sum += first.parse::<u64>()?;
-    }
-    Ok(Duration::from_nanos(sum))
-}
-
-/// Resident memory, bytes.
-fn memory(pid: u32) -> Outcome<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next());
-    Ok(1024 * kib.ok_or("no VmRSS")?.parse::<u64>()?)
-}
-
-/// The limit of open files of this process and those that it starts.
-fn open_files() -> Outcome<usize> {
-    let limits = fs::read_to_string("/proc/self/limits")?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|rest| rest.split_whitespace().next());
-    Ok(soft
-        .ok_or("no limit of open files")?
-        .parse()
-        .unwrap_or(usize::MAX))
 }
 
 /// The floor, a process of its own.

@@ -6,13 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use msnp9_conntype::msnp::passport::{SignIn, authorization};
-use msnp9_conntype::secret::ExposeSecret as _;
-use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind};
 use support::Outcome;
-use support::client::{connect_from, ticket_in};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use support::client::{Browser, Client, connect_from, sign_in_lines, ticket_in};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -74,7 +71,7 @@ impl Target {
                 let _session = match kind {
                     Kind::Ticket(tickets) => {
                         let account = self::account(which as u32);
-                        self.sign_in(&account, &tickets[which], from).await?.0
+                        self.sign_in(&account, &tickets[which], from).await?
                     }
                     Kind::Whole => self.whole(&account, from).await?,
                 };
@@ -93,7 +90,7 @@ impl Target {
 
     async fn whole(&self, account: &str, from: Ipv4Addr) -> Outcome<TcpStream> {
         let (_, ticket) = self.ticket(account, from).await?;
-        Ok(self.sign_in(account, &ticket, from).await?.0)
+        self.sign_in(account, &ticket, from).await
     }
 
     /// Tickets for [`Kind::Ticket`].
@@ -108,63 +105,41 @@ impl Target {
     }
 
     /// The answer of the login page, and its ticket.
-    pub(crate) async fn ticket(&self, account: &str, from: Ipv4Addr) -> Outcome<(Vec<u8>, String)> {
-        let tcp = connect_from(from, self.page).await;
-        tcp.set_nodelay(true)?;
-        let name = ServerName::IpAddress(self.page.ip().into());
-        let tls = TlsConnector::from(Arc::clone(&self.tls));
-        let mut stream = tls.connect(name, tcp).await?;
-        if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+    pub(crate) async fn ticket(&self, account: &str, from: Ipv4Addr) -> Outcome<(String, String)> {
+        let tcp = self.connect(from, self.page).await?;
+        let mut browser = Browser::browse(tcp, &TlsConnector::from(Arc::clone(&self.tls))).await;
+        if browser.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
             RESUMED.set(RESUMED.get() + 1);
         }
-        let given = authorization(account, &"x".into(), "lc=1033,id=507", SignIn::Encoded);
-        let given = given.expose_secret();
-        let request = format!("GET /login2.srf HTTP/1.1\r\nAuthorization: {given}\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        stream.flush().await?;
-        let page = read_until(&mut stream, |read| read.ends_with(b"\r\n\r\n")).await?;
-        let ticket = ticket_in(&String::from_utf8_lossy(&page)).ok_or("no ticket")?;
+        let page = browser.log_in(account, "x").await + "\r\n\r\n";
+        let ticket = ticket_in(&page).ok_or("no ticket")?;
         Ok((page, ticket))
     }
 
-    /// Signs in, everything in one write; the session, and what the server said.
-    async fn sign_in(
-        &self,
-        account: &str,
-        ticket: &str,
-        from: Ipv4Addr,
-    ) -> Outcome<(TcpStream, Vec<u8>)> {
-        let mut stream = connect_from(from, self.session).await;
-        stream.set_nodelay(true)?;
-        let lines =
-            format!("VER 1 MSNP9 CVR0\r\nUSR 2 TWN I {account}\r\nUSR 3 TWN S {ticket}\r\n");
-        stream.write_all(lines.as_bytes()).await?;
-        let replies = read_until(&mut stream, has_profile).await?;
-        Ok((stream, replies))
+    async fn sign_in(&self, account: &str, ticket: &str, from: Ipv4Addr) -> Outcome<TcpStream> {
+        let mut client = Client::new(self.connect(from, self.session).await?);
+        client.sign_in(account, ticket).await;
+        Ok(client.stream)
     }
 
     /// What the server says to a session.
     pub(crate) async fn replies(&self, ticket: &str) -> Outcome<Vec<u8>> {
-        let from = Ipv4Addr::LOCALHOST;
-        Ok(self.sign_in(&one_account(), ticket, from).await?.1)
-    }
-}
-
-/// The profile is the last thing that is sent; its last line is empty.
-fn has_profile(read: &[u8]) -> bool {
-    read.ends_with(b"\r\n\r\n")
-}
-
-async fn read_until(
-    stream: &mut (impl AsyncRead + Unpin),
-    is_whole: impl Fn(&[u8]) -> bool,
-) -> Outcome<Vec<u8>> {
-    let mut read = Vec::with_capacity(2048);
-    while !is_whole(&read) {
-        if stream.read_buf(&mut read).await? == 0 {
-            let read = String::from_utf8_lossy(&read).into_owned();
-            return Err(format!("closed after {read:?}").into());
+        let mut stream = self.connect(Ipv4Addr::LOCALHOST, self.session).await?;
+        let lines = sign_in_lines(&one_account(), ticket);
+        stream.write_all(lines.as_bytes()).await?;
+        let mut replies = Vec::with_capacity(2048);
+        // The profile is the last thing that is sent; its last line is empty.
+        while !replies.ends_with(b"\r\n\r\n") {
+            if stream.read_buf(&mut replies).await? == 0 {
+                return Err("the server closed the session".into());
+            }
         }
+        Ok(replies)
     }
-    Ok(read)
+
+    async fn connect(&self, from: Ipv4Addr, to: SocketAddr) -> Outcome<TcpStream> {
+        let stream = connect_from(from, to).await;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
 }

@@ -26,7 +26,7 @@ use crate::exit::Exit;
 use crate::report::print;
 use crate::server::{
     Accounts, Addresses, CertificateSource, Config, Counts, Limits, MAX_ARRIVING, MAX_CALLS,
-    MAX_CLOSING_REFUSED, MAX_READERS, Server,
+    MAX_CLOSING_REFUSED, MAX_READERS, Server, max_open_files,
 };
 
 /// File descriptors that are not connections: listeners, standard streams, the runtime's own, and
@@ -222,7 +222,7 @@ fn config(args: ServeArgs, files: &Files) -> Result<Config, ServeError> {
 /// Lowers the limit of connections to what the limit of open files permits: connections beyond it
 /// would wait without an answer. `spare` files are not for them.
 fn fit_open_files(limits: &mut Limits, spare: usize) -> Result<(), ServeError> {
-    let Some(files) = open_files() else {
+    let Some(files) = max_open_files().and_then(|files| usize::try_from(files).ok()) else {
         return Ok(());
     };
     let room = files.saturating_sub(spare);
@@ -239,18 +239,6 @@ fn fit_open_files(limits: &mut Limits, spare: usize) -> Result<(), ServeError> {
         limits.max_connections = room;
     }
     Ok(())
-}
-
-/// The limit of open files, if there is one.
-#[cfg(unix)]
-fn open_files() -> Option<usize> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
-    usize::try_from(limit).ok()
-}
-
-#[cfg(not(unix))]
-const fn open_files() -> Option<usize> {
-    None
 }
 
 #[cfg(test)]

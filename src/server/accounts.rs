@@ -271,11 +271,7 @@ pub(crate) fn well_formed(text: &str) -> Option<Account> {
 
 /// The account in the form used for comparison, which ignores case.
 pub(crate) fn folded(account: &str) -> String {
-    // Nearly all accounts are ASCII, where this is many times as fast.
-    match account.is_ascii() {
-        true => account.to_ascii_lowercase(),
-        false => account.to_lowercase(),
-    }
+    account.to_lowercase()
 }
 
 #[cfg(test)]

@@ -116,6 +116,14 @@ pub(super) struct Admitted {
     closing: watch::Receiver<bool>,
 }
 
+/// What becomes of a connection.
+pub(super) enum Admission {
+    Admitted(Admitted),
+    Refused(Refused),
+    /// It is closed already.
+    Closed,
+}
+
 /// A connection beyond the limits, with the time to close it gracefully.
 pub(super) struct Refused {
     stream: TcpStream,
@@ -128,12 +136,12 @@ pub(super) struct Refused {
 impl Arrival {
     /// Admits a connection whose client is known, or refuses it: at once, where too many others are
     /// being refused.
-    pub(super) fn admit(self) -> Result<Admitted, Option<Refused>> {
+    pub(super) fn admit(self) -> Admission {
         let (from, to) = (self.peer, self.local);
         self.admit_as(Source::Client { from, to })
     }
 
-    fn admit_as(self, source: Source) -> Result<Admitted, Option<Refused>> {
+    fn admit_as(self, source: Source) -> Admission {
         let (peer, local) = match source {
             Source::Client { from, to } => (from, to),
             Source::Balancer | Source::Unknown => (self.peer, self.local),
@@ -150,7 +158,7 @@ impl Arrival {
                     state: self.state,
                     _permit: Some(permit),
                 });
-                return Ok(Admitted {
+                return Admission::Admitted(Admitted {
                     stream: self.stream,
                     service: self.service,
                     info,
@@ -168,14 +176,14 @@ impl Arrival {
         }
         let Ok(slot) = slot else {
             close_now(&self.stream);
-            return Err(None);
+            return Admission::Closed;
         };
-        Err(Some(Refused {
+        Admission::Refused(Refused {
             stream: self.stream,
             is_http,
             refusal,
             _slot: slot,
-        }))
+        })
     }
 
     /// Serves a connection on a server behind balancers: with a header if it comes from one, else
@@ -183,15 +191,15 @@ impl Arrival {
     pub(super) async fn serve(self) {
         // On the heap, so that the task of an idle session stays small.
         match Box::pin(self.pass_header()).await {
-            Some(Ok(admitted)) => admitted.serve().await,
-            Some(Err(Some(refused))) => refused.close().await,
-            Some(Err(None)) | None => {}
+            Admission::Admitted(admitted) => admitted.serve().await,
+            Admission::Refused(refused) => refused.close().await,
+            Admission::Closed => {}
         }
     }
 
-    /// Reads the header, if there must be one, and admits the client. `None` if the connection is
-    /// closed for its header.
-    async fn pass_header(mut self) -> Option<Result<Admitted, Option<Refused>>> {
+    /// Reads the header, if there must be one, and admits the client. A connection is closed for its
+    /// header.
+    async fn pass_header(mut self) -> Admission {
         let state = Arc::clone(&self.state);
         let (peer, service) = (self.peer, self.service.name());
         if !state.config.is_balancer(peer.ip()) {
@@ -206,33 +214,33 @@ impl Arrival {
                 info!(%peer, service, "connection refused: a PROXY header, but not from a balancer");
                 Stats::count(&state.stats.refused_headers);
                 close_now(&self.stream);
-                return None;
+                return Admission::Closed;
             }
-            return Some(self.admit());
+            return self.admit();
         }
         let Ok(permit) = Arc::clone(&state.arriving).try_acquire_owned() else {
             info!(%peer, service, "connection refused: too many without a PROXY header");
             Stats::count(&state.stats.refused_total);
             close_now(&self.stream);
-            return None;
+            return Admission::Closed;
         };
         let mut closing = self.closing.clone();
         let read = tokio::select! {
             biased;
-            () = stopped(&mut closing) => return None,
+            () = stopped(&mut closing) => return Admission::Closed,
             read = timeout(HEADER_TIME, read_header(&mut self.stream)) => read,
         };
         drop(permit);
         let refused = match read {
-            Ok(Ok(source)) => return Some(self.admit_as(source)),
+            Ok(Ok(source)) => return self.admit_as(source),
             // Such as a check of the balancer that only connects.
             Ok(Err(NoHeader::Closed)) => {
                 debug!(%peer, service, "closed without a PROXY header");
-                return None;
+                return Admission::Closed;
             }
             Ok(Err(NoHeader::Lost(error))) => {
                 debug!(%peer, service, %error, "connection lost");
-                return None;
+                return Admission::Closed;
             }
             Ok(Err(NoHeader::Bad(bad))) => bad.to_string(),
             Ok(Err(NoHeader::Cut)) => "the PROXY header is cut".to_owned(),
@@ -244,7 +252,7 @@ impl Arrival {
         info!(%peer, service, reason = refused, "connection refused");
         Stats::count(&state.stats.refused_headers);
         close_now(&self.stream);
-        None
+        Admission::Closed
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::warn;
 
-use super::arrival::{Arrival, Service};
+use super::arrival::{Admission, Arrival, Service};
 use super::http::SWEEP_INTERVAL;
 use super::state::ServerState;
 use super::stats::Stats;
@@ -128,9 +128,9 @@ pub(super) async fn run(
             continue;
         }
         match arrival.admit() {
-            Ok(admitted) => drop(connections.spawn(admitted.serve())),
-            Err(Some(refused)) => drop(connections.spawn(refused.close())),
-            Err(None) => {}
+            Admission::Admitted(admitted) => drop(connections.spawn(admitted.serve())),
+            Admission::Refused(refused) => drop(connections.spawn(refused.close())),
+            Admission::Closed => {}
         }
     }
     drop(listener);

@@ -78,6 +78,7 @@ pub(crate) use accounts::{Check, PasswordHash, Stored, folded, read_line};
 pub(crate) use call_back::MAX_CALLS;
 pub(crate) use limits::{MAX_ARRIVING, MAX_CLOSING_REFUSED};
 pub(crate) use metrics::MAX_READERS;
+pub(crate) use process::max_open_files;
 pub(crate) use stats::SUMMARY_TARGET;
 
 use arrival::Service;

@@ -16,8 +16,8 @@ pub(super) struct Process {
 impl Process {
     /// Reads `/proc/self`, which systemd leaves visible with `ProcSubset=pid`.
     pub(super) fn read() -> Self {
-        let file = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).ok();
-        let stat = file("stat").and_then(|text| Usage::parse(&text));
+        let stat = std::fs::read_to_string("/proc/self/stat").ok();
+        let stat = stat.and_then(|text| Usage::parse(&text));
         Self {
             cpu_seconds: stat
                 .map(|usage| usage.ticks as f64 / rustix::param::clock_ticks_per_second() as f64),
@@ -27,7 +27,7 @@ impl Process {
                     .saturating_mul(rustix::param::page_size() as u64)
             }),
             open_files: open_files(),
-            max_files: file("limits").and_then(|text| max_files(&text)),
+            max_files: max_open_files(),
         }
     }
 }
@@ -64,12 +64,15 @@ impl Usage {
     }
 }
 
-/// The soft limit in `/proc/self/limits`; `None` if there is no limit.
-#[cfg(target_os = "linux")]
-fn max_files(limits: &str) -> Option<u64> {
-    let mut lines = limits.lines();
-    let values = lines.find_map(|line| line.strip_prefix("Max open files"))?;
-    values.split_ascii_whitespace().next()?.parse().ok()
+/// The limit of open files of this process, if there is one.
+#[cfg(unix)]
+pub(crate) fn max_open_files() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+#[cfg(not(unix))]
+pub(crate) const fn max_open_files() -> Option<u64> {
+    None
 }
 
 #[cfg(target_os = "linux")]
@@ -107,16 +110,6 @@ mod tests {
         ] {
             assert_eq!(Usage::parse(cut), None, "{cut}");
         }
-    }
-
-    #[test]
-    fn the_soft_limit_is_read() {
-        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
-                      Max processes             127235               127235               processes \n\
-                      Max open files            1024                 1048576              files     \n";
-        assert_eq!(max_files(limits), Some(1024));
-        assert_eq!(max_files("Max open files unlimited unlimited files"), None);
-        assert_eq!(max_files(""), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The throttle for failed logins.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::sync::Mutex;
@@ -155,10 +156,15 @@ impl LoginThrottle {
     pub(super) fn refund(&self, charge: Charge) {
         let mut table = lock(&self.table);
         for (key, since) in charge.0 {
-            let record = table.failures.get_mut(&key);
             // A record of a later minute does not hold the charge.
-            if let Some(record) = record.filter(|record| record.since == since) {
-                record.count = record.count.saturating_sub(1);
+            if let Entry::Occupied(mut record) = table.failures.entry(key)
+                && record.get().since == since
+            {
+                record.get_mut().count -= 1;
+                // Honest logins must not fill the table.
+                if record.get().count == 0 {
+                    record.remove();
+                }
             }
         }
     }
@@ -240,6 +246,18 @@ mod tests {
         distributed.record_success(ip("192.0.2.1"), "a@b.c");
         assert!(!distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
         assert!(!distributed.is_throttled(ip("192.0.2.1"), "other@b.c", now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn logins_that_succeed_leave_no_record() {
+        let throttle = LoginThrottle::new(2);
+        let charge = |account| throttle.charge(ip("192.0.2.1"), account, Instant::now());
+        let (one, other) = (charge("a@b.c").unwrap(), charge("b@b.c").unwrap());
+        throttle.refund(one);
+        // Its own, its address's and its account's.
+        assert_eq!(lock(&throttle.table).failures.len(), 3);
+        throttle.refund(other);
+        assert!(lock(&throttle.table).failures.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,10 +54,7 @@ impl Client<TcpStream> {
 
     /// Signs in with a ticket, all in one write; the profile.
     pub async fn sign_in(&mut self, account: &str, ticket: &str) -> String {
-        self.write(&format!(
-            "VER 1 MSNP9 CVR0\r\nUSR 2 TWN I {account}\r\nUSR 3 TWN S {ticket}\r\n"
-        ))
-        .await;
+        self.write(&sign_in_lines(account, ticket)).await;
         self.expect("VER 1 MSNP9 CVR0").await;
         self.expect("USR 2 TWN S ").await;
         self.expect("USR 3 OK ").await;
@@ -174,6 +171,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
         read.expect("an answer in time").expect("no reset") > 0
     }
+}
+
+/// What a client says to sign in with a ticket.
+pub fn sign_in_lines(account: &str, ticket: &str) -> String {
+    format!("VER 1 MSNP9 CVR0\r\nUSR 2 TWN I {account}\r\nUSR 3 TWN S {ticket}\r\n")
 }
 
 fn text(bytes: Vec<u8>) -> String {

@@ -15,6 +15,7 @@
 //! - `authority`: certificates.
 //! - `capture`: captures of packets, made by hand.
 //! - `scenarios`: the scenarios of the classification.
+//! - `vitals`: what the system says of a process.
 //! - `abuse`: what `serve` must withstand, for a test and a bench.
 //! - `lab`: hosts, links, NATs, firewalls and proxies in network namespaces.
 
@@ -47,6 +48,8 @@ pub mod scripted;
 mod serve;
 pub mod stun_server;
 mod tool;
+#[cfg(target_os = "linux")]
+pub mod vitals;
 pub mod watch;
 
 pub use document::Document;

@@ -22,9 +22,10 @@ use honest::{Figures, Steady};
 use passport::Passport;
 pub use report::Report;
 use report::Row;
-use server::{Tally, Vitals};
+use server::Tally;
 
 use crate::tool::{file, text};
+use crate::vitals::{self, Vitals};
 use crate::{Outcome, Serve};
 
 /// The numbers of clients, connections and commands.
@@ -147,7 +148,7 @@ async fn abuse(scale: Scale, report: &mut Report) -> Outcome<()> {
             honest: done,
         });
         let quiet = Vitals::of(server.pid())?;
-        let cpu = server::cpu(server.pid())?;
+        let cpu = vitals::cpu(server.pid())?;
         let watch = server::Watch::start(server.pid())?;
         let began = Instant::now();
         let outcome = timeout(PHASE_TIME, caught(attack(Arc::clone(&stage)))).await;
@@ -182,7 +183,7 @@ async fn abuse(scale: Scale, report: &mut Report) -> Outcome<()> {
             took,
             during,
             after,
-            cpu: server::cpu(server.pid())?.saturating_sub(cpu),
+            cpu: vitals::cpu(server.pid())?.saturating_sub(cpu),
         });
         report.returned(name, &most, &after);
         report.check(during.files >= baseline.files + done.inside, || {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::honest::Figures;
-use super::server::{Ended, Tally, Vitals};
+use super::server::{Ended, Tally};
+use crate::vitals::Vitals;
 
 /// One line of the table.
 pub(super) struct Row {

@@ -1,6 +1,5 @@
-//! The server as a process: its memory, its descriptors, its processor time, what it counted.
+//! The server as a process, and what it counted.
 
-use std::fs;
 use std::ops::AddAssign;
 use std::panic::resume_unwind;
 use std::process::Command;
@@ -10,35 +9,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::tool::{TOOL, tool_by};
+use crate::vitals::Vitals;
 use crate::{Outcome, Serve};
 
 /// How often the server is measured while it is abused.
 const INTERVAL: Duration = Duration::from_millis(50);
-
-/// The memory and the descriptors of a process.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Vitals {
-    pub(super) memory_kib: u64,
-    pub(super) files: usize,
-}
-
-impl Vitals {
-    pub(super) const fn is_within(&self, most: &Self) -> bool {
-        self.memory_kib <= most.memory_kib && self.files <= most.files
-    }
-
-    pub(super) fn of(pid: u32) -> Outcome<Self> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let memory_kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.split_whitespace().next())
-            .ok_or("no VmRSS")?
-            .parse()?;
-        let files = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
-        Ok(Self { memory_kib, files })
-    }
-}
 
 /// What the last line of `serve` counts, or what it should.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,17 +89,6 @@ pub(super) fn start_with_open_files(files: usize) -> Outcome<Serve> {
     shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]);
     shell.arg(&*TOOL);
     Ok(Serve::start_by(tool_by(shell), &[])?)
-}
-
-/// The processor time that a process has used.
-pub(super) fn cpu(pid: u32) -> Outcome<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // After the name, which may hold anything: user and system time are the 12th and 13th.
-    let (_, rest) = stat.rsplit_once(')').ok_or("no name")?;
-    let mut words = rest.split_whitespace().skip(11);
-    let mut next = || -> Outcome<u64> { Ok(words.next().ok_or("too short")?.parse()?) };
-    // The unit is a hundredth of a second on every Linux.
-    Ok(Duration::from_millis((next()? + next()?) * 10))
 }
 
 /// Measures a process now and then, for the most it ever has.
