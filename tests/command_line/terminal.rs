@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
@@ -22,6 +23,9 @@ pub(super) struct Screen {
 }
 
 const ROWS: u16 = 10_000;
+
+/// Longer than anything takes to come to the screen; only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn terminal(raw: &[u8], columns: u16) -> vt100::Parser {
     let size = |number| NonZero::new(number).expect("a size");
@@ -81,13 +85,18 @@ impl Session {
         }
     }
 
-    /// Reads until the screen shows `words`.
+    /// Reads until the screen shows `words`, or has shown them on a line that was redrawn since.
     pub(super) fn wait_for(&mut self, words: &str) {
         let mut bytes = [0; 4096];
-        while !self.text().contains(words) {
+        let until = Instant::now() + PATIENCE;
+        let came = |raw: &[u8]| memchr::memmem::find(raw, words.as_bytes()).is_some();
+        while !came(&self.raw) && !self.text().contains(words) {
             let mut ready = [PollFd::new(self.pty.as_fd(), PollFlags::POLLIN)];
-            let ready = poll(&mut ready, 60_000_u16).expect("a terminal to wait for");
-            assert_ne!(ready, 0, "{words:?} has not come:\n{}", self.text());
+            let left = until.saturating_duration_since(Instant::now());
+            let left = u16::try_from(left.as_millis()).unwrap_or(u16::MAX);
+            let ready = poll(&mut ready, left).expect("a terminal to wait for");
+            let is_late = ready == 0 || Instant::now() > until;
+            assert!(!is_late, "{words:?} has not come:\n{}", self.text());
             match self.pty.read(&mut bytes) {
                 Ok(got @ 1..) => self.raw.extend_from_slice(&bytes[..got]),
                 _ => panic!("{words:?} never came:\n{}", self.text()),
