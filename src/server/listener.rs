@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ pub(super) async fn run(
     listener: TcpListener,
     service: Service,
     state: Arc<ServerState>,
-    mut closing: watch::Receiver<bool>,
+    closing: watch::Receiver<bool>,
 ) {
     // Whoever reads the metrics is no client, and no balancer is in between.
     let has_balancers =
@@ -76,12 +77,15 @@ pub(super) async fn run(
     let mut pause = PAUSES.0;
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stop = closing.clone();
+    let mut stopped = pin!(stopped(&mut stop));
     loop {
+        // Here, and not as each of them ends: that would wake this task for every connection.
+        while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             biased;
-            () = stopped(&mut closing) => break,
-            Some(_) = connections.join_next() => continue,
-            _ = sweep.tick(), if matches!(service, Service::Gateway(_)) => {
+            () = &mut stopped => break,
+            _ = sweep.tick() => {
                 if let Service::Gateway(gateway) = &service {
                     gateway.sweep(&state);
                 }
@@ -97,7 +101,7 @@ pub(super) async fn run(
                 Stats::count(&state.stats.accept_errors);
                 // The listener stays readable: without a pause this loop would spin.
                 tokio::select! {
-                    () = stopped(&mut closing) => break,
+                    () = &mut stopped => break,
                     () = sleep(pause) => {}
                 }
                 pause = (pause * 2).min(PAUSES.1);

@@ -1,5 +1,6 @@
 //! A session over TCP. An idle one takes little memory, and every wait has a limit.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,8 +22,11 @@ use super::stats::Stats;
 use super::sync::stopped;
 use super::ticket::random;
 
-/// How much is read at once, in bytes, into a buffer on the stack.
+/// How much is read at once, in bytes.
 const CHUNK: usize = 4096;
+
+/// How much room for replies is kept, in bytes; few are longer.
+const REPLIES: usize = 16 * 1024;
 
 /// How long a client may take to read the replies.
 const WRITE_TIME: Duration = Duration::from_secs(10);
@@ -45,10 +49,12 @@ pub(super) async fn serve(
     let mut driver = SessionDriver::new(role, nonce);
     let open = OpenSession::new(role, &state.stats);
     let mut deadline = pin!(sleep_until(Instant::now() + LOGIN_TIME));
+    // One for the whole session: what it takes to wait is not taken anew for each piece of input.
+    let mut stopped = pin!(stopped(&mut closing));
     loop {
         tokio::select! {
             biased;
-            () = stopped(&mut closing) => {
+            () = &mut stopped => {
                 if driver.is_signed_in() && write(&mut stream, b"OUT SSD\r\n").await.is_ok() {
                     // Unread input would turn the close into a reset, which discards the OUT.
                     let mut discarded = [0; CHUNK];
@@ -81,8 +87,8 @@ pub(super) async fn serve(
                 return;
             }
         }
-        let (processed, out) = match read(&stream, &mut driver, &info) {
-            Ok(Some(read)) => read,
+        let Exchange { processed, unsent } = match exchange(&stream, &mut driver, &info) {
+            Ok(Some(exchange)) => exchange,
             Ok(None) => continue,
             Err(error) => {
                 debug!(%peer, %error, "connection closed");
@@ -95,7 +101,10 @@ pub(super) async fn serve(
         if processed.commands > 0 && driver.is_signed_in() {
             deadline.as_mut().reset(Instant::now() + idle_timeout);
         }
-        let written = write(&mut stream, &out).await;
+        let written = match unsent {
+            Ok(unsent) => write_rest(&mut stream, &unsent).await,
+            Err(error) => Err(error),
+        };
         if let Some(reason) = processed.end {
             if written.is_ok() && reason != EndReason::LoggedOut {
                 linger(&mut stream).await;
@@ -125,35 +134,67 @@ pub(super) fn enable_keepalive(socket: &SockRef<'_>, silence: Duration) {
     let _ = socket.set_tcp_keepalive(&keepalive);
 }
 
-/// Reads what has arrived and processes it; `None` if there is nothing to read.
-fn read(
+/// Buffers for the one session of a thread that reads or writes: no session has its own.
+struct Buffers {
+    input: [u8; CHUNK],
+    replies: Vec<u8>,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = const {
+        RefCell::new(Buffers { input: [0; CHUNK], replies: Vec::new() })
+    };
+}
+
+/// What was read and answered.
+struct Exchange {
+    processed: Processed,
+    /// The part of the replies for which the client has no room yet.
+    unsent: io::Result<Vec<u8>>,
+}
+
+/// Reads what has arrived, processes it, and replies; `None` if there is nothing to read.
+fn exchange(
     stream: &TcpStream,
     driver: &mut SessionDriver,
     info: &ConnectionInfo,
-) -> io::Result<Option<(Processed, Vec<u8>)>> {
-    let mut chunk = [0; CHUNK];
-    let length = match stream.try_read(&mut chunk) {
-        Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(length) => length,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut out = Vec::new();
-    let processed = driver.receive(&chunk[..length], &info.context(), &mut out);
-    Ok(Some((processed, out)))
+) -> io::Result<Option<Exchange>> {
+    BUFFERS.with_borrow_mut(|Buffers { input, replies }| {
+        let length = match stream.try_read(input) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        replies.clear();
+        let processed = driver.receive(&input[..length], &info.context(), replies);
+        let unsent = write_now(stream, replies).map(<[u8]>::to_vec);
+        replies.shrink_to(REPLIES);
+        Ok(Some(Exchange { processed, unsent }))
+    })
+}
+
+/// Writes what there is room for, which is nearly always everything, and returns the rest.
+fn write_now<'a>(stream: &TcpStream, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
+    if bytes.is_empty() {
+        return Ok(bytes);
+    }
+    match stream.try_write(bytes) {
+        Ok(length) => Ok(&bytes[length..]),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(bytes),
+        Err(error) => Err(error),
+    }
 }
 
 async fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-    if bytes.is_empty() {
+    let rest = write_now(stream, bytes)?;
+    write_rest(stream, rest).await
+}
+
+async fn write_rest(stream: &mut TcpStream, rest: &[u8]) -> io::Result<()> {
+    if rest.is_empty() {
         return Ok(());
     }
-    // Nearly always there is room, and no timer is needed.
-    let rest = match stream.try_write(bytes) {
-        Ok(length) if length == bytes.len() => return Ok(()),
-        Ok(length) => &bytes[length..],
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => bytes,
-        Err(error) => return Err(error),
-    };
     timeout(WRITE_TIME, stream.write_all(rest))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
