@@ -1,6 +1,7 @@
 //! The initial profile: what the server sees of the connection.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::MAX_PAYLOAD;
 use crate::secret::SecretString;
@@ -218,7 +219,7 @@ pub(crate) struct ClassicProfile<'a> {
     /// Unix time of the login, seconds.
     pub(crate) login_time: u64,
     /// The address the server sees.
-    pub(crate) client_ip: Option<&'a str>,
+    pub(crate) client_ip: Option<IpAddr>,
     /// The number to print as the port the server sees.
     pub(crate) client_port: Option<u16>,
     /// Opaque text for `MSPAuth`.
@@ -260,7 +261,7 @@ mod tests {
     fn classic() -> String {
         ClassicProfile {
             login_time: 1_700_000_000,
-            client_ip: Some("203.0.113.7"),
+            client_ip: Some(IpAddr::from([203, 0, 113, 7])),
             client_port: Some(2308),
             sso: "testticket$$",
             has_migrated: false,

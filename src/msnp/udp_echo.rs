@@ -99,6 +99,8 @@ impl Packet {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER_PERMISSIVE;
+
     use super::*;
 
     fn answer() -> Packet {
@@ -115,7 +117,9 @@ mod tests {
 
     #[test]
     fn a_request_has_a_masked_zero_for_the_client_and_zeros_elsewhere() {
-        let bytes = hex::decode("0201413141314131000000000000000000000000").unwrap();
+        let bytes = HEXLOWER_PERMISSIVE
+            .decode(b"0201413141314131000000000000000000000000")
+            .unwrap();
         assert_eq!(Packet::request([0; 4]).bytes()[..], bytes);
         assert_eq!(Packet::parse(&bytes), Some(Packet::request([0; 4])));
         let numbered = Packet::request([1, 2, 3, 4]).bytes();
@@ -124,7 +128,9 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_client_and_the_other_address_masked() {
-        let bytes = hex::decode("020145388A31303641385A688702253800000000").unwrap();
+        let bytes = HEXLOWER_PERMISSIVE
+            .decode(b"020145388A31303641385A688702253800000000")
+            .unwrap();
         assert_eq!(Packet::parse(&bytes), Some(answer()));
         assert_eq!(answer().bytes()[..], bytes);
     }

@@ -13,6 +13,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use data_encoding::HEXLOWER;
+
 /// The longest line, in bytes, with its end.
 pub const MAX_LINE: usize = 128;
 
@@ -33,16 +35,14 @@ impl Token {
     /// Reads 32 lower-case hex digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let is_lower = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let mut bytes = [0; 16];
-        let is_token = text.bytes().all(is_lower) && hex::decode_to_slice(text, &mut bytes).is_ok();
-        is_token.then_some(Self(bytes))
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
+        bytes.try_into().ok().map(Self)
     }
 }
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 

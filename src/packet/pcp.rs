@@ -124,6 +124,8 @@ const fn number(protocol: Protocol) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+
     use super::*;
 
     const NONCE: Nonce = *b"twelve bytes";
@@ -131,23 +133,28 @@ mod tests {
     const END: &str = "00000000000000000000ffff";
 
     fn read(hex: &str) -> Option<Response> {
-        parse(&hex::decode(hex.replace(' ', "")).unwrap(), NONCE)
+        parse(
+            &HEXLOWER_PERMISSIVE
+                .decode(hex.replace(' ', "").as_bytes())
+                .unwrap(),
+            NONCE,
+        )
     }
 
     #[test]
     fn requests_are_as_the_rfc_draws_them() {
         let header =
             |operation: &str, lifetime: &str| format!("02{operation}0000{lifetime}{END}c0a80105");
-        assert_eq!(hex::encode(announce(CLIENT)), header("00", "00000000"));
+        assert_eq!(HEXLOWER.encode(&announce(CLIENT)), header("00", "00000000"));
         let map = map(Protocol::Tcp, CLIENT, 1863, 120, NONCE);
-        let payload = format!("{}0600000007470747{END}00000000", hex::encode(NONCE));
-        assert_eq!(hex::encode(map), header("01", "00000078") + &payload);
+        let payload = format!("{}0600000007470747{END}00000000", HEXLOWER.encode(&NONCE));
+        assert_eq!(HEXLOWER.encode(&map), header("01", "00000078") + &payload);
     }
 
     #[test]
     fn answers_are_read() {
         let zeros = "000000000000000000000000";
-        let nonce = hex::encode(NONCE);
+        let nonce = HEXLOWER.encode(&NONCE);
         let mapped = |number: &str, protocol: &str| {
             format!(
                 "02810000 00000078 00000001 {zeros} {number} {protocol}000000 0747 1000 {END} cb007107"

@@ -123,13 +123,17 @@ fn address(value: &[u8], mask: [u8; 16]) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+
     use super::*;
 
     /// The attributes of RFC 5769, section 2.2, in an answer of the same transaction.
     const NUMBER: Transaction = *b"\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae";
 
     fn answer(kind: u16, attributes: &str) -> Vec<u8> {
-        let attributes = hex::decode(attributes.replace(' ', "")).unwrap();
+        let attributes = HEXLOWER_PERMISSIVE
+            .decode(attributes.replace(' ', "").as_bytes())
+            .unwrap();
         let mut bytes = kind.to_be_bytes().to_vec();
         bytes.extend(u16::try_from(attributes.len()).unwrap().to_be_bytes());
         bytes.extend(COOKIE);
@@ -207,8 +211,8 @@ mod tests {
 
     #[test]
     fn a_request_says_where_the_answer_is_to_come_from() {
-        let hex = |change| hex::encode(request(NUMBER, change));
-        let number = hex::encode(NUMBER);
+        let hex = |change| HEXLOWER.encode(&request(NUMBER, change));
+        let number = HEXLOWER.encode(&NUMBER);
         assert_eq!(hex(None), format!("000100002112a442{number}"));
         let changed = |flags| format!("000100082112a442{number}00030004000000{flags}");
         assert_eq!(hex(Some(Change::Port)), changed("02"));
@@ -220,7 +224,7 @@ mod tests {
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>, attributes: Vec<u8>) {
             let _ = parse(&bytes, NUMBER);
             for kind in [SUCCESS, ERROR] {
-                let _ = parse(&answer(kind, &hex::encode(&attributes)), NUMBER);
+                let _ = parse(&answer(kind, &HEXLOWER.encode(&attributes)), NUMBER);
             }
         }
     }

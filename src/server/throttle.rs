@@ -61,9 +61,9 @@ impl Table {
         }
     }
 
-    /// Counts a failure for each key.
-    fn count(&mut self, keys: [Key; 3], now: Instant) -> Charge {
-        Charge(keys.map(|key| {
+    /// Counts a failure of a login.
+    fn count(&mut self, login: &Login, now: Instant) -> Charge {
+        Charge(login.0.map(|key| {
             if !self.failures.contains_key(&key) && self.failures.len() >= MAX_ENTRIES {
                 self.make_room(now);
             }
@@ -80,20 +80,26 @@ impl Table {
         }))
     }
 
-    /// Whether a limit is reached, of the keys that apply.
-    fn is_throttled(&self, keys: &[(Key, u32); 3], now: Instant) -> bool {
-        let is_trusted = self.trusted.contains(&keys[0].0);
-        let applicable = if is_trusted { &keys[..1] } else { &keys[..] };
-        applicable.iter().any(|(key, max)| {
+    /// Whether a limit that applies is reached; `max` is the limit of the first key.
+    fn is_throttled(&self, login: &Login, max: u32, now: Instant) -> bool {
+        let is_reached = |key: &Key, max| {
             let record = self.failures.get(key);
-            record.is_some_and(|record| record.is_current(now) && record.count >= *max)
-        })
+            record.is_some_and(|record| record.is_current(now) && record.count >= max)
+        };
+        let [own, shared @ ..] = &login.0;
+        let shared_max = max.saturating_mul(SHARED_FACTOR);
+        let is_shared_reached = shared.iter().any(|key| is_reached(key, shared_max));
+        is_reached(own, max) || (is_shared_reached && !self.trusted.contains(own))
     }
 }
 
 /// What failures are counted by: an address, an account (its hash), or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key(Option<ClientNetwork>, Option<u64>);
+
+/// A login: the keys that its failure counts for, the most specific one first.
+#[derive(Debug)]
+pub(super) struct Login([Key; 3]);
 
 #[derive(Clone, Copy, Debug)]
 struct Record {
@@ -119,36 +125,28 @@ impl LoginThrottle {
         }
     }
 
-    /// The keys that a login counts for, each with its limit; the most specific comes first.
-    fn keys(&self, ip: IpAddr, account: &str) -> [(Key, u32); 3] {
+    /// A login to this account from this address.
+    pub(super) fn login(&self, ip: IpAddr, account: &str) -> Login {
         let network = Some(ClientNetwork::of(ip));
         let account = Some(self.hasher.hash_one(folded(account)));
-        let shared = self.max.saturating_mul(SHARED_FACTOR);
-        [
-            (Key(network, account), self.max),
-            (Key(network, None), shared),
-            (Key(None, account), shared),
-        ]
+        Login([
+            Key(network, account),
+            Key(network, None),
+            Key(None, account),
+        ])
     }
 
     /// Counts a failed login.
-    pub(super) fn record_failure(&self, ip: IpAddr, account: &str, now: Instant) {
-        let keys = self.keys(ip, account);
-        lock(&self.table).count(keys.map(|(key, _)| key), now);
+    pub(super) fn record_failure(&self, login: &Login, now: Instant) {
+        lock(&self.table).count(login, now);
     }
 
     /// Counts a login as failed before its password is checked, unless a limit is reached.
-    pub(super) fn charge(
-        &self,
-        ip: IpAddr,
-        account: &str,
-        now: Instant,
-    ) -> Result<Charge, Throttled> {
-        let keys = self.keys(ip, account);
+    pub(super) fn charge(&self, login: &Login, now: Instant) -> Result<Charge, Throttled> {
         let mut table = lock(&self.table);
-        match table.is_throttled(&keys, now) {
+        match table.is_throttled(login, self.max, now) {
             true => Err(Throttled),
-            false => Ok(table.count(keys.map(|(key, _)| key), now)),
+            false => Ok(table.count(login, now)),
         }
     }
 
@@ -170,21 +168,19 @@ impl LoginThrottle {
     }
 
     /// Marks an account as trusted from an address: only its own failures there block it.
-    pub(super) fn record_success(&self, ip: IpAddr, account: &str) {
-        let [(key, _), ..] = self.keys(ip, account);
+    pub(super) fn record_success(&self, login: &Login) {
         let trusted = &mut lock(&self.table).trusted;
-        if trusted.len() >= MAX_ENTRIES
-            && let Some(any) = trusted.iter().next().copied()
+        if trusted.insert(login.0[0])
+            && trusted.len() > MAX_ENTRIES
+            && let Some(any) = trusted.iter().find(|key| **key != login.0[0]).copied()
         {
             trusted.remove(&any);
         }
-        trusted.insert(key);
     }
 
     /// Whether a limit is reached.
-    pub(super) fn is_throttled(&self, ip: IpAddr, account: &str, now: Instant) -> bool {
-        let keys = self.keys(ip, account);
-        lock(&self.table).is_throttled(&keys, now)
+    pub(super) fn is_throttled(&self, login: &Login, now: Instant) -> bool {
+        lock(&self.table).is_throttled(login, self.max, now)
     }
 }
 
@@ -202,56 +198,68 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn fail(throttle: &LoginThrottle, from: IpAddr, account: &str) {
+        throttle.record_failure(&throttle.login(from, account), Instant::now());
+    }
+
+    fn succeed(throttle: &LoginThrottle, from: IpAddr, account: &str) {
+        throttle.record_success(&throttle.login(from, account));
+    }
+
+    fn is_throttled(throttle: &LoginThrottle, from: IpAddr, account: &str) -> bool {
+        throttle.is_throttled(&throttle.login(from, account), Instant::now())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn failed_logins_expire_after_a_minute() {
         let throttle = LoginThrottle::new(2);
         let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
-        let throttled = |ip, account| throttle.is_throttled(ip, account, Instant::now());
-        throttle.record_failure(one, "a@b.c", Instant::now());
-        assert!(!throttled(one, "a@b.c"));
-        throttle.record_failure(one, "A@b.c", Instant::now());
-        assert!(throttled(one, "a@b.c"));
+        fail(&throttle, one, "a@b.c");
+        assert!(!is_throttled(&throttle, one, "a@b.c"));
+        fail(&throttle, one, "A@b.c");
+        assert!(is_throttled(&throttle, one, "a@b.c"));
         // Neither neighbours behind the same NAT nor the owner elsewhere are locked out.
-        assert!(!throttled(one, "neighbour@b.c"));
-        assert!(!throttled(other, "a@b.c"));
+        assert!(!is_throttled(&throttle, one, "neighbour@b.c"));
+        assert!(!is_throttled(&throttle, other, "a@b.c"));
         tokio::time::advance(WINDOW).await;
-        assert!(!throttled(one, "a@b.c"));
-        throttle.record_failure(one, "a@b.c", Instant::now());
-        assert!(!throttled(one, "a@b.c"));
+        assert!(!is_throttled(&throttle, one, "a@b.c"));
+        fail(&throttle, one, "a@b.c");
+        assert!(!is_throttled(&throttle, one, "a@b.c"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn guessing_at_many_accounts_or_from_many_addresses_is_throttled() {
-        let now = Instant::now();
+        let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
         let sprayed = LoginThrottle::new(2);
         for n in 0..2 * SHARED_FACTOR {
-            assert!(!sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
-            sprayed.record_failure(ip("192.0.2.1"), &format!("user{n}@b.c"), now);
+            assert!(!is_throttled(&sprayed, one, "new@b.c"));
+            fail(&sprayed, one, &format!("user{n}@b.c"));
         }
-        assert!(sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
+        assert!(is_throttled(&sprayed, one, "new@b.c"));
         // An account that has signed in from there before is limited by its own failures only.
-        sprayed.record_success(ip("192.0.2.1"), "New@b.c");
-        assert!(!sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
-        sprayed.record_failure(ip("192.0.2.1"), "new@b.c", now);
-        sprayed.record_failure(ip("192.0.2.1"), "new@b.c", now);
-        assert!(sprayed.is_throttled(ip("192.0.2.1"), "new@b.c", now));
-        assert!(!sprayed.is_throttled(ip("192.0.2.2"), "new@b.c", now));
+        succeed(&sprayed, one, "New@b.c");
+        assert!(!is_throttled(&sprayed, one, "new@b.c"));
+        fail(&sprayed, one, "new@b.c");
+        fail(&sprayed, one, "new@b.c");
+        assert!(is_throttled(&sprayed, one, "new@b.c"));
+        assert!(!is_throttled(&sprayed, other, "new@b.c"));
 
         let distributed = LoginThrottle::new(2);
         for n in 0..2 * SHARED_FACTOR {
-            assert!(!distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
-            distributed.record_failure(IpAddr::V4(n.into()), "a@b.c", now);
+            assert!(!is_throttled(&distributed, one, "a@b.c"));
+            fail(&distributed, IpAddr::V4(n.into()), "a@b.c");
         }
-        assert!(distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
-        distributed.record_success(ip("192.0.2.1"), "a@b.c");
-        assert!(!distributed.is_throttled(ip("192.0.2.1"), "a@b.c", now));
-        assert!(!distributed.is_throttled(ip("192.0.2.1"), "other@b.c", now));
+        assert!(is_throttled(&distributed, one, "a@b.c"));
+        succeed(&distributed, one, "a@b.c");
+        assert!(!is_throttled(&distributed, one, "a@b.c"));
+        assert!(!is_throttled(&distributed, one, "other@b.c"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn logins_that_succeed_leave_no_record() {
         let throttle = LoginThrottle::new(2);
-        let charge = |account| throttle.charge(ip("192.0.2.1"), account, Instant::now());
+        let charge =
+            |account| throttle.charge(&throttle.login(ip("192.0.2.1"), account), Instant::now());
         let (one, other) = (charge("a@b.c").unwrap(), charge("b@b.c").unwrap());
         throttle.refund(one);
         // Its own, its address's and its account's.
@@ -264,11 +272,11 @@ mod tests {
     async fn logins_in_flight_count_until_they_are_refunded() {
         let throttle = LoginThrottle::new(2);
         let at = ip("192.0.2.1");
-        let charge = || throttle.charge(at, "a@b.c", Instant::now());
+        let charge = || throttle.charge(&throttle.login(at, "a@b.c"), Instant::now());
         let first = charge().unwrap();
         let second = charge().unwrap();
         assert_eq!(charge().unwrap_err(), Throttled);
-        assert!(throttle.is_throttled(at, "a@b.c", Instant::now()));
+        assert!(throttle.is_throttled(&throttle.login(at, "a@b.c"), Instant::now()));
         throttle.refund(second);
         let third = charge().unwrap();
         assert_eq!(charge().unwrap_err(), Throttled);
@@ -282,11 +290,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_table_is_bounded() {
+    async fn the_tables_are_bounded() {
         let throttle = LoginThrottle::new(10);
         for n in 0..2 * MAX_ENTRIES as u32 {
-            throttle.record_failure(IpAddr::V4(n.into()), &n.to_string(), Instant::now());
+            fail(&throttle, IpAddr::V4(n.into()), &n.to_string());
+            succeed(&throttle, IpAddr::V4(n.into()), &n.to_string());
         }
-        assert!(lock(&throttle.table).failures.len() <= MAX_ENTRIES);
+        let table = lock(&throttle.table);
+        assert!(table.failures.len() <= MAX_ENTRIES);
+        assert_eq!(table.trusted.len(), MAX_ENTRIES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_returns_takes_no_trust_from_others() {
+        let throttle = LoginThrottle::new(2);
+        for n in 0..MAX_ENTRIES as u32 {
+            succeed(&throttle, IpAddr::V4(n.into()), "a@b.c");
+        }
+        let before = lock(&throttle.table).trusted.clone();
+        succeed(&throttle, IpAddr::V4(7.into()), "a@b.c");
+        assert_eq!(lock(&throttle.table).trusted, before);
+        succeed(&throttle, ip("2001:db8::1"), "a@b.c");
+        let table = lock(&throttle.table);
+        assert!(
+            table
+                .trusted
+                .contains(&throttle.login(ip("2001:db8::1"), "a@b.c").0[0])
+        );
+        assert_eq!(table.trusted.len(), MAX_ENTRIES);
     }
 }

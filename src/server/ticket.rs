@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use tracing::error;
@@ -66,39 +67,34 @@ impl TicketKey {
     fn issue(&self, account: &str, expires: u64, nonce: u64) -> SecretString {
         let (expires, nonce) = (expires.to_be_bytes(), nonce.to_be_bytes());
         let payload = [&[VERSION], &expires[..], &nonce, account.as_bytes()].concat();
-        let signature = SecretString::from(to_hex(hmac::sign(&self.0, &payload).as_ref()));
-        SecretString::from(format!(
-            "t={}&p={}",
-            to_hex(&payload),
-            signature.expose_secret()
-        ))
+        let signature = hmac::sign(&self.0, &payload);
+        let mut ticket = String::with_capacity("t=&p=".len() + 2 * (payload.len() + 32));
+        ticket.push_str("t=");
+        HEXLOWER.encode_append(&payload, &mut ticket);
+        ticket.push_str("&p=");
+        HEXLOWER.encode_append(signature.as_ref(), &mut ticket);
+        SecretString::from(ticket)
     }
 
     fn account(&self, ticket: &SecretString, now: u64) -> Option<String> {
-        let (payload, signature) = ticket
-            .expose_secret()
-            .strip_prefix("t=")?
-            .split_once("&p=")?;
+        let (payload, signature) = ticket.expose_secret().strip_prefix("t=")?.split_once('&')?;
+        let signature = signature.strip_prefix("p=")?;
         if payload.len() > 2 * (FIXED + MAX_ACCOUNT) || signature.len() != 64 {
             return None;
         }
-        let payload = from_hex(payload)?;
+        let mut payload = HEXLOWER_PERMISSIVE.decode(payload.as_bytes()).ok()?;
+        let signature = HEXLOWER_PERMISSIVE.decode(signature.as_bytes()).ok()?;
         // Constant time. The payload is not read before its signature is verified.
-        hmac::verify(&self.0, &payload, &from_hex(signature)?).ok()?;
-        let (fixed, account) = payload.split_at_checked(FIXED)?;
+        hmac::verify(&self.0, &payload, &signature).ok()?;
+        let (fixed, _) = payload.split_at_checked(FIXED)?;
         let expires = u64::from_be_bytes(fixed.get(1..9)?.try_into().ok()?);
         let longest = (TICKET_LIFETIME + MAX_SKEW).as_secs();
         let is_current = now < expires && expires - now <= longest;
         if fixed.first() != Some(&VERSION) || !is_current {
             return None;
         }
-        String::from_utf8(account.to_vec()).ok()
-    }
-
-    fn opaque(&self, account: &str, nonce: u128) -> String {
-        // The version byte of a ticket is never 0, so this is not the signature of a ticket.
-        let payload = [&[0], &nonce.to_be_bytes()[..], account.as_bytes()].concat();
-        to_hex(hmac::sign(&self.0, &payload).as_ref()) + "$$"
+        payload.drain(..FIXED);
+        String::from_utf8(payload).ok()
     }
 }
 
@@ -136,32 +132,12 @@ impl TicketKeys {
     pub(super) fn account(&self, ticket: &SecretString, now: u64) -> Option<String> {
         self.keys().iter().find_map(|key| key.account(ticket, now))
     }
-
-    /// Opaque text for `MSPAuth`, which clients pass to web pages. This server never reads it.
-    pub(super) fn opaque(&self, account: &str, nonce: u128) -> String {
-        self.keys()[0].opaque(account, nonce)
-    }
 }
 
 impl fmt::Debug for TicketKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TicketKey(..)")
     }
-}
-
-/// The bytes of hex digits.
-fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; digits.len() / 2];
-    hex::decode_to_slice(digits, &mut bytes).ok()?;
-    Some(bytes)
-}
-
-/// Lower-case hex digits; `hex::encode` makes them one by one, which shows in a login.
-fn to_hex(bytes: &[u8]) -> String {
-    let mut digits = vec![0; 2 * bytes.len()];
-    // Fails for another length only.
-    let _ = hex::encode_to_slice(bytes, &mut digits);
-    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// Random bytes that are not used yet: one system call for many connections.
@@ -281,13 +257,6 @@ mod tests {
             key().issue("a@b", 1, 1).expose_secret(),
             key().issue("a@b", 1, 2).expose_secret()
         );
-    }
-
-    #[test]
-    fn opaque_text_is_not_a_ticket() {
-        let text = key().opaque("user@example.com", 5);
-        assert!(text.len() > 60 && text != key().opaque("user@example.com", 6));
-        assert_eq!(key().account(&SecretString::from(text), NOW), None);
     }
 
     #[test]

@@ -166,6 +166,8 @@ impl Quota {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER_PERMISSIVE;
+
     use super::*;
 
     const CLIENT: &str = "203.0.113.7:1033";
@@ -183,7 +185,9 @@ mod tests {
     fn an_answer_tells_the_sender_and_the_other_address() {
         let (via, answer) = answered(&Packet::request([1, 2, 3, 4]).bytes(), CLIENT).unwrap();
         assert_eq!(via, 0);
-        let bytes = hex::decode("020145388A31303641385A688702253801020304").unwrap();
+        let bytes = HEXLOWER_PERMISSIVE
+            .decode(b"020145388A31303641385A688702253801020304")
+            .unwrap();
         assert_eq!(answer.bytes()[..], bytes);
 
         let back = Packet {

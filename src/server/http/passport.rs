@@ -70,7 +70,8 @@ async fn login(request: &Request, context: &RequestContext<'_>) -> Response {
         Response::new("503 Service Unavailable").with_header("Retry-After", wait)
     };
     // Before the password is checked, so that logins at the same time cannot pass the limit.
-    let Ok(charge) = state.throttle.charge(ip, name, context.instant) else {
+    let login = state.throttle.login(ip, name);
+    let Ok(charge) = state.throttle.charge(&login, context.instant) else {
         return refused("too many failures", "60");
     };
     let verified = match &given {

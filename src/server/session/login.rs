@@ -1,6 +1,9 @@
 //! The session up to the profile: version, account, ticket.
 
 use std::io::Write as _;
+use std::mem;
+
+use data_encoding::HEXLOWER;
 
 use super::contacts::Contacts;
 use super::outcome::{EndReason, Outcome, Reply};
@@ -9,7 +12,7 @@ use crate::msnp::{Account, ClassicProfile, Command, Dialect, encode_word, percen
 use crate::secret::SecretString;
 use crate::server::accounts::{folded, well_formed};
 use crate::server::state::RequestContext;
-use crate::server::ticket::TICKET_LIFETIME;
+use crate::server::ticket::{TICKET_LIFETIME, random};
 
 /// The longest client version that is echoed in the reply to `CVR`, in bytes.
 const MAX_VERSION: usize = 20;
@@ -55,7 +58,7 @@ pub(super) struct Session {
     pub(super) role: Role,
     state: LoginState,
     dialect: Dialect,
-    /// Random, for the policy string, the challenge and `MSPAuth`.
+    /// Random, for the policy string and the challenge.
     nonce: u128,
 }
 
@@ -186,20 +189,23 @@ impl Session {
             return reply.fatal(715, EndReason::ProtocolError);
         };
         let state = context.state;
-        let (account, ip) = (account.clone(), context.peer.ip());
         let name = account.as_str();
-        if state.throttle.is_throttled(ip, name, context.instant) {
+        let login = state.throttle.login(context.peer.ip(), name);
+        if state.throttle.is_throttled(&login, context.instant) {
             return reply.fatal(910, EndReason::Throttled);
         }
         let holder = passport_arg(command, "S")
             .map(|ticket| SecretString::from(percent_decode(ticket).into_owned()))
             .and_then(|ticket| state.tickets.account(&ticket, context.unix_time));
-        let is_holder = |holder: String| folded(name) == folded(&holder);
+        let is_holder = |holder: String| name == holder || folded(name) == folded(&holder);
         if !holder.is_some_and(is_holder) || !state.config.accounts.contains(name) {
-            state.throttle.record_failure(ip, name, context.instant);
+            state.throttle.record_failure(&login, context.instant);
             return reply.fatal(911, EndReason::LoginFailed);
         }
-        state.throttle.record_success(ip, name);
+        let Some(sso) = random::<32>() else {
+            return reply.fatal(910, EndReason::Throttled);
+        };
+        state.throttle.record_success(&login);
         // The display name is the account, as for users who never chose one.
         let word = encode_word(name);
         match self.dialect >= Dialect::MSNP10 {
@@ -209,35 +215,44 @@ impl Session {
         if self.dialect >= Dialect::MSNP11 {
             reply.out.extend_from_slice(b"SBS 0 null\r\n");
         }
-        self.write_profile(name, context, reply);
-        self.state = LoginState::SignedIn(account, Contacts::new(self.dialect));
+        self.write_profile(sso, context, reply);
+        if let LoginState::Ticket(account) = mem::replace(&mut self.state, LoginState::Account) {
+            self.state = LoginState::SignedIn(account, Contacts::new(self.dialect));
+        }
         Outcome::SignedIn
     }
 
     /// The message with the client's address as the server sees it; without it if only a balancer's
     /// is seen.
-    fn write_profile(&self, account: &str, context: &RequestContext<'_>, reply: &mut Reply<'_>) {
+    fn write_profile(&self, sso: [u8; 32], context: &RequestContext<'_>, reply: &mut Reply<'_>) {
         let RequestContext { state, peer, .. } = context;
         let via_gateway = matches!(self.role, Role::Gateway);
         let port = state.config.port_field(peer.port(), via_gateway);
-        let ip = normalise(peer.ip()).to_string();
+        let ip = normalise(peer.ip());
+        // Clients pass it to web pages; no service of this server reads it.
+        let mut opaque = String::with_capacity(2 * sso.len() + 2);
+        HEXLOWER.encode_append(&sso, &mut opaque);
+        opaque.push_str("$$");
         let profile = ClassicProfile {
             login_time: context.unix_time,
-            client_ip: context.knows_client.then_some(&*ip),
+            client_ip: context.knows_client.then_some(ip),
             client_port: port.filter(|_| context.knows_client),
-            sso: &state.tickets.opaque(account, self.nonce),
+            sso: &opaque,
             has_migrated: self.dialect >= Dialect::MSNP10,
-        }
-        .to_string();
-        let length = profile.len();
-        let _ = write!(reply.out, "MSG Hotmail Hotmail {length}\r\n{profile}");
+        };
+        let start = reply.out.len();
+        let _ = write!(reply.out, "{profile}");
+        let head = format!("MSG Hotmail Hotmail {}\r\n", reply.out.len() - start);
+        reply.out.splice(start..start, head.bytes());
     }
 }
 
 /// The last parameter of `USR t TWN step value`.
 fn passport_arg<'a>(command: &Command<'a>, step: &str) -> Option<&'a str> {
-    let is_step = command.exact_arg(1) == Some("TWN") && command.exact_arg(2) == Some(step);
-    command.exact_arg(3).filter(|_| is_step)
+    let mut args = command.args().skip(1);
+    let is_step = args.next() == Some(b"TWN") && args.next() == Some(step.as_bytes());
+    let value = args.next().filter(|_| is_step)?;
+    std::str::from_utf8(value).ok()
 }
 
 /// `CVR t lcid os version arch client version MSMSGS account`: recommends the client's own version,
