@@ -28,8 +28,9 @@ const SPARE: usize = 300;
 /// Fresh logins of which the median and the 99th percentile are taken.
 const FRESH: usize = 400;
 
-/// Logins of a round, unless told otherwise: a ticket is good for a minute.
-const LOGINS: usize = 4000;
+/// Rounds, and logins of each, unless told otherwise: many and short ones, so that some are undisturbed.
+const ROUNDS: usize = 41;
+const LOGINS: usize = 1000;
 
 struct Bench {
     authority: Authority,
@@ -50,7 +51,7 @@ pub(crate) fn run() -> Outcome<ExitCode> {
     let mut bench = Bench {
         authority: Authority::generate(),
         dir: tempfile::tempdir()?,
-        rounds: first.map_or(Ok(5), |text| text.parse())?,
+        rounds: first.map_or(Ok(ROUNDS), |text| text.parse())?,
         logins: args.next().map_or(Ok(LOGINS), |text| text.parse())?,
         is_good: true,
     };
@@ -110,20 +111,17 @@ impl Bench {
             } else {
                 self.logins
             };
-            let (mut ratios, mut costs) = (Vec::new(), [Vec::new(), Vec::new()]);
+            let mut costs = [Vec::new(), Vec::new()];
             RESUMED.set(0);
             for _ in 0..self.rounds {
                 let kind = match is_whole {
                     true => Kind::Whole,
                     false => ours.tickets().await?,
                 };
-                let one = cost(serve.pid(), &ours, &kind, count).await?;
-                let other = cost(floor.process.id(), &bare, &kind, count).await?;
-                ratios.push(other / one);
-                costs[0].push(one);
-                costs[1].push(other);
+                costs[0].push(cost(serve.pid(), &ours, &kind, count).await?);
+                costs[1].push(cost(floor.process.id(), &bare, &kind, count).await?);
             }
-            let [ours, bare] = costs.map(|costs| 1e6 * median(costs));
+            let [ours, bare] = costs.map(|costs| 1e6 * undisturbed(costs));
             println!(
                 "{name}: {ours:.0} us of processor time a login, the floor {bare:.0} us; one core \
                  carries {:.0} logins a second",
@@ -133,7 +131,7 @@ impl Bench {
                 let share = RESUMED.get() as f64 / (2 * self.rounds * count) as f64;
                 println!("  TLS sessions resumed, of all {share:>38.2}");
             }
-            let ratio = median(ratios);
+            let ratio = bare / ours;
             self.judge(
                 "  speed, of the floor's",
                 ratio,
@@ -199,23 +197,22 @@ impl Bench {
         let plain = self.target(direct.at("notification"), direct.at("passport"))?;
         let balancer = Balancer::start(&self.dir, serve.at("notification"), serve.at("passport"))?;
         let through = self.target(balancer.session, balancer.page)?;
-        let (mut costs, mut ratios, mut own) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut costs, mut straight, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             let count = self.logins / 2;
-            let one = cost(serve.pid(), &through, &Kind::Whole, count).await?;
+            costs.push(cost(serve.pid(), &through, &Kind::Whole, count).await?);
             own.push(cost(balancer.process.id(), &through, &Kind::Whole, count).await?);
-            let other = cost(direct.pid(), &plain, &Kind::Whole, count).await?;
-            costs.push(one);
-            ratios.push(other / one);
+            straight.push(cost(direct.pid(), &plain, &Kind::Whole, count).await?);
         }
+        let [costs, straight, own] = [costs, straight, own].map(undisturbed);
         println!(
             "whole login through HAProxy: {:.0} us of the server, {:.0} us of HAProxy",
-            1e6 * median(costs),
-            1e6 * median(own)
+            1e6 * costs,
+            1e6 * own
         );
         println!(
             "  speed of the server, of a direct login's {:>35.2}",
-            median(ratios)
+            straight / costs
         );
         let (there, here) = (quantiles(&through).await?, quantiles(&plain).await?);
         println!(
@@ -260,9 +257,10 @@ async fn quantiles(target: &Target) -> Outcome<(f64, f64)> {
     Ok((took[FRESH / 2], took[FRESH * 99 / 100]))
 }
 
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
+/// The lower quartile: what else the machine does only adds to a cost.
+fn undisturbed(mut costs: Vec<f64>) -> f64 {
+    costs.sort_by(f64::total_cmp);
+    costs.get(costs.len() / 4).copied().unwrap_or(f64::NAN)
 }
 
 /// The floor, a process of its own.
