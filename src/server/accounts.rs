@@ -222,6 +222,17 @@ impl Accounts {
         }
     }
 
+    /// Whether the account may sign in with this password, if that is known without a computation.
+    pub(super) fn known(&self, account: &str, password: &SecretString) -> Option<bool> {
+        match self {
+            Self::Open => Some(true),
+            Self::List(list) => match list.check(account, password) {
+                Check::Decided(is_right) => Some(is_right),
+                Check::Compute(_) => None,
+            },
+        }
+    }
+
     /// Whether the account may sign in with this password. Waits for its turn where that needs a
     /// computation.
     ///

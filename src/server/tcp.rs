@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncWriteExt as _, Interest};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
@@ -24,10 +24,6 @@ use super::ticket::random;
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 4096;
-
-/// Whether what arrives after a read that did not fill the buffer is always told as an event: epoll and
-/// kqueue do; on Windows only a read that finds nothing asks for the next event.
-const DRAINS: bool = cfg!(unix);
 
 /// How much room for replies is kept, in bytes; few are longer.
 const REPLIES: usize = 16 * 1024;
@@ -170,12 +166,6 @@ fn exchange(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error),
         };
-        if DRAINS && length < CHUNK {
-            // Otherwise the next wait ends at once, and a system call to say that nothing is there.
-            let _ = stream.try_io(Interest::READABLE, || -> io::Result<()> {
-                Err(io::ErrorKind::WouldBlock.into())
-            });
-        }
         replies.clear();
         let processed = driver.receive(&input[..length], &info.context(), replies);
         let unsent = write_now(stream, replies).map(<[u8]>::to_vec);

@@ -20,7 +20,7 @@ const CLOSE_TIME: Duration = Duration::from_millis(100);
 const WRITE_TIME: Duration = Duration::from_secs(10);
 
 /// The least space for a read, in bytes.
-const CHUNK: usize = 2048;
+const CHUNK: usize = 1024;
 
 /// Why no request was received.
 #[derive(Debug)]

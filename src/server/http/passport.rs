@@ -69,30 +69,43 @@ async fn login(request: &Request, context: &RequestContext<'_>) -> Response {
         Stats::count(&state.stats.refused_logins);
         Response::new("503 Service Unavailable").with_header("Retry-After", wait)
     };
-    // Before the password is checked, so that logins at the same time cannot pass the limit.
     let login = state.throttle.login(ip, name);
-    let Ok(charge) = state.throttle.charge(&login, context.instant) else {
+    if state.throttle.is_throttled(&login, context.instant) {
         return refused("too many failures", "60");
-    };
-    let verified = match &given {
-        Some((_, password)) => {
+    }
+    let accounts = &state.config.accounts;
+    let known = given
+        .as_ref()
+        .map_or(Some(false), |(_, password)| accounts.known(name, password));
+    let verified = match (known, &given) {
+        (None, Some((_, password))) => {
+            // Before the computation, so that logins at the same time cannot pass the limit.
+            let Ok(charge) = state.throttle.charge(&login, context.instant) else {
+                return refused("too many failures", "60");
+            };
             let from = ClientNetwork::of(ip);
-            let accounts = &state.config.accounts;
-            accounts.verify(name, password, from, &state.attempts).await
+            let verified = accounts.verify(name, password, from, &state.attempts).await;
+            if verified != Ok(false) {
+                state.throttle.refund(charge);
+            }
+            verified
         }
-        None => Ok(false),
+        (known, _) => {
+            let is_right = known == Some(true);
+            if !is_right {
+                state.throttle.record_failure(&login, context.instant);
+            }
+            Ok(is_right)
+        }
     };
     match verified {
-        Ok(true) => state.throttle.refund(charge),
+        Ok(true) => {}
         Ok(false) => {
             info!(%peer, account = name, "password refused");
             Stats::count(&state.stats.failed_logins);
             return refusal("The e-mail address or the password is wrong");
         }
-        Err(Busy) => {
-            state.throttle.refund(charge);
-            return refused("too many passwords are being checked", BUSY_TIME);
-        }
+        Err(Busy) => return refused("too many passwords are being checked", BUSY_TIME),
     }
     let Some(nonce) = random().map(u64::from_be_bytes) else {
         return Response::new("503 Service Unavailable");
