@@ -68,7 +68,9 @@ impl TicketKey {
         let (expires, nonce) = (expires.to_be_bytes(), nonce.to_be_bytes());
         let payload = [&[VERSION], &expires[..], &nonce, account.as_bytes()].concat();
         let signature = hmac::sign(&self.0, &payload);
-        let mut ticket = String::with_capacity("t=&p=".len() + 2 * (payload.len() + 32));
+        // As long as it becomes: growing would leave a copy behind.
+        let digits = 2 * (payload.len() + signature.as_ref().len());
+        let mut ticket = String::with_capacity("t=&p=".len() + digits);
         ticket.push_str("t=");
         HEXLOWER.encode_append(&payload, &mut ticket);
         ticket.push_str("&p=");

@@ -216,7 +216,7 @@ fn a_terminal_gets_a_line_for_each_change_and_one_that_is_redrawn() {
     let screen = Session::start(80, &counted, &variables).end();
     assert_eq!(screen.lines().len(), 1, "{}", screen.text);
     let mut session = Session::start(80, &words, &variables);
-    session.wait_for("Direct-Connect, 2 checks, next in ");
+    session.wait_for("Direct-Connect, 2 checks, next in 1 s");
     drop(server);
     session.wait_for("Unknown-Connect (was Direct-Connect)");
     session.wait_for("Unknown-Connect, ");

@@ -186,6 +186,19 @@ fn the_profile_follows_the_login_once_and_may_lack_a_port() {
 }
 
 #[test]
+fn the_secret_of_the_profile_differs_between_logins_and_is_no_ticket() {
+    let secret = || {
+        let (text, _) = send(&mut introduced("MSNP9"), &ticket_for(USER));
+        let rest = text.split_once("\r\nMSPAuth: ").unwrap().1;
+        rest.split_once("\r\n").unwrap().0.to_owned()
+    };
+    let (one, other) = (secret(), secret());
+    assert!(one.len() > 60 && one != other);
+    let (_, outcome) = send(&mut introduced("MSNP9"), &format!("USR 4 TWN S {one}"));
+    assert_eq!(outcome, Outcome::End(EndReason::LoginFailed));
+}
+
+#[test]
 fn mapped_and_scoped_addresses_are_normalised() {
     for (peer, shown) in [
         ("[::ffff:203.0.113.7]:1033", "203.0.113.7"),
