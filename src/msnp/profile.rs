@@ -222,7 +222,7 @@ pub(crate) struct ClassicProfile<'a> {
     pub(crate) client_ip: Option<IpAddr>,
     /// The number to print as the port the server sees.
     pub(crate) client_port: Option<u16>,
-    /// Opaque text for `MSPAuth`.
+    /// Opaque text for `MSPAuth`, without the `$$` at its end.
     pub(crate) sso: &'a str,
     /// Whether the dialect is MSNP10 or later.
     pub(crate) has_migrated: bool,
@@ -239,7 +239,7 @@ impl fmt::Display for ClassicProfile<'_> {
              LoginTime: {login_time}\r\nEmailEnabled: 0\r\nMemberIdHigh: 1\r\nMemberIdLow: 2\r\n\
              lang_preference: 1033\r\npreferredEmail: \r\ncountry: US\r\nPostalCode: \r\n\
              Gender: \r\nKid: 0\r\nAge: \r\nBDayPre: \r\nBirthday: \r\nWallet: \r\nFlags: 1027\r\n\
-             sid: 507\r\nkv: 11\r\nMSPAuth: {sso}\r\n"
+             sid: 507\r\nkv: 11\r\nMSPAuth: {sso}$$\r\n"
         )?;
         if let Some(ip) = self.client_ip {
             write!(f, "ClientIP: {ip}\r\n")?;
@@ -263,7 +263,7 @@ mod tests {
             login_time: 1_700_000_000,
             client_ip: Some(IpAddr::from([203, 0, 113, 7])),
             client_port: Some(2308),
-            sso: "testticket$$",
+            sso: "testticket",
             has_migrated: false,
         }
         .to_string()

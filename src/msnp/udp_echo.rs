@@ -99,7 +99,7 @@ impl Packet {
 
 #[cfg(test)]
 mod tests {
-    use data_encoding::HEXLOWER_PERMISSIVE;
+    use base16ct::upper;
 
     use super::*;
 
@@ -117,9 +117,7 @@ mod tests {
 
     #[test]
     fn a_request_has_a_masked_zero_for_the_client_and_zeros_elsewhere() {
-        let bytes = HEXLOWER_PERMISSIVE
-            .decode(b"0201413141314131000000000000000000000000")
-            .unwrap();
+        let bytes = upper::decode_vec("0201413141314131000000000000000000000000").unwrap();
         assert_eq!(Packet::request([0; 4]).bytes()[..], bytes);
         assert_eq!(Packet::parse(&bytes), Some(Packet::request([0; 4])));
         let numbered = Packet::request([1, 2, 3, 4]).bytes();
@@ -128,9 +126,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_client_and_the_other_address_masked() {
-        let bytes = HEXLOWER_PERMISSIVE
-            .decode(b"020145388A31303641385A688702253800000000")
-            .unwrap();
+        let bytes = upper::decode_vec("020145388A31303641385A688702253800000000").unwrap();
         assert_eq!(Packet::parse(&bytes), Some(answer()));
         assert_eq!(answer().bytes()[..], bytes);
     }

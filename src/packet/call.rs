@@ -13,7 +13,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use data_encoding::HEXLOWER;
+use base16ct::lower;
 
 /// The longest line, in bytes, with its end.
 pub const MAX_LINE: usize = 128;
@@ -35,14 +35,15 @@ impl Token {
     /// Reads 32 lower-case hex digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
-        bytes.try_into().ok().map(Self)
+        let mut bytes = [0; 16];
+        let length = lower::decode(text, &mut bytes).ok()?.len();
+        (length == bytes.len()).then_some(Self(bytes))
     }
 }
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
+        f.write_str(&lower::encode_string(&self.0))
     }
 }
 

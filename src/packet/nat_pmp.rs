@@ -95,22 +95,18 @@ const fn operation(protocol: Protocol) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+    use base16ct::lower;
 
     use super::*;
 
     fn read(hex: &str) -> Option<Response> {
-        parse(
-            &HEXLOWER_PERMISSIVE
-                .decode(hex.replace(' ', "").as_bytes())
-                .unwrap(),
-        )
+        parse(&lower::decode_vec(hex.replace(' ', "")).unwrap())
     }
 
     #[test]
     fn requests_are_as_the_rfc_draws_them() {
         assert_eq!(address(), [0, 0]);
-        let map = |protocol, lifetime| HEXLOWER.encode(&map(protocol, 1863, lifetime));
+        let map = |protocol, lifetime| lower::encode_string(&map(protocol, 1863, lifetime));
         assert_eq!(
             map(Protocol::Tcp, 120),
             "00020000074707470000".to_owned() + "0078"

@@ -124,7 +124,7 @@ const fn number(protocol: Protocol) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+    use base16ct::lower;
 
     use super::*;
 
@@ -133,28 +133,32 @@ mod tests {
     const END: &str = "00000000000000000000ffff";
 
     fn read(hex: &str) -> Option<Response> {
-        parse(
-            &HEXLOWER_PERMISSIVE
-                .decode(hex.replace(' ', "").as_bytes())
-                .unwrap(),
-            NONCE,
-        )
+        parse(&lower::decode_vec(hex.replace(' ', "")).unwrap(), NONCE)
     }
 
     #[test]
     fn requests_are_as_the_rfc_draws_them() {
         let header =
             |operation: &str, lifetime: &str| format!("02{operation}0000{lifetime}{END}c0a80105");
-        assert_eq!(HEXLOWER.encode(&announce(CLIENT)), header("00", "00000000"));
+        assert_eq!(
+            lower::encode_string(&announce(CLIENT)),
+            header("00", "00000000")
+        );
         let map = map(Protocol::Tcp, CLIENT, 1863, 120, NONCE);
-        let payload = format!("{}0600000007470747{END}00000000", HEXLOWER.encode(&NONCE));
-        assert_eq!(HEXLOWER.encode(&map), header("01", "00000078") + &payload);
+        let payload = format!(
+            "{}0600000007470747{END}00000000",
+            lower::encode_string(&NONCE)
+        );
+        assert_eq!(
+            lower::encode_string(&map),
+            header("01", "00000078") + &payload
+        );
     }
 
     #[test]
     fn answers_are_read() {
         let zeros = "000000000000000000000000";
-        let nonce = HEXLOWER.encode(&NONCE);
+        let nonce = lower::encode_string(&NONCE);
         let mapped = |number: &str, protocol: &str| {
             format!(
                 "02810000 00000078 00000001 {zeros} {number} {protocol}000000 0747 1000 {END} cb007107"

@@ -123,7 +123,7 @@ fn address(value: &[u8], mask: [u8; 16]) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+    use base16ct::lower;
 
     use super::*;
 
@@ -131,9 +131,7 @@ mod tests {
     const NUMBER: Transaction = *b"\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae";
 
     fn answer(kind: u16, attributes: &str) -> Vec<u8> {
-        let attributes = HEXLOWER_PERMISSIVE
-            .decode(attributes.replace(' ', "").as_bytes())
-            .unwrap();
+        let attributes = lower::decode_vec(attributes.replace(' ', "")).unwrap();
         let mut bytes = kind.to_be_bytes().to_vec();
         bytes.extend(u16::try_from(attributes.len()).unwrap().to_be_bytes());
         bytes.extend(COOKIE);
@@ -211,8 +209,8 @@ mod tests {
 
     #[test]
     fn a_request_says_where_the_answer_is_to_come_from() {
-        let hex = |change| HEXLOWER.encode(&request(NUMBER, change));
-        let number = HEXLOWER.encode(&NUMBER);
+        let hex = |change| lower::encode_string(&request(NUMBER, change));
+        let number = lower::encode_string(&NUMBER);
         assert_eq!(hex(None), format!("000100002112a442{number}"));
         let changed = |flags| format!("000100082112a442{number}00030004000000{flags}");
         assert_eq!(hex(Some(Change::Port)), changed("02"));
@@ -224,7 +222,7 @@ mod tests {
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>, attributes: Vec<u8>) {
             let _ = parse(&bytes, NUMBER);
             for kind in [SUCCESS, ERROR] {
-                let _ = parse(&answer(kind, &HEXLOWER.encode(&attributes)), NUMBER);
+                let _ = parse(&answer(kind, &lower::encode_string(&attributes)), NUMBER);
             }
         }
     }

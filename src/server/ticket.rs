@@ -8,9 +8,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use base16ct::{lower, mixed};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
+use secrecy::zeroize::Zeroizing;
 use tracing::error;
 
 use super::sync::lock;
@@ -72,31 +73,37 @@ impl TicketKey {
         let digits = 2 * (payload.len() + signature.as_ref().len());
         let mut ticket = String::with_capacity("t=&p=".len() + digits);
         ticket.push_str("t=");
-        HEXLOWER.encode_append(&payload, &mut ticket);
+        push_hex(&payload, &mut ticket);
         ticket.push_str("&p=");
-        HEXLOWER.encode_append(signature.as_ref(), &mut ticket);
+        push_hex(signature.as_ref(), &mut ticket);
         SecretString::from(ticket)
     }
 
     fn account(&self, ticket: &SecretString, now: u64) -> Option<String> {
         let (payload, signature) = ticket.expose_secret().strip_prefix("t=")?.split_once('&')?;
         let signature = signature.strip_prefix("p=")?;
-        if payload.len() > 2 * (FIXED + MAX_ACCOUNT) || signature.len() != 64 {
-            return None;
-        }
-        let mut payload = HEXLOWER_PERMISSIVE.decode(payload.as_bytes()).ok()?;
-        let signature = HEXLOWER_PERMISSIVE.decode(signature.as_bytes()).ok()?;
+        let (mut bytes, mut digest) = ([0; FIXED + MAX_ACCOUNT], [0; 32]);
+        // Neither may be longer than the space for it.
+        let payload = mixed::decode(payload, &mut bytes).ok()?;
+        let signature = mixed::decode(signature, &mut digest).ok()?;
         // Constant time. The payload is not read before its signature is verified.
-        hmac::verify(&self.0, &payload, &signature).ok()?;
-        let (fixed, _) = payload.split_at_checked(FIXED)?;
+        hmac::verify(&self.0, payload, signature).ok()?;
+        let (fixed, account) = payload.split_at_checked(FIXED)?;
         let expires = u64::from_be_bytes(fixed.get(1..9)?.try_into().ok()?);
         let longest = (TICKET_LIFETIME + MAX_SKEW).as_secs();
         let is_current = now < expires && expires - now <= longest;
         if fixed.first() != Some(&VERSION) || !is_current {
             return None;
         }
-        payload.drain(..FIXED);
-        String::from_utf8(payload).ok()
+        Some(std::str::from_utf8(account).ok()?.to_owned())
+    }
+}
+
+/// Appends `bytes` in hex to a text with room for them.
+fn push_hex(bytes: &[u8], text: &mut String) {
+    let mut digits = Zeroizing::new([0; 64]);
+    for piece in bytes.chunks(32) {
+        text.push_str(lower::encode_str(piece, &mut *digits).unwrap_or_default());
     }
 }
 

@@ -166,7 +166,7 @@ impl Quota {
 
 #[cfg(test)]
 mod tests {
-    use data_encoding::HEXLOWER_PERMISSIVE;
+    use base16ct::upper;
 
     use super::*;
 
@@ -185,9 +185,7 @@ mod tests {
     fn an_answer_tells_the_sender_and_the_other_address() {
         let (via, answer) = answered(&Packet::request([1, 2, 3, 4]).bytes(), CLIENT).unwrap();
         assert_eq!(via, 0);
-        let bytes = HEXLOWER_PERMISSIVE
-            .decode(b"020145388A31303641385A688702253801020304")
-            .unwrap();
+        let bytes = upper::decode_vec("020145388A31303641385A688702253801020304").unwrap();
         assert_eq!(answer.bytes()[..], bytes);
 
         let back = Packet {

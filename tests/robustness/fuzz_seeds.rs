@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
-use data_encoding::HEXLOWER_PERMISSIVE;
+use base16ct::lower;
 use msnp9_conntype::msnp::udp_echo::{Other, Packet};
 use msnp9_conntype::packet::call::{Token, called};
 use support::answer::{Answer, POLICY};
@@ -109,7 +109,7 @@ fn seeds() -> Seeds {
         add("udp_echo", name, packet.bytes().to_vec());
     }
     let answer = "010100302112a442b7e7a701bc34d686fa87dfae000100080001a147c0000201002000080001a147e112a643802c000800010d97c633640900050008000100000a000001";
-    let bytes = HEXLOWER_PERMISSIVE.decode(answer.as_bytes()).unwrap();
+    let bytes = lower::decode_vec(answer).unwrap();
     add("stun", "answer", bytes);
     for (name, hex) in [
         ("nat-pmp", "0080000000000001cb007107"),
@@ -118,11 +118,7 @@ fn seeds() -> Seeds {
             "028100000000007800000001000000000000000000000000000102030405060708090a0b110000000747100000000000000000000000ffffcb007107",
         ),
     ] {
-        add(
-            "router",
-            name,
-            HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).unwrap(),
-        );
+        add("router", name, lower::decode_vec(hex).unwrap());
     }
     let router = "urn:schemas-upnp-org:device:InternetGatewayDevice:1";
     let service = "urn:schemas-upnp-org:service:WANIPConnection:1";

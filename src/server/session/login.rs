@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::mem;
 
-use data_encoding::HEXLOWER;
+use base16ct::lower;
 
 use super::contacts::Contacts;
 use super::outcome::{EndReason, Outcome, Reply};
@@ -230,14 +230,13 @@ impl Session {
         let port = state.config.port_field(peer.port(), via_gateway);
         let ip = normalise(peer.ip());
         // Clients pass it to web pages; no service of this server reads it.
-        let mut opaque = String::with_capacity(2 * sso.len() + 2);
-        HEXLOWER.encode_append(&sso, &mut opaque);
-        opaque.push_str("$$");
+        let mut digits = [0; 64];
+        let digits = lower::encode_str(&sso, &mut digits).unwrap_or_default();
         let profile = ClassicProfile {
             login_time: context.unix_time,
             client_ip: context.knows_client.then_some(ip),
             client_port: port.filter(|_| context.knows_client),
-            sso: &opaque,
+            sso: digits,
             has_migrated: self.dialect >= Dialect::MSNP10,
         };
         let start = reply.out.len();
