@@ -16,6 +16,9 @@ use tokio_rustls::TlsConnector;
 /// How many log in at a time.
 const AT_A_TIME: usize = 16;
 
+/// So many that a session has ended before its account signs in again.
+const TICKETS: u32 = 100;
+
 /// Where to log in, and how.
 #[derive(Clone)]
 pub(crate) struct Target {
@@ -27,7 +30,7 @@ pub(crate) struct Target {
 /// What a login consists of.
 #[derive(Clone)]
 pub(crate) enum Kind {
-    /// A session with a ticket in hand; as many as log in at a time, each of an account of its own.
+    /// A session with one of [`TICKETS`] in hand, each of an account of its own.
     Ticket(Vec<String>),
     /// The login page, and a session with the ticket that it gives.
     Whole,
@@ -64,12 +67,13 @@ impl Target {
         let left = Cell::new(count);
         let began = Instant::now();
         let left = &left;
-        try_join_all((0..AT_A_TIME).map(|which| async move {
+        try_join_all((0..AT_A_TIME).map(|_| async move {
             while left.get() > 0 {
                 left.set(left.get() - 1);
                 let (account, from) = next();
                 let _session = match kind {
                     Kind::Ticket(tickets) => {
+                        let which = left.get() % tickets.len();
                         let account = self::account(which as u32);
                         self.sign_in(&account, &tickets[which], from).await?
                     }
@@ -95,9 +99,9 @@ impl Target {
 
     /// Tickets for [`Kind::Ticket`].
     pub(crate) async fn tickets(&self) -> Outcome<Kind> {
-        let mut tickets = Vec::with_capacity(AT_A_TIME);
-        for which in 0..AT_A_TIME {
-            let account = account(which as u32);
+        let mut tickets = Vec::new();
+        for which in 0..TICKETS {
+            let account = account(which);
             let (_, ticket) = self.ticket(&account, Ipv4Addr::LOCALHOST).await?;
             tickets.push(ticket);
         }
