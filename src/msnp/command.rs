@@ -42,11 +42,15 @@ impl<'a> Command<'a> {
 
     /// The parameters, split at runs of blanks and tabs.
     pub fn args(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.line
-            .get(3..)
-            .unwrap_or_default()
-            .split(|byte| matches!(byte, b' ' | b'\t'))
-            .filter(|word| !word.is_empty())
+        let mut rest = self.line.get(3..).unwrap_or_default();
+        std::iter::from_fn(move || {
+            let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
+            rest = &rest[blanks.count()..];
+            let end = memchr::memchr2(b' ', b'\t', rest).unwrap_or(rest.len());
+            let word;
+            (word, rest) = rest.split_at(end);
+            (!word.is_empty()).then_some(word)
+        })
     }
 
     /// Parameter number `index`, from 0, as text; bytes that are not UTF-8 are replaced.
@@ -137,12 +141,19 @@ impl FromStr for Dialect {
     /// # Errors
     /// [`UnknownDialect`] for anything but MSNP8 to MSNP12.
     fn from_str(word: &str) -> Result<Self, UnknownDialect> {
-        let upper = word.trim().to_ascii_uppercase();
-        let number = upper.strip_prefix("MSNP").unwrap_or(&upper);
-        Self::ALL
-            .into_iter()
-            .find(|dialect| dialect.0.to_string() == number)
-            .ok_or_else(|| UnknownDialect(excerpt(word, 20)))
+        let trimmed = word.trim();
+        let number = match trimmed.split_at_checked(4) {
+            Some((name, number)) if name.eq_ignore_ascii_case("MSNP") => number,
+            _ => trimmed,
+        };
+        Ok(match number {
+            "8" => Self::MSNP8,
+            "9" => Self::MSNP9,
+            "10" => Self::MSNP10,
+            "11" => Self::MSNP11,
+            "12" => Self::MSNP12,
+            _ => return Err(UnknownDialect(excerpt(word, 20))),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Limits on the number of connections.
 
-use std::collections::HashMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
@@ -87,10 +87,10 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = lock(&self.limiter.open);
         open.total -= 1;
-        if let Some(count) = open.by_network.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                open.by_network.remove(&self.network);
+        if let Entry::Occupied(mut count) = open.by_network.entry(self.network) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
     }

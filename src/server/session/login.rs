@@ -3,13 +3,12 @@
 use std::io::Write as _;
 use std::mem;
 
-use base16ct::lower;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
 use super::contacts::Contacts;
 use super::outcome::{EndReason, Outcome, Reply};
 use crate::conntype::normalise;
 use crate::msnp::{Account, ClassicProfile, Command, Dialect, encode_word, percent_decode};
-use crate::secret::SecretString;
 use crate::server::accounts::{folded, well_formed};
 use crate::server::state::RequestContext;
 use crate::server::ticket::{TICKET_LIFETIME, random};
@@ -195,7 +194,7 @@ impl Session {
             return reply.fatal(910, EndReason::Throttled);
         }
         let holder = passport_arg(command, "S")
-            .map(|ticket| SecretString::from(percent_decode(ticket).into_owned()))
+            .map(percent_decode)
             .and_then(|ticket| state.tickets.account(&ticket, context.unix_time));
         let is_holder = |holder: String| name == holder || folded(name) == folded(&holder);
         if !holder.is_some_and(is_holder) || !state.config.accounts.contains(name) {
@@ -230,19 +229,19 @@ impl Session {
         let port = state.config.port_field(peer.port(), via_gateway);
         let ip = normalise(peer.ip());
         // Clients pass it to web pages; no service of this server reads it.
-        let mut digits = [0; 64];
-        let digits = lower::encode_str(&sso, &mut digits).unwrap_or_default();
+        let sso = BASE64_URL_SAFE_NO_PAD.encode(sso);
         let profile = ClassicProfile {
             login_time: context.unix_time,
             client_ip: context.knows_client.then_some(ip),
             client_port: port.filter(|_| context.knows_client),
-            sso: digits,
+            sso: &sso,
             has_migrated: self.dialect >= Dialect::MSNP10,
         };
         let start = reply.out.len();
         let _ = write!(reply.out, "{profile}");
-        let head = format!("MSG Hotmail Hotmail {}\r\n", reply.out.len() - start);
-        reply.out.splice(start..start, head.bytes());
+        let length = reply.out.len() - start;
+        let _ = write!(reply.out, "MSG Hotmail Hotmail {length}\r\n");
+        reply.out[start..].rotate_left(length);
     }
 }
 

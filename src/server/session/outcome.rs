@@ -39,10 +39,12 @@ pub(super) struct Reply<'a> {
 impl Reply<'_> {
     /// Writes a line: `command`, the transaction id, and the params.
     pub(super) fn line(&mut self, command: &str, params: &[&[u8]]) {
-        let _ = write!(self.out, "{command} {}", self.trid);
-        for param in params {
+        let mut digits = itoa::Buffer::new();
+        let trid = digits.format(self.trid).as_bytes();
+        self.out.extend_from_slice(command.as_bytes());
+        for word in std::iter::once(&trid).chain(params) {
             self.out.push(b' ');
-            self.out.extend_from_slice(param);
+            self.out.extend_from_slice(word);
         }
         self.out.extend_from_slice(b"\r\n");
     }

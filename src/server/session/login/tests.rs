@@ -193,7 +193,7 @@ fn the_secret_of_the_profile_differs_between_logins_and_is_no_ticket() {
         rest.split_once("\r\n").unwrap().0.to_owned()
     };
     let (one, other) = (secret(), secret());
-    assert!(one.len() > 60 && one != other);
+    assert!(one.len() > 40 && one != other);
     let (_, outcome) = send(&mut introduced("MSNP9"), &format!("USR 4 TWN S {one}"));
     assert_eq!(outcome, Outcome::End(EndReason::LoginFailed));
 }

@@ -236,7 +236,7 @@ async fn dribble(mut stream: TcpStream, words: &[u8]) {
 /// Tries forged tickets, from a few addresses, on a new connection each.
 async fn wrong_tickets(stage: Arc<Stage>) -> Outcome<Done> {
     let addresses: Vec<_> = (0..GUESSERS).map(|_| stage.address()).collect();
-    let forged = Arc::new(format!("t={}&p={}", "01".repeat(40), "ab".repeat(32)));
+    let forged = Arc::new(format!("t={}&p={}A", "01".repeat(40), "ab".repeat(21)));
     let (mut refused, mut turned_away) = (0_u64, 0_u64);
     while turned_away == 0 || !stage.is_enough() {
         let (addresses, forged) = (addresses.clone(), Arc::clone(&forged));
