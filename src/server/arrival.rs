@@ -131,6 +131,8 @@ pub(super) struct Refused {
     is_http: bool,
     refusal: &'static [u8],
     _slot: OwnedSemaphorePermit,
+    /// The server waits for it to end.
+    _closing: watch::Receiver<bool>,
 }
 
 impl Arrival {
@@ -183,6 +185,7 @@ impl Arrival {
             is_http,
             refusal,
             _slot: slot,
+            _closing: self.closing,
         })
     }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::spawn;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
 use super::arrival::{Admission, Arrival, Service};
@@ -25,9 +25,6 @@ const BACKLOG: i32 = 1024;
 
 /// The first and the longest pause after a failure to accept.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// How long connections may take to end when the server stops.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// Whether connections have the options of their listening socket: two system calls in ten of a login
 /// would be to set them.
@@ -60,7 +57,7 @@ fn set_options(socket: &SockRef<'_>, silence: Duration) {
     tcp::enable_keepalive(socket, silence);
 }
 
-/// Accepts connections until the server stops; completes when all of them have ended.
+/// Accepts connections until the server stops. Each of them has a clone of `closing` until it ends.
 pub(super) async fn run(
     listener: TcpListener,
     service: Service,
@@ -73,15 +70,12 @@ pub(super) async fn run(
     // That of a wildcard differs from connection to connection.
     let own = listener.local_addr().ok();
     let own = own.filter(|own| !own.ip().is_unspecified());
-    let mut connections = JoinSet::new();
     let mut pause = PAUSES.0;
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = closing.clone();
     let mut stopped = pin!(stopped(&mut stop));
     loop {
-        // Here, and not as each of them ends: that would wake this task for every connection.
-        while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             biased;
             () = &mut stopped => break,
@@ -128,19 +122,14 @@ pub(super) async fn run(
             closing: closing.clone(),
         };
         if has_balancers {
-            connections.spawn(arrival.serve());
+            drop(spawn(arrival.serve()));
             continue;
         }
         match arrival.admit() {
-            Admission::Admitted(admitted) => drop(connections.spawn(admitted.serve())),
-            Admission::Refused(refused) => drop(connections.spawn(refused.close())),
+            Admission::Admitted(admitted) => drop(spawn(admitted.serve())),
+            Admission::Refused(refused) => drop(spawn(refused.close())),
             Admission::Closed => {}
         }
-    }
-    drop(listener);
-    let all = async { while connections.join_next().await.is_some() {} };
-    if timeout(GRACE, all).await.is_err() {
-        connections.shutdown().await;
     }
 }
 

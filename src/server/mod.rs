@@ -60,12 +60,13 @@ mod udp_echo;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::spawn;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 pub use accounts::{AccountList, Accounts, BadAccountList, BadHash};
 pub use config::{CertificateSource, Config, GatewayPort, Limits, PortField};
@@ -87,6 +88,9 @@ use http::site::own_authority;
 use session::Role;
 use state::ServerState;
 use udp_echo::UdpEcho;
+
+/// How long connections may take to end when the server stops.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A server with open sockets; [`run`](Self::run) serves them.
 pub struct Server {
@@ -241,32 +245,34 @@ impl Server {
     }
 
     /// Serves until `shutdown` completes, and as long after it as the configuration says; then sends
-    /// `OUT SSD` to every signed-in client and ends within about a second. If the future is dropped,
-    /// all tasks end without `OUT`.
+    /// `OUT SSD` to every signed-in client and ends within about a second. A connection that does not
+    /// end by then, as of a client that does not read, is left to its own limits, which are seconds.
+    /// If the future is dropped, the connections end in the same way.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Counts {
         let (close, closing) = watch::channel(false);
         // The metrics tell of the shutdown until the last client is gone.
         let (close_metrics, metrics_closing) = watch::channel(false);
-        let (mut tasks, mut metrics) = (JoinSet::new(), JoinSet::new());
         for (listener, service) in self.listeners {
-            let state = Arc::clone(&self.state);
-            let (tasks, closing) = match service {
-                Service::Metrics(_) => (&mut metrics, &metrics_closing),
-                _ => (&mut tasks, &closing),
+            let closing = match service {
+                Service::Metrics(_) => metrics_closing.clone(),
+                _ => closing.clone(),
             };
-            tasks.spawn(listener::run(listener, service, state, closing.clone()));
+            let state = Arc::clone(&self.state);
+            spawn(listener::run(listener, service, state, closing));
         }
         if let Some(udp_echo) = self.udp_echo {
-            tasks.spawn(udp_echo.run(Arc::clone(&self.state.stats), closing));
+            spawn(udp_echo.run(Arc::clone(&self.state.stats), closing.clone()));
         }
+        // All others belong to what is spawned.
+        drop((closing, metrics_closing));
         shutdown.await;
         self.state.drain();
         sleep(self.state.config.drain_time).await;
-        // Fails if there is no listener.
-        let _ = close.send(true);
-        while tasks.join_next().await.is_some() {}
-        let _ = close_metrics.send(true);
-        while metrics.join_next().await.is_some() {}
+        for close in [close, close_metrics] {
+            // Fails if nothing is left.
+            let _ = close.send(true);
+            let _ = timeout(GRACE, close.closed()).await;
+        }
         self.state.stats.counts()
     }
 }
