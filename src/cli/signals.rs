@@ -46,7 +46,13 @@ impl Signals {
         static IMPATIENCE: Once = Once::new();
         let signals = Self::start()?;
         // A thread of its own: the others may all wait for the reader of a full pipe.
-        IMPATIENCE.call_once(|| drop(std::thread::spawn(end_at_a_second)));
+        IMPATIENCE.call_once(|| {
+            let first = async {
+                Self::start()?.received().await;
+                Ok(())
+            };
+            drop(std::thread::spawn(|| end_at_a_second(first)));
+        });
         Ok(signals)
     }
 
@@ -108,17 +114,23 @@ impl Signals {
     }
 }
 
-/// Starts to listen, and completes with the first signal.
+/// Starts to listen, and completes with the first signal. From then on, SIGINT ends the program at
+/// once. Until then it takes no thread, for a program that never waits for a reader.
 pub(super) fn listen() -> io::Result<impl Future<Output = ErrorCode>> {
-    let mut signals = Signals::listen()?;
-    Ok(async move { signals.next().await })
+    let mut signals = Signals::start()?;
+    Ok(async move {
+        let signal = signals.next().await;
+        std::thread::spawn(|| end_at_a_second(async { Ok(()) }));
+        signal
+    })
 }
 
-/// Waits for a signal, and then for another SIGINT, which ends the program whatever it is doing.
-fn end_at_a_second() -> io::Result<()> {
+/// Waits for the `first` signal, and then for another SIGINT, which ends the program whatever it is
+/// doing.
+fn end_at_a_second(first: impl Future<Output = io::Result<()>>) -> io::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build()?.block_on(async {
-        Signals::start()?.received().await;
+        first.await?;
         tokio::time::sleep(SAME).await;
         let mut signals = Signals::start()?;
         while signals.received().await != ErrorCode::Interrupted {}

@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 use std::str::FromStr as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
@@ -24,9 +25,20 @@ const QUEUE: usize = 1024;
 /// How long writing the last lines may take.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 
-/// The queue of lines to write.
+/// The queue of lines to write. Its thread starts with the first line: as long as there is one thread
+/// only, allocations and system calls need no atomic operations.
 #[derive(Clone)]
-struct Queue(SyncSender<Message>);
+struct Queue(Arc<LazyLock<SyncSender<Message>>>);
+
+impl Queue {
+    fn new() -> Self {
+        Self(Arc::new(LazyLock::new(|| {
+            let (sender, receiver) = sync_channel(QUEUE);
+            std::thread::spawn(move || write_lines(&receiver));
+            sender
+        })))
+    }
+}
 
 enum Message {
     Line(Vec<u8>),
@@ -98,9 +110,7 @@ pub(super) fn start(format: LogFormat, output: &Output) -> Result<Log, ServeErro
     };
     // The summary is not subject to the filter, as in the text format.
     let filter = filter.with_target(SUMMARY_TARGET, LevelFilter::INFO);
-    let (sender, receiver) = sync_channel(QUEUE);
-    std::thread::spawn(move || write_lines(&receiver));
-    let queue = Queue(sender);
+    let queue = Queue::new();
     let writer = queue.clone();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(move || writer.clone())
