@@ -1,16 +1,17 @@
 //! A session over TCP. An idle one takes little memory, and every wait has a limit.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
@@ -52,7 +53,7 @@ pub(super) async fn serve(
     // One for the whole session: what it takes to wait is not taken anew for each piece of input.
     let mut stopped = pin!(stopped(&mut closing));
     loop {
-        tokio::select! {
+        let length = tokio::select! {
             biased;
             () = &mut stopped => {
                 if driver.is_signed_in() && write(&mut stream, b"OUT SSD\r\n").await.is_ok() {
@@ -82,19 +83,20 @@ pub(super) async fn serve(
                 linger(&mut stream).await;
                 return;
             }
-            ready = stream.readable() => if let Err(error) = ready {
-                debug!(%peer, %error, "connection lost");
-                return;
-            }
-        }
-        let Exchange { processed, unsent } = match exchange(&stream, &mut driver, &info) {
-            Ok(Some(exchange)) => exchange,
-            Ok(None) => continue,
-            Err(error) => {
-                debug!(%peer, %error, "connection closed");
-                return;
+            // It yields where a client sends without pause, which must not starve the others.
+            read = poll_fn(|cx| poll_read(&mut stream, cx)) => match read {
+                Ok(0) => {
+                    debug!(%peer, "connection closed");
+                    return;
+                }
+                Ok(length) => length,
+                Err(error) => {
+                    debug!(%peer, %error, "connection lost");
+                    return;
+                }
             }
         };
+        let Exchange { processed, unsent } = exchange(length, &stream, &mut driver, &info);
         if processed.has_signed_in {
             open.record_login();
         }
@@ -118,8 +120,6 @@ pub(super) async fn serve(
             }
             return;
         }
-        // A client that sends without pause must not starve the others.
-        consume_budget().await;
     }
 }
 
@@ -153,24 +153,28 @@ struct Exchange {
     unsent: io::Result<Vec<u8>>,
 }
 
-/// Reads what has arrived, processes it, and replies; `None` if there is nothing to read.
+/// Reads into the buffer of this thread, where the input stays until a task waits.
+fn poll_read(stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    BUFFERS.with_borrow_mut(|Buffers { input, .. }| {
+        let mut input = ReadBuf::new(input);
+        ready!(Pin::new(stream).poll_read(cx, &mut input))?;
+        Poll::Ready(Ok(input.filled().len()))
+    })
+}
+
+/// Processes the input of this length that was just read, and replies.
 fn exchange(
+    length: usize,
     stream: &TcpStream,
     driver: &mut SessionDriver,
     info: &ConnectionInfo,
-) -> io::Result<Option<Exchange>> {
+) -> Exchange {
     BUFFERS.with_borrow_mut(|Buffers { input, replies }| {
-        let length = match stream.try_read(input) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error),
-        };
         replies.clear();
         let processed = driver.receive(&input[..length], &info.context(), replies);
         let unsent = write_now(stream, replies).map(<[u8]>::to_vec);
         replies.shrink_to(REPLIES);
-        Ok(Some(Exchange { processed, unsent }))
+        Exchange { processed, unsent }
     })
 }
 
