@@ -28,10 +28,10 @@ pub fn encode_header_piece(text: &str) -> String {
 /// Encodes what would break a command's parameter: blanks, control characters and `%`. Other
 /// bytes, raw UTF-8 included, stay as they are.
 #[must_use]
-pub fn encode_word(text: &str) -> String {
+pub fn encode_word(text: &str) -> Cow<'_, str> {
     // Accounts, and most names, stay as they are.
     if text.bytes().all(|byte| !is_encoded(byte)) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let mut word = String::with_capacity(text.len());
     for piece in text.split_inclusive(|c: char| c.is_ascii()) {
@@ -39,7 +39,7 @@ pub fn encode_word(text: &str) -> String {
         word.push_str(utf8);
         word.extend(utf8_percent_encode(ascii, WORD));
     }
-    word
+    Cow::Owned(word)
 }
 
 /// Whether [`WORD`] has it.

@@ -8,6 +8,7 @@
 mod hash;
 mod line;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -117,7 +118,7 @@ impl AccountList {
                     Entry::Hashed { hash, digest: None }
                 }
             };
-            let account = folded(listed.account.as_str());
+            let account = folded(listed.account.as_str()).into_owned();
             if by_account.insert(account, entry).is_some() {
                 return Err(BadAccountList::Duplicate(number));
             }
@@ -172,7 +173,7 @@ impl AccountList {
     /// What is known of the password without a computation.
     pub(crate) fn check(&self, account: &str, password: &SecretString) -> Check {
         let entries = lock(&self.0);
-        let entry = entries.by_account.get(&folded(account));
+        let entry = entries.by_account.get(&*folded(account));
         let (key, digest) = match entry {
             Some(Entry::Plain(digest)) => (&entries.key, Some(digest)),
             Some(Entry::Hashed { digest, .. }) => (&entries.remembered_key, digest.as_ref()),
@@ -199,7 +200,7 @@ impl AccountList {
     fn remember(&self, account: &str, password: &SecretString, verified: &PasswordHash) {
         let mut entries = lock(&self.0);
         let made = hmac::sign(&entries.remembered_key, password.expose_secret().as_bytes());
-        if let Some(Entry::Hashed { hash, digest }) = entries.by_account.get_mut(&folded(account))
+        if let Some(Entry::Hashed { hash, digest }) = entries.by_account.get_mut(&*folded(account))
             && **hash == *verified
         {
             *digest = Some(made);
@@ -218,7 +219,7 @@ impl Accounts {
     pub(super) fn contains(&self, account: &str) -> bool {
         match self {
             Self::Open => true,
-            Self::List(list) => lock(&list.0).by_account.contains_key(&folded(account)),
+            Self::List(list) => lock(&list.0).by_account.contains_key(&*folded(account)),
         }
     }
 
@@ -281,8 +282,15 @@ pub(crate) fn well_formed(text: &str) -> Option<Account> {
 }
 
 /// The account in the form used for comparison, which ignores case.
-pub(crate) fn folded(account: &str) -> String {
-    account.to_lowercase()
+pub(crate) fn folded(account: &str) -> Cow<'_, str> {
+    // Most are so already.
+    match account
+        .bytes()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
+    {
+        true => Cow::Borrowed(account),
+        false => Cow::Owned(account.to_lowercase()),
+    }
 }
 
 #[cfg(test)]

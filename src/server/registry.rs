@@ -12,14 +12,14 @@ use super::sync::lock;
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     /// By account, with the means to evict its session.
-    sessions: Mutex<HashMap<String, oneshot::Sender<()>>>,
+    sessions: Mutex<HashMap<Arc<str>, oneshot::Sender<()>>>,
 }
 
 /// A session's entry in the registry, which is removed on drop.
 #[derive(Debug)]
 pub(super) struct Registration {
     registry: Arc<Registry>,
-    account: String,
+    account: Arc<str>,
     /// Completes when the account signs in elsewhere.
     pub(super) evicted: oneshot::Receiver<()>,
 }
@@ -34,10 +34,10 @@ impl Registry {
     /// whether there was one.
     pub(super) fn sign_in(self: &Arc<Self>, account: &str) -> (Registration, bool) {
         let (evict, evicted) = oneshot::channel();
-        let account = folded(account);
+        let account = Arc::<str>::from(folded(account));
         // Under the lock: a session that ends must know whether the entry is still its own.
         let mut sessions = lock(&self.sessions);
-        let earlier = sessions.insert(account.clone(), evict);
+        let earlier = sessions.insert(Arc::clone(&account), evict);
         let has_evicted = earlier.is_some_and(|evict| evict.send(()).is_ok());
         drop(sessions);
         let registration = Registration {

@@ -18,7 +18,7 @@ use tracing::debug;
 use super::linger::linger;
 use super::open_session::OpenSession;
 use super::session::{EndReason, LOGIN_TIME, Processed, Role, SessionDriver};
-use super::state::ConnectionInfo;
+use super::state::{ConnectionInfo, RequestContext};
 use super::stats::Stats;
 use super::sync::stopped;
 use super::ticket::random;
@@ -96,12 +96,13 @@ pub(super) async fn serve(
                 }
             }
         };
-        let Exchange { processed, unsent } = exchange(length, &stream, &mut driver, &info);
+        let context = info.context();
+        let Exchange { processed, unsent } = exchange(length, &stream, &mut driver, &context);
         if processed.has_signed_in {
             open.record_login();
         }
         if processed.commands > 0 && driver.is_signed_in() {
-            deadline.as_mut().reset(Instant::now() + idle_timeout);
+            deadline.as_mut().reset(context.instant + idle_timeout);
         }
         let written = match unsent {
             Ok(unsent) => write_rest(&mut stream, &unsent).await,
@@ -167,11 +168,11 @@ fn exchange(
     length: usize,
     stream: &TcpStream,
     driver: &mut SessionDriver,
-    info: &ConnectionInfo,
+    context: &RequestContext<'_>,
 ) -> Exchange {
     BUFFERS.with_borrow_mut(|Buffers { input, replies }| {
         replies.clear();
-        let processed = driver.receive(&input[..length], &info.context(), replies);
+        let processed = driver.receive(&input[..length], context, replies);
         let unsent = write_now(stream, replies).map(<[u8]>::to_vec);
         replies.shrink_to(REPLIES);
         Exchange { processed, unsent }

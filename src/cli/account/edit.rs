@@ -93,7 +93,7 @@ fn places(text: &str) -> Result<Vec<Place>, BadAccountList> {
             None => whole,
         };
         if let Some(listed) = read_line(line, number)? {
-            if !known.insert(folded(listed.account.as_str())) {
+            if !known.insert(folded(listed.account.as_str()).into_owned()) {
                 return Err(BadAccountList::Duplicate(number));
             }
             places.push(Place {
