@@ -39,6 +39,7 @@ mod error;
 pub mod fuzz;
 mod histogram;
 mod http;
+mod input;
 mod limits;
 mod linger;
 mod listener;

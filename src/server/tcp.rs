@@ -3,18 +3,18 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
+use super::input;
 use super::linger::linger;
 use super::open_session::OpenSession;
 use super::session::{EndReason, LOGIN_TIME, Processed, Role, SessionDriver};
@@ -23,11 +23,8 @@ use super::stats::Stats;
 use super::sync::stopped;
 use super::ticket::random;
 
-/// How much is read at once, in bytes.
-const CHUNK: usize = 4096;
-
 /// How much room for replies is kept, in bytes; few are longer.
-const REPLIES: usize = 16 * 1024;
+const MAX_REPLIES: usize = 16 * 1024;
 
 /// How long a client may take to read the replies.
 const WRITE_TIME: Duration = Duration::from_secs(10);
@@ -58,7 +55,7 @@ pub(super) async fn serve(
             () = &mut stopped => {
                 if driver.is_signed_in() && write(&mut stream, b"OUT SSD\r\n").await.is_ok() {
                     // Unread input would turn the close into a reset, which discards the OUT.
-                    let mut discarded = [0; CHUNK];
+                    let mut discarded = [0; 4096];
                     while matches!(stream.try_read(&mut discarded), Ok(1..)) {}
                 }
                 return;
@@ -84,7 +81,7 @@ pub(super) async fn serve(
                 return;
             }
             // It yields where a client sends without pause, which must not starve the others.
-            read = poll_fn(|cx| poll_read(&mut stream, cx)) => match read {
+            read = poll_fn(|cx| input::poll_read(&mut stream, cx)) => match read {
                 Ok(0) => {
                     debug!(%peer, "connection closed");
                     return;
@@ -135,16 +132,9 @@ pub(super) fn enable_keepalive(socket: &SockRef<'_>, silence: Duration) {
     let _ = socket.set_tcp_keepalive(&keepalive);
 }
 
-/// Buffers for the one session of a thread that reads or writes: no session has its own.
-struct Buffers {
-    input: [u8; CHUNK],
-    replies: Vec<u8>,
-}
-
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = const {
-        RefCell::new(Buffers { input: [0; CHUNK], replies: Vec::new() })
-    };
+    /// Of the one session that replies: no session has a buffer of its own.
+    static REPLIES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What was read and answered.
@@ -154,15 +144,6 @@ struct Exchange {
     unsent: io::Result<Vec<u8>>,
 }
 
-/// Reads into the buffer of this thread, where the input stays until a task waits.
-fn poll_read(stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    BUFFERS.with_borrow_mut(|Buffers { input, .. }| {
-        let mut input = ReadBuf::new(input);
-        ready!(Pin::new(stream).poll_read(cx, &mut input))?;
-        Poll::Ready(Ok(input.filled().len()))
-    })
-}
-
 /// Processes the input of this length that was just read, and replies.
 fn exchange(
     length: usize,
@@ -170,11 +151,11 @@ fn exchange(
     driver: &mut SessionDriver,
     context: &RequestContext<'_>,
 ) -> Exchange {
-    BUFFERS.with_borrow_mut(|Buffers { input, replies }| {
+    REPLIES.with_borrow_mut(|replies| {
         replies.clear();
-        let processed = driver.receive(&input[..length], context, replies);
+        let processed = input::with(length, |input| driver.receive(input, context, replies));
         let unsent = write_now(stream, replies).map(<[u8]>::to_vec);
-        replies.shrink_to(REPLIES);
+        replies.shrink_to(MAX_REPLIES);
         Exchange { processed, unsent }
     })
 }

@@ -1,13 +1,15 @@
 //! HTTP messages on a stream.
 
+use std::future::poll_fn;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use secrecy::zeroize::Zeroizing;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use secrecy::zeroize::{Zeroize as _, Zeroizing};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::message::{self, HEAD_TOO_LARGE, MAX_HEAD, Method, Request, Response};
+use crate::server::input;
 use crate::server::linger::linger;
 
 /// How long a request may take to arrive, and how long a connection is kept for the next one.
@@ -18,9 +20,6 @@ const CLOSE_TIME: Duration = Duration::from_millis(100);
 
 /// How long a client may take to read a response.
 const WRITE_TIME: Duration = Duration::from_secs(10);
-
-/// The least space for a read, in bytes.
-const CHUNK: usize = 1024;
 
 /// Why no request was received.
 #[derive(Debug)]
@@ -104,17 +103,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn fill(&mut self) -> Result<(), NoRequest> {
-        let length = self.buffer.len();
-        if self.buffer.capacity() - length < CHUNK {
-            // Not by growing in place, which could leave a copy behind.
-            let mut larger = Zeroizing::new(Vec::with_capacity(2 * length + CHUNK));
-            larger.extend_from_slice(&self.buffer);
-            self.buffer = larger;
+        let length = poll_fn(|cx| input::poll_read(&mut self.stream, cx)).await?;
+        if length == 0 {
+            return Err(NoRequest::Closed);
         }
-        match self.stream.read_buf(&mut *self.buffer).await? {
-            0 => Err(NoRequest::Closed),
-            _ => Ok(()),
-        }
+        input::with(length, |input| {
+            let before = self.buffer.len();
+            if self.buffer.capacity() - before < length {
+                // Not by growing in place, which could leave a copy behind.
+                let capacity = (before + length).max(2 * before);
+                let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
+                larger.extend_from_slice(&self.buffer);
+                self.buffer = larger;
+            }
+            self.buffer.extend_from_slice(input);
+            input.zeroize();
+        });
+        Ok(())
     }
 
     /// Writes the response to `request` in one piece; whether another request may follow.

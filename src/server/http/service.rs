@@ -1,6 +1,7 @@
 //! Serves HTTP connections: one loop for Passport, the gateway and the metrics.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,11 +33,14 @@ pub(crate) async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut connection = Connection::new(stream);
+    // One for the whole connection: what it takes to wait is not taken anew for each request.
+    let mut stop = closing.clone();
+    let mut stopped = pin!(stopped(&mut stop));
     let stats = &info.state.stats;
     loop {
         let received = tokio::select! {
             biased;
-            () = stopped(&mut closing) => return connection.close().await,
+            () = &mut stopped => return connection.close().await,
             received = connection.receive() => received,
         };
         let response = match &received {
@@ -44,7 +48,7 @@ pub(crate) async fn serve<S>(
                 // A password may have to wait for its turn.
                 HttpService::Passport => tokio::select! {
                     biased;
-                    () = stopped(&mut closing) => return connection.close().await,
+                    () = &mut stopped => return connection.close().await,
                     response = passport::answer(request, info.context()) => response,
                 },
                 HttpService::Metrics => metrics::answer(request, &info.context()),

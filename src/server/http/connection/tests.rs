@@ -1,6 +1,6 @@
 use super::*;
 use crate::server::http::message::parse;
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 
 fn request(text: &str) -> Request {
     parse(text.as_bytes()).unwrap().request
