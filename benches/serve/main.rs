@@ -2,7 +2,7 @@
 //!
 //! The floor is a bare tokio server that exchanges the same bytes, with the same TLS. Both are
 //! processes of their own with one thread, and are compared by the processor time that a login
-//! takes of them, in turns. Needs Linux; what goes through HAProxy needs that.
+//! takes of them, in turns, on one core. Needs Linux; what goes through HAProxy needs that.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
 

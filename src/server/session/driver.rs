@@ -139,6 +139,7 @@ impl SessionDriver {
                 info!(%peer, account, "login rejected: too many failures");
                 &state.stats.refused_tickets
             }
+            EndReason::Unable => &state.stats.refused_tickets,
             EndReason::ProtocolError | EndReason::GatewayPing => {
                 debug!(%peer, ?reason, "session ended");
                 &state.stats.protocol_errors

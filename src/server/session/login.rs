@@ -202,7 +202,7 @@ impl Session {
             return reply.fatal(911, EndReason::LoginFailed);
         }
         let Some(sso) = random::<32>() else {
-            return reply.fatal(910, EndReason::Throttled);
+            return reply.fatal(910, EndReason::Unable);
         };
         state.throttle.record_success(&login);
         // The display name is the account, as for users who never chose one.

@@ -24,6 +24,8 @@ pub(crate) enum EndReason {
     LoginFailed,
     /// The throttle rejected the login.
     Throttled,
+    /// The server cannot complete the login, which is logged where it fails.
+    Unable,
     /// The command is invalid, or invalid at this point.
     ProtocolError,
     /// `PNG` through the gateway, which Microsoft's answered with an HTTP error.
