@@ -5,8 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use support::{Document, Run, Serve, TOOL, file, text, tool, tool_by};
 
@@ -48,6 +50,23 @@ fn it_prints_where_it_listens_and_stops_on_a_signal() {
             "{summary}"
         );
     }
+}
+
+#[test]
+fn another_sigint_ends_it_while_it_drains() {
+    let served = Serve::start(&["--drain-time", "600"]);
+    served.signal(Signal::SIGTERM);
+    served.log_line(&["draining"]);
+    let pid = Pid::from_raw(served.pid().try_into().unwrap());
+    // Right after the first, a signal is the same one.
+    let again = std::thread::spawn(move || {
+        while kill(pid, Signal::SIGINT).is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let run = served.stop_by(Signal::SIGINT);
+    assert_eq!(run.code, 130, "{}", run.stderr);
+    again.join().unwrap();
 }
 
 #[test]
