@@ -199,7 +199,9 @@ mod tests {
         assert_eq!("msnp9".parse(), Ok(Dialect::MSNP9));
         assert_eq!("12".parse::<Dialect>().unwrap().to_string(), "MSNP12");
         assert!("MSNP13".parse::<Dialect>().is_err());
-        assert!("MSNP".parse::<Dialect>().is_err());
+        for word in ["MSNP", "", "09", "+9", "MSNP 9", "MSNP9x", "ÄÄ9"] {
+            assert!(word.parse::<Dialect>().is_err(), "{word}");
+        }
         assert!(Dialect::MSNP8 < Dialect::MSNP10);
     }
 }

@@ -12,7 +12,8 @@
 //! ```
 //! Each of these uses `state`: what all connections of a server share, which is `config`,
 //! `accounts`, `attempts`, `ticket`, `registry`, `limits`, `throttle` and `stats` (with `histogram`).
-//! `tls` holds the certificate. `open_session` tells `stats` of sessions.
+//! `tls` holds the certificate. `open_session` tells `stats` of sessions. `tcp` and `http` read into
+//! `input`, which a thread has once.
 //! `session` and the pages use no socket, and receive the time in a `RequestContext`. Everything is
 //! bounded: connections, buffers, waits, and the tables of clients. No two modules use each other.
 //!

@@ -18,7 +18,7 @@ use super::input;
 use super::linger::linger;
 use super::open_session::OpenSession;
 use super::session::{EndReason, LOGIN_TIME, Processed, Role, SessionDriver};
-use super::state::{ConnectionInfo, RequestContext};
+use super::state::ConnectionInfo;
 use super::stats::Stats;
 use super::sync::stopped;
 use super::ticket::random;
@@ -93,13 +93,16 @@ pub(super) async fn serve(
                 }
             }
         };
-        let context = info.context();
-        let Exchange { processed, unsent } = exchange(length, &stream, &mut driver, &context);
+        let Exchange {
+            now,
+            processed,
+            unsent,
+        } = exchange(length, &stream, &mut driver, &info);
         if processed.has_signed_in {
             open.record_login();
         }
         if processed.commands > 0 && driver.is_signed_in() {
-            deadline.as_mut().reset(context.instant + idle_timeout);
+            deadline.as_mut().reset(now + idle_timeout);
         }
         let written = match unsent {
             Ok(unsent) => write_rest(&mut stream, &unsent).await,
@@ -139,6 +142,7 @@ thread_local! {
 
 /// What was read and answered.
 struct Exchange {
+    now: Instant,
     processed: Processed,
     /// The part of the replies for which the client has no room yet.
     unsent: io::Result<Vec<u8>>,
@@ -149,14 +153,19 @@ fn exchange(
     length: usize,
     stream: &TcpStream,
     driver: &mut SessionDriver,
-    context: &RequestContext<'_>,
+    info: &ConnectionInfo,
 ) -> Exchange {
+    let context = info.context();
     REPLIES.with_borrow_mut(|replies| {
         replies.clear();
-        let processed = input::with(length, |input| driver.receive(input, context, replies));
+        let processed = input::with(length, |input| driver.receive(input, &context, replies));
         let unsent = write_now(stream, replies).map(<[u8]>::to_vec);
         replies.shrink_to(MAX_REPLIES);
-        Exchange { processed, unsent }
+        Exchange {
+            now: context.instant,
+            processed,
+            unsent,
+        }
     })
 }
 

@@ -198,3 +198,16 @@ fn debug_shows_no_account() {
     let shown = format!("{:?}", Accounts::List(list("a@b.c:marker").unwrap()));
     assert_eq!(shown, "List(AccountList of 1)");
 }
+
+#[test]
+fn accounts_are_compared_without_case() {
+    for (text, lower) in [
+        ("ann@example.com", "ann@example.com"),
+        ("Ann@Example.com", "ann@example.com"),
+        ("zoë@example.com", "zoë@example.com"),
+        ("ZOË@example.com", "zoë@example.com"),
+        ("ǅ@example.com", "ǆ@example.com"),
+    ] {
+        assert_eq!(folded(text), lower);
+    }
+}

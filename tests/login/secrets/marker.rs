@@ -23,9 +23,17 @@ impl Marker {
         }
     }
 
-    /// A secret of another origin: all of it counts.
+    /// A secret of another origin: its longest run of letters and digits counts.
     pub(super) fn found(name: &'static str, text: &str) -> Self {
-        Self::new(name, "", text, "")
+        let runs = text.split(|c: char| !c.is_ascii_alphanumeric());
+        let core = runs.max_by_key(|run| run.len()).unwrap_or_default();
+        // A chance find of fewer would be likely.
+        assert!(core.len() >= 8, "{name}");
+        Self {
+            name,
+            text: text.to_owned(),
+            core: core.to_owned(),
+        }
     }
 
     /// The forms it could be found in.
