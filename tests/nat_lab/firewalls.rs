@@ -150,14 +150,14 @@ fn mtu_black_hole() -> Result<Run, Error> {
 }
 
 /// A firewall meets what holds the ticket so: of the commands, which come one at a time, the only
-/// one that makes a packet of more than 160 bytes.
+/// one that makes a packet of more than 140 bytes.
 fn cut_at_ticket(statement: &str, seconds: u32) -> Result<Run, Error> {
     let net = topology::mtu_576()?;
     net.routers[0].nft(&format!(
         "table inet filter {{
             chain through {{
                 type filter hook forward priority filter;
-                tcp dport 1863 meta length > 160 {statement}
+                tcp dport 1863 meta length > 140 {statement}
             }}
         }}"
     ))?;
