@@ -42,15 +42,11 @@ impl<'a> Command<'a> {
 
     /// The parameters, split at runs of blanks and tabs.
     pub fn args(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let mut rest = self.line.get(3..).unwrap_or_default();
-        std::iter::from_fn(move || {
-            let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
-            rest = &rest[blanks.count()..];
-            let end = memchr::memchr2(b' ', b'\t', rest).unwrap_or(rest.len());
-            let word;
-            (word, rest) = rest.split_at(end);
-            (!word.is_empty()).then_some(word)
-        })
+        self.line
+            .get(3..)
+            .unwrap_or_default()
+            .split(|byte| matches!(byte, b' ' | b'\t'))
+            .filter(|word| !word.is_empty())
     }
 
     /// Parameter number `index`, from 0, as text; bytes that are not UTF-8 are replaced.

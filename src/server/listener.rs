@@ -122,7 +122,7 @@ pub(super) async fn run(
             closing: closing.clone(),
         };
         if has_balancers {
-            drop(spawn(arrival.serve()));
+            spawn(arrival.serve());
             continue;
         }
         match arrival.admit() {

@@ -93,16 +93,12 @@ pub(super) async fn serve(
                 }
             }
         };
-        let Exchange {
-            now,
-            processed,
-            unsent,
-        } = exchange(length, &stream, &mut driver, &info);
+        let Exchange { processed, unsent } = exchange(length, &stream, &mut driver, &info);
         if processed.has_signed_in {
             open.record_login();
         }
         if processed.commands > 0 && driver.is_signed_in() {
-            deadline.as_mut().reset(now + idle_timeout);
+            deadline.as_mut().reset(Instant::now() + idle_timeout);
         }
         let written = match unsent {
             Ok(unsent) => write_rest(&mut stream, &unsent).await,
@@ -142,7 +138,6 @@ thread_local! {
 
 /// What was read and answered.
 struct Exchange {
-    now: Instant,
     processed: Processed,
     /// The part of the replies for which the client has no room yet.
     unsent: io::Result<Vec<u8>>,
@@ -161,11 +156,7 @@ fn exchange(
         let processed = input::with(length, |input| driver.receive(input, &context, replies));
         let unsent = write_now(stream, replies).map(<[u8]>::to_vec);
         replies.shrink_to(MAX_REPLIES);
-        Exchange {
-            now: context.instant,
-            processed,
-            unsent,
-        }
+        Exchange { processed, unsent }
     })
 }
 

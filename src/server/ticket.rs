@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::encoded_len;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64, Engine as _};
 use ring::digest::SHA256_OUTPUT_LEN;
 use ring::hmac;
@@ -70,8 +71,12 @@ impl TicketKey {
         let payload = [&[VERSION], &expires[..], &nonce, account.as_bytes()].concat();
         let signature = hmac::sign(&self.0, &payload);
         // As long as it becomes: growing would leave a copy behind.
-        let length = encoded(payload.len()) + encoded(signature.as_ref().len());
-        let mut ticket = String::with_capacity("t=&p=".len() + length);
+        let lengths = [payload.len(), signature.as_ref().len()];
+        let encoded: usize = lengths
+            .map(|n| encoded_len(n, false).unwrap_or(0))
+            .iter()
+            .sum();
+        let mut ticket = String::with_capacity("t=&p=".len() + encoded);
         ticket.push_str("t=");
         BASE64.encode_string(&payload, &mut ticket);
         ticket.push_str("&p=");
@@ -98,11 +103,6 @@ impl TicketKey {
         }
         Some(std::str::from_utf8(account).ok()?.to_owned())
     }
-}
-
-/// Length of so many bytes in Base64.
-const fn encoded(length: usize) -> usize {
-    (4 * length).div_ceil(3)
 }
 
 impl TicketKeys {

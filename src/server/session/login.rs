@@ -229,14 +229,12 @@ impl Session {
         let port = state.config.port_field(peer.port(), via_gateway);
         let ip = normalise(peer.ip());
         // Clients pass it to web pages; no service of this server reads it.
-        let mut text = [0; 43];
-        let length = BASE64_URL_SAFE_NO_PAD.encode_slice(sso, &mut text);
-        let sso = str::from_utf8(&text[..length.unwrap_or_default()]).unwrap_or_default();
+        let sso = BASE64_URL_SAFE_NO_PAD.encode(sso);
         let profile = ClassicProfile {
             login_time: context.unix_time,
             client_ip: context.knows_client.then_some(ip),
             client_port: port.filter(|_| context.knows_client),
-            sso,
+            sso: &sso,
             has_migrated: self.dialect >= Dialect::MSNP10,
         };
         let start = reply.out.len();
