@@ -66,11 +66,10 @@ impl<'a> Command<'a> {
     /// The transaction id: the first parameter, where it is a number up to 4294967295.
     #[must_use]
     pub fn trid(&self) -> Option<u32> {
-        let word = self.exact_arg(0)?;
-        if !word.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        word.parse().ok()
+        self.args().next()?.iter().try_fold(0_u32, |number, byte| {
+            let digit = char::from(*byte).to_digit(10)?;
+            number.checked_mul(10)?.checked_add(digit)
+        })
     }
 
     /// The number of an error reply; `None` for a command with a name.
@@ -121,6 +120,11 @@ impl Dialect {
         Self::MSNP11,
         Self::MSNP12,
     ];
+
+    /// Its number: 9 of MSNP9.
+    pub(crate) const fn number(self) -> u8 {
+        self.0
+    }
 }
 
 impl fmt::Display for Dialect {

@@ -21,5 +21,5 @@ pub use escape::{encode_header_piece, encode_word, percent_decode, percent_encod
 pub use login::{
     Account, BadAccount, Login, LoginError, LoginStage, Options, Outgoing, Retry, Step,
 };
-pub(crate) use profile::ClassicProfile;
+pub(crate) use profile::{ClassicProfile, append};
 pub use profile::{Profile, find_profile};

@@ -3,10 +3,12 @@
 
 use std::io::{self, Read as _};
 use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use futures_util::future::Either;
 use socket2::SockRef;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -298,49 +300,57 @@ async fn read_header(stream: &mut TcpStream) -> Result<Source, NoHeader> {
 }
 
 impl Admitted {
-    pub(super) async fn serve(self) {
+    /// Serves it until it ends.
+    pub(super) fn serve(self) -> impl Future<Output = ()> {
         let Self {
             stream,
             service,
             info,
-            mut closing,
+            closing,
         } = self;
         debug!(peer = %info.peer, service = service.name(), "connected");
-        // HTTP and calls are served on the heap, so that the task of an idle session stays small.
-        match service {
-            Service::Session(role) => tcp::serve(stream, role, info, closing).await,
+        // All but sessions on the heap, so that the task of an idle session stays small.
+        let other: Pin<Box<dyn Future<Output = ()> + Send>> = match service {
+            Service::Session(role) => {
+                return Either::Left(tcp::serve(stream, role, info, closing));
+            }
             Service::Gateway(gateway) => {
                 let service = HttpService::Gateway(gateway);
-                Box::pin(http::serve(stream, service, info, closing)).await;
+                Box::pin(http::serve(stream, service, info, closing))
             }
             Service::Metrics(_) => {
-                Box::pin(http::serve(stream, HttpService::Metrics, info, closing)).await;
+                Box::pin(http::serve(stream, HttpService::Metrics, info, closing))
             }
-            Service::CallBack(calls) => {
-                Box::pin(call_back::serve(stream, calls, info, closing)).await;
-            }
+            Service::CallBack(calls) => Box::pin(call_back::serve(stream, calls, info, closing)),
             Service::Passport(acceptor) => {
-                Box::pin(async move {
-                    let began = Instant::now();
-                    let handshake = timeout(HANDSHAKE_TIME, acceptor.accept(stream, info.peer));
-                    let accepted = tokio::select! {
-                        biased;
-                        () = stopped(&mut closing) => return,
-                        accepted = handshake => accepted,
-                    };
-                    match accepted {
-                        Ok(Some(stream)) => {
-                            let durations = &info.state.stats.durations;
-                            durations.tls_handshake.record(began.elapsed());
-                            http::serve(stream, HttpService::Passport, info, closing).await
-                        }
-                        Ok(None) => Stats::count(&info.state.stats.protocol_errors),
-                        Err(_) => Stats::count(&info.state.stats.timeouts),
-                    }
-                })
-                .await;
+                Box::pin(serve_passport(stream, acceptor, info, closing))
             }
+        };
+        Either::Right(other)
+    }
+}
+
+async fn serve_passport(
+    stream: TcpStream,
+    acceptor: tls::Acceptor,
+    info: Arc<ConnectionInfo>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let began = Instant::now();
+    let handshake = timeout(HANDSHAKE_TIME, acceptor.accept(stream, info.peer));
+    let accepted = tokio::select! {
+        biased;
+        () = stopped(&mut closing) => return,
+        accepted = handshake => accepted,
+    };
+    match accepted {
+        Ok(Some(stream)) => {
+            let durations = &info.state.stats.durations;
+            durations.tls_handshake.record(began.elapsed());
+            http::serve(stream, HttpService::Passport, info, closing).await;
         }
+        Ok(None) => Stats::count(&info.state.stats.protocol_errors),
+        Err(_) => Stats::count(&info.state.stats.timeouts),
     }
 }
 

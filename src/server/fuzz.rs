@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::config::Config;
 use super::http::{self, HttpService};
@@ -58,7 +59,7 @@ impl Harness {
     ) -> (Vec<u8>, bool) {
         let context = RequestContext {
             unix_time: NOW,
-            ..self.0.context()
+            ..self.0.context(Instant::now())
         };
         let mut driver = SessionDriver::new(kind, 1);
         let mut out = Vec::new();

@@ -57,7 +57,9 @@ impl Histogram {
     }
 
     pub(super) fn record(&self, duration: Duration) {
-        let bucket = self.bounds.partition_point(|bound| *bound < duration);
+        // From the shortest on, because most are.
+        let bucket = self.bounds.iter().position(|bound| duration <= *bound);
+        let bucket = bucket.unwrap_or(self.bounds.len());
         if let Some(count) = self.counts.get(bucket) {
             count.fetch_add(1, Ordering::Relaxed);
         }

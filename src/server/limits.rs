@@ -1,7 +1,7 @@
 //! Limits on the number of connections.
 
 use std::collections::hash_map::{Entry, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use super::config::Limits;
@@ -98,15 +98,14 @@ impl Drop for Permit {
 
 /// What counts as one client address: an IPv4 address, or the /64 network of an IPv6 customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ClientNetwork(IpAddr);
+pub(super) struct ClientNetwork(u128);
 
 impl ClientNetwork {
     pub(super) fn of(ip: IpAddr) -> Self {
         Self(match normalise(ip) {
-            IpAddr::V6(ip) if !ip.is_loopback() => {
-                IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)))
-            }
-            ip => ip,
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(ip) if ip.is_loopback() => ip.to_bits(),
+            IpAddr::V6(ip) => ip.to_bits() & !u128::from(u64::MAX),
         })
     }
 }

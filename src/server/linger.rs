@@ -29,5 +29,6 @@ pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
             }
         }
     };
-    let _ = timeout(TIME, drain).await;
+    // On the heap, so that the task of a connection that does not end stays small.
+    let _ = Box::pin(timeout(TIME, drain)).await;
 }

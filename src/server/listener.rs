@@ -75,17 +75,19 @@ pub(super) async fn run(
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = closing.clone();
     let mut stopped = pin!(stopped(&mut stop));
-    loop {
+    // Looked at once for each connection, because there may always be another one. Fails if the server
+    // is dropped.
+    while matches!(closing.has_changed(), Ok(false)) {
         let accepted = tokio::select! {
             biased;
-            () = &mut stopped => break,
-            _ = sweep.tick() => {
+            _ = sweep.tick(), if matches!(service, Service::Gateway(_)) => {
                 if let Service::Gateway(gateway) = &service {
                     gateway.sweep(&state);
                 }
                 continue;
             }
             accepted = listener.accept() => accepted,
+            () = &mut stopped => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,

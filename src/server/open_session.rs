@@ -18,11 +18,11 @@ pub(super) struct OpenSession {
 }
 
 impl OpenSession {
-    pub(super) fn new(role: Role, stats: &Arc<Stats>) -> Self {
+    pub(super) fn new(role: Role, stats: &Arc<Stats>, opened: Instant) -> Self {
         let open = Self {
             stats: Arc::clone(stats),
             role,
-            opened: Instant::now(),
+            opened,
         };
         open.gauge().fetch_add(1, Ordering::Relaxed);
         open
@@ -33,9 +33,9 @@ impl OpenSession {
         self.opened.elapsed()
     }
 
-    /// Records how long it took to sign in.
-    pub(super) fn record_login(&self) {
-        self.stats.durations.login.record(self.age());
+    /// Records how long it took until it signed in.
+    pub(super) fn record_login(&self, now: Instant) {
+        self.stats.durations.login.record(now - self.opened);
     }
 
     fn gauge(&self) -> &AtomicU64 {
@@ -62,14 +62,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_session_is_counted_while_it_is_open_and_timed_when_it_ends() {
         let stats = Arc::<Stats>::default();
-        let open = |role| OpenSession::new(role, &stats);
+        let open = |role| OpenSession::new(role, &stats, Instant::now());
         let samples = || stats.open.family().samples;
         let _dispatch = open(Role::Dispatch);
         let (one, two) = (open(Role::Gateway), open(Role::Gateway));
         let want = |gateway| [("notification", 0), ("gateway", gateway), ("dispatch", 1)];
         assert_eq!(samples(), want(2));
         tokio::time::advance(Duration::from_secs(2)).await;
-        one.record_login();
+        one.record_login(Instant::now());
         tokio::time::advance(Duration::from_secs(3)).await;
         drop((one, two));
         assert_eq!(samples(), want(0));

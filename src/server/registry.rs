@@ -1,5 +1,6 @@
 //! The accounts that are signed in: one session per account, as on every server of the time.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -7,6 +8,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::accounts::folded;
 use super::sync::lock;
+use crate::msnp::Account;
 
 /// The accounts that are signed in. Bounded by the number of sessions, which is limited.
 #[derive(Debug, Default)]
@@ -32,9 +34,12 @@ impl Registry {
 
     /// Registers a session, and evicts an earlier session of the same account; the second value is
     /// whether there was one.
-    pub(super) fn sign_in(self: &Arc<Self>, account: &str) -> (Registration, bool) {
+    pub(super) fn sign_in(self: &Arc<Self>, account: &Account) -> (Registration, bool) {
         let (evict, evicted) = oneshot::channel();
-        let account = Arc::<str>::from(folded(account));
+        let account = match folded(account.as_str()) {
+            Cow::Borrowed(_) => account.shared(),
+            Cow::Owned(folded) => folded.into(),
+        };
         // Under the lock: a session that ends must know whether the entry is still its own.
         let mut sessions = lock(&self.sessions);
         let earlier = sessions.insert(Arc::clone(&account), evict);
@@ -66,10 +71,10 @@ mod tests {
     #[test]
     fn the_second_session_evicts_the_first() {
         let registry = Arc::new(Registry::default());
-        let (mut first, has_evicted) = registry.sign_in("user@example.com");
+        let (mut first, has_evicted) = registry.sign_in(&"user@example.com".parse().unwrap());
         assert!(!has_evicted);
         assert!(first.evicted.try_recv().is_err());
-        let (mut second, has_evicted) = registry.sign_in("User@Example.com");
+        let (mut second, has_evicted) = registry.sign_in(&"User@Example.com".parse().unwrap());
         assert!(has_evicted);
         assert!(first.evicted.try_recv().is_ok());
         drop(first);

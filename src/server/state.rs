@@ -64,7 +64,7 @@ pub(super) struct ConnectionInfo {
 
 impl ConnectionInfo {
     /// The context of a request that arrives now.
-    pub(super) fn context(&self) -> RequestContext<'_> {
+    pub(super) fn context(&self, now: Instant) -> RequestContext<'_> {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         RequestContext {
             state: &self.state,
@@ -72,7 +72,7 @@ impl ConnectionInfo {
             local: self.local,
             knows_client: self.knows_client,
             unix_time: since_1970.map_or(0, |since| since.as_secs()),
-            instant: Instant::now(),
+            instant: now,
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The longest account, in bytes (hypothetic.org, general/names).
 const MAX_ACCOUNT: usize = 129;
 
 /// An account: 1 to 129 bytes, without blanks and control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account(String);
+pub struct Account(Arc<str>);
 
 /// Why a text cannot be an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,11 @@ impl Account {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name, without copying it.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 
@@ -51,7 +57,7 @@ impl FromStr for Account {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(BadAccount::Forbidden);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 

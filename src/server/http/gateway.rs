@@ -5,6 +5,7 @@
 //! Sources: hypothetic.org, general/http_connections and general/http_examples.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -167,7 +168,7 @@ impl Gateway {
             driver,
             nonce,
             owner: normalise(info.peer.ip()),
-            open: OpenSession::new(Role::Gateway, &state.stats),
+            open: OpenSession::new(Role::Gateway, &state.stats, Instant::now()),
             last_used: Instant::now(),
             _permit: permit,
         }));
@@ -207,10 +208,10 @@ impl GatewaySession {
         let mut body = Vec::new();
         let mut last_words = self.driver.is_evicted().then_some("OUT OTH\r\n");
         if last_words.is_none() {
-            let context = info.context();
+            let context = info.context(Instant::now());
             let processed = self.driver.receive(&request.body, &context, &mut body);
             if processed.has_signed_in {
-                self.open.record_login();
+                self.open.record_login(context.instant);
             }
             match processed.end {
                 Some(EndReason::GatewayPing) => return Err(BAD_REQUEST),
@@ -224,7 +225,7 @@ impl GatewaySession {
             tokio::select! {
                 biased;
                 () = stopped(closing) => {}
-                () = self.driver.evicted() => last_words = Some("OUT OTH\r\n"),
+                () = poll_fn(|cx| self.driver.poll_evicted(cx)) => last_words = Some("OUT OTH\r\n"),
                 () = sleep(POLL_TIME.min(Duration::from_secs(query.lifespan))) => {}
             }
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::connection::{Connection, NoRequest};
@@ -49,9 +50,9 @@ pub(crate) async fn serve<S>(
                 HttpService::Passport => tokio::select! {
                     biased;
                     () = &mut stopped => return connection.close().await,
-                    response = passport::answer(request, info.context()) => response,
+                    response = passport::answer(request, info.context(Instant::now())) => response,
                 },
-                HttpService::Metrics => metrics::answer(request, &info.context()),
+                HttpService::Metrics => metrics::answer(request, &info.context(Instant::now())),
                 HttpService::Gateway(gateway) => gateway.answer(request, &info, &mut closing).await,
             },
             Err(NoRequest::Rejected(status)) => {

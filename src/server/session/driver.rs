@@ -1,11 +1,14 @@
 //! Drives one session: decodes the client's bytes, registers the account when it signs in, and
 //! counts and logs the end.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use tracing::{debug, info};
 
 use super::login::{Role, Session};
 use super::outcome::{EndReason, Outcome};
-use crate::msnp::{CodecError, Decoder, Side};
+use crate::msnp::{Account, CodecError, Decoder, Side};
 use crate::server::registry::Registration;
 use crate::server::state::RequestContext;
 use crate::server::stats::Stats;
@@ -46,12 +49,12 @@ impl SessionDriver {
         self.registration.is_some()
     }
 
-    /// Completes when the account signs in elsewhere.
-    pub(crate) async fn evicted(&mut self) {
+    /// Ready when the account signs in elsewhere.
+    pub(crate) fn poll_evicted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.registration {
             // The sender is dropped only after sending.
-            Some(registration) => drop((&mut registration.evicted).await),
-            None => std::future::pending().await,
+            Some(registration) => Pin::new(&mut registration.evicted).poll(cx).map(drop),
+            None => Poll::Pending,
         }
     }
 
@@ -100,15 +103,17 @@ impl SessionDriver {
                 Outcome::Continue => {}
                 Outcome::Referred => Stats::count(&state.stats.referrals),
                 Outcome::SignedIn => {
-                    let account = self.session.account().unwrap_or_default();
-                    info!(%peer, account, service = self.session.role.name(), "signed in");
-                    let (registration, has_evicted) = state.registry.sign_in(account);
-                    self.registration = Some(registration);
+                    if let Some(account) = self.session.account() {
+                        let name = account.as_str();
+                        info!(%peer, account = name, service = self.session.role.name(), "signed in");
+                        let (registration, has_evicted) = state.registry.sign_in(account);
+                        self.registration = Some(registration);
+                        if has_evicted {
+                            Stats::count(&state.stats.evictions);
+                        }
+                    }
                     processed.has_signed_in = true;
                     Stats::count(&state.stats.logins);
-                    if has_evicted {
-                        Stats::count(&state.stats.evictions);
-                    }
                 }
                 Outcome::End(reason) => processed.end = Some(reason),
             }
@@ -128,7 +133,7 @@ impl SessionDriver {
 
     fn record_end(&self, reason: EndReason, context: &RequestContext<'_>) {
         let RequestContext { state, peer, .. } = context;
-        let account = self.session.account().unwrap_or_default();
+        let account = self.session.account().map_or("", Account::as_str);
         Stats::count(match reason {
             EndReason::LoggedOut => return,
             EndReason::LoginFailed => {

@@ -1,6 +1,5 @@
 //! The session up to the profile: version, account, ticket.
 
-use std::io::Write as _;
 use std::mem;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -8,7 +7,7 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use super::contacts::Contacts;
 use super::outcome::{EndReason, Outcome, Reply};
 use crate::conntype::normalise;
-use crate::msnp::{Account, ClassicProfile, Command, Dialect, encode_word, percent_decode};
+use crate::msnp::{Account, ClassicProfile, Command, Dialect, append, encode_word, percent_decode};
 use crate::server::accounts::{folded, well_formed};
 use crate::server::state::RequestContext;
 use crate::server::ticket::{TICKET_LIFETIME, random};
@@ -72,11 +71,9 @@ impl Session {
     }
 
     /// The account that the client claims to have, signed in or not.
-    pub(super) fn account(&self) -> Option<&str> {
+    pub(super) const fn account(&self) -> Option<&Account> {
         match &self.state {
-            LoginState::Ticket(account) | LoginState::SignedIn(account, _) => {
-                Some(account.as_str())
-            }
+            LoginState::Ticket(account) | LoginState::SignedIn(account, _) => Some(account),
             LoginState::Version | LoginState::Account | LoginState::Referred => None,
         }
     }
@@ -96,7 +93,8 @@ impl Session {
         context: &RequestContext<'_>,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        let trid = match (command.name(), command.trid(), &self.state) {
+        let name = command.name();
+        let trid = match (name, command.trid(), &self.state) {
             ("OUT", ..) => return Outcome::End(EndReason::LoggedOut),
             ("PNG", ..) if matches!(self.role, Role::Gateway) => {
                 return Outcome::End(EndReason::GatewayPing);
@@ -108,17 +106,17 @@ impl Session {
             // A command of MSNP7 and earlier; Microsoft's servers closed the connection.
             ("INF", ..) => return Outcome::End(EndReason::ProtocolError),
             (_, Some(trid), _) => trid,
-            (name, None, LoginState::SignedIn(..)) if name != "VER" => return Outcome::Continue,
+            (_, None, LoginState::SignedIn(..)) if name != "VER" => return Outcome::Continue,
             _ => return Outcome::End(EndReason::ProtocolError),
         };
         let reply = &mut Reply { trid, out };
-        match (&mut self.state, command.name()) {
+        match (&mut self.state, name) {
             (LoginState::Version, "VER") => self.negotiate_version(command, reply),
             (LoginState::Account | LoginState::Ticket(_), "CVR") => client_version(command, reply),
             (LoginState::Account, "USR") => self.begin_login(command, context, reply),
             (LoginState::Ticket(_), "USR") => self.finish_login(command, context, reply),
             (LoginState::SignedIn(..), "USR") => reply.error(207),
-            (LoginState::SignedIn(account, contacts), name) if name != "VER" => {
+            (LoginState::SignedIn(account, contacts), _) if name != "VER" => {
                 contacts.receive(command, account.as_str(), self.nonce, reply)
             }
             _ => reply.fatal(715, EndReason::ProtocolError),
@@ -140,7 +138,12 @@ impl Session {
         };
         self.dialect = dialect;
         self.state = LoginState::Account;
-        reply.line("VER", &[dialect.to_string().as_bytes(), b"CVR0"]);
+        let mut number = itoa::Buffer::new();
+        reply.begin("VER");
+        append(
+            reply.out,
+            &[" MSNP", number.format(dialect.number()), " CVR0\r\n"],
+        );
         Outcome::Continue
     }
 
@@ -164,16 +167,21 @@ impl Session {
             return Outcome::Referred;
         }
         self.state = LoginState::Ticket(account);
+        let (mut lifetime, mut now) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let mut nonce = [0; 32];
+        let nonce = base16ct::lower::encode_str(&self.nonce.to_be_bytes(), &mut nonce);
+        reply.begin("USR");
         // The keys of Microsoft's servers in their order: one client reads them by position.
-        let _ = write!(
-            reply.out,
-            "USR {} TWN S lc=1033,id=507,tw={},fs=1,ru=http%3A%2F%2Fmessenger%2Emsn%2Ecom,\
-             ct={},kpp=1,kv=5,ver=2.1.0173.1,tpf={:032x}\r\n",
-            reply.trid,
-            TICKET_LIFETIME.as_secs(),
-            context.unix_time,
-            self.nonce
-        );
+        let policy = [
+            " TWN S lc=1033,id=507,tw=",
+            lifetime.format(TICKET_LIFETIME.as_secs()),
+            ",fs=1,ru=http%3A%2F%2Fmessenger%2Emsn%2Ecom,ct=",
+            now.format(context.unix_time),
+            ",kpp=1,kv=5,ver=2.1.0173.1,tpf=",
+            nonce.unwrap_or_default(),
+            "\r\n",
+        ];
+        append(reply.out, &policy);
         Outcome::Continue
     }
 
@@ -193,11 +201,11 @@ impl Session {
         if state.throttle.is_throttled(&login, context.instant) {
             return reply.fatal(910, EndReason::Throttled);
         }
-        let holder = passport_arg(command, "S")
+        let is_holder = |holder: &str| name == holder || folded(name) == folded(holder);
+        let is_own = passport_arg(command, "S")
             .map(percent_decode)
-            .and_then(|ticket| state.tickets.account(&ticket, context.unix_time));
-        let is_holder = |holder: String| name == holder || folded(name) == folded(&holder);
-        if !holder.is_some_and(is_holder) || !state.config.accounts.contains(name) {
+            .and_then(|ticket| (state.tickets).account(&ticket, context.unix_time, is_holder));
+        if is_own != Some(true) || !state.config.accounts.contains(name) {
             state.throttle.record_failure(&login, context.instant);
             return reply.fatal(911, EndReason::LoginFailed);
         }
@@ -229,18 +237,24 @@ impl Session {
         let port = state.config.port_field(peer.port(), via_gateway);
         let ip = normalise(peer.ip());
         // Clients pass it to web pages; no service of this server reads it.
-        let sso = BASE64_URL_SAFE_NO_PAD.encode(sso);
+        let mut space = [0; 43];
+        let length = BASE64_URL_SAFE_NO_PAD.encode_slice(sso, &mut space);
+        let sso = std::str::from_utf8(&space[..length.unwrap_or(0)]).unwrap_or_default();
         let profile = ClassicProfile {
             login_time: context.unix_time,
             client_ip: context.knows_client.then_some(ip),
             client_port: port.filter(|_| context.knows_client),
-            sso: &sso,
+            sso,
             has_migrated: self.dialect >= Dialect::MSNP10,
         };
         let start = reply.out.len();
-        let _ = write!(reply.out, "{profile}");
+        profile.append_to(reply.out);
         let length = reply.out.len() - start;
-        let _ = write!(reply.out, "MSG Hotmail Hotmail {length}\r\n");
+        let mut digits = itoa::Buffer::new();
+        append(
+            reply.out,
+            &["MSG Hotmail Hotmail ", digits.format(length), "\r\n"],
+        );
         reply.out[start..].rotate_left(length);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use crate::msnp::append;
+
 /// How the session goes on after a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -41,14 +43,18 @@ pub(super) struct Reply<'a> {
 impl Reply<'_> {
     /// Writes a line: `command`, the transaction id, and the params.
     pub(super) fn line(&mut self, command: &str, params: &[&[u8]]) {
-        let mut digits = itoa::Buffer::new();
-        let trid = digits.format(self.trid).as_bytes();
-        self.out.extend_from_slice(command.as_bytes());
-        for word in std::iter::once(&trid).chain(params) {
+        self.begin(command);
+        for word in params {
             self.out.push(b' ');
             self.out.extend_from_slice(word);
         }
         self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Begins a line: `command` and the transaction id.
+    pub(super) fn begin(&mut self, command: &str) {
+        let mut digits = itoa::Buffer::new();
+        append(self.out, &[command, " ", digits.format(self.trid)]);
     }
 
     /// Writes an error reply; the session continues.

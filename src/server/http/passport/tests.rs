@@ -84,7 +84,8 @@ async fn every_login_page_issues_a_ticket_for_the_right_password() {
         let AuthenticationInfo::Ticket(ticket) = authentication_info(&info) else {
             panic!("no ticket in the answer of {page}");
         };
-        let holder = state.tickets.account(ticket.expose_secret(), NOW);
+        let ticket = ticket.expose_secret();
+        let holder = state.tickets.account(ticket, NOW, str::to_owned);
         assert_eq!(holder.as_deref(), Some("ann@example.com"));
     }
     assert_eq!(logins(&state), (3, 0, 0));
