@@ -88,15 +88,16 @@ fn a_server_of_this_program_reaches_this_host() {
     assert_eq!(reason, "call-arrived-from-nearby");
     assert_eq!(run.code, 0, "{}", run.stderr);
     // The port that was asked for is the one that is called.
-    let port = free_port();
-    let option = format!("--listen-test={port}");
-    let run = probe(&server.at("call_back").to_string(), &[&option]);
-    let document = run.document(Document::Probe);
-    let own = &document["probes"]["listen"]["own"];
-    assert_eq!(
-        (&own["tcp_port"], &own["udp_port"]),
-        (&json!(port), &json!(port))
-    );
+    let is_called = |_| {
+        let port = free_port();
+        let option = format!("--listen-test={port}");
+        let run = probe(&server.at("call_back").to_string(), &[&option]);
+        let document = run.document(Document::Probe);
+        let own = &document["probes"]["listen"]["own"];
+        own["tcp_port"] == port && own["udp_port"] == port
+    };
+    // Another test may take the port in between.
+    assert!((0..3).any(is_called));
 }
 
 #[test]
