@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use msnp9_conntype::server::{Addresses, Config, Counts, Server, Stats};
-use rustls::SupportedProtocolVersion;
+use rustls::{ClientConfig, SupportedProtocolVersion};
 use support::client::{Browser, Client, ticket_in, tls};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -82,9 +82,14 @@ impl Running {
         &self,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Browser {
-        let pem = self.authority.as_ref().expect("an authority");
         let stream = TcpStream::connect(self.at.passport[0]).await.unwrap();
-        Browser::browse(stream, &tls(pem.as_bytes(), versions).into()).await
+        Browser::browse(stream, &self.tls(versions).into()).await
+    }
+
+    /// What a browser that trusts it needs.
+    pub(crate) fn tls(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+        let pem = self.authority.as_ref().expect("an authority");
+        tls(pem.as_bytes(), versions)
     }
 
     /// Returns once the server has had its turn: what was written before has been read.

@@ -1,8 +1,15 @@
 //! The nexus and the login page, over TLS.
 
+use std::sync::Arc;
+
 use msnp9_conntype::msnp::passport::NexusForm;
 use msnp9_conntype::server::Config;
-use support::client::{Client, field};
+use rustls::client::Resumption;
+use rustls::version::{TLS12, TLS13};
+use rustls::{CipherSuite, HandshakeKind};
+use support::client::{Browser, Client, field};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::embedded::start;
 
@@ -82,11 +89,38 @@ async fn one_connection_carries_the_nexus_and_the_login() {
 }
 
 #[tokio::test]
-async fn the_server_speaks_tls_1_2() {
+async fn tls_1_2_and_1_3_are_spoken_with_the_hash_that_is_computed_fastest() {
     let server = start(Config::default());
-    let mut browser = server.browse_with(&[&rustls::version::TLS12]).await;
-    browser.write("GET /rdr/pprdr.asp HTTP/1.1\r\n\r\n").await;
-    assert!(browser.head().await.starts_with("HTTP/1.1 200 "));
+    for (version, want) in [
+        (&TLS12, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+        (&TLS13, CipherSuite::TLS13_AES_128_GCM_SHA256),
+    ] {
+        let mut browser = server.browse_with(&[version]).await;
+        browser.write("GET /rdr/pprdr.asp HTTP/1.1\r\n\r\n").await;
+        assert!(browser.head().await.starts_with("HTTP/1.1 200 "));
+        let suite = browser.stream.get_ref().1.negotiated_cipher_suite();
+        assert_eq!(suite.unwrap().suite(), want);
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_tls_is_resumed_and_that_one_too() {
+    let server = start(Config::default());
+    for version in [&TLS12, &TLS13] {
+        let mut config = (*server.tls(&[version])).clone();
+        config.resumption = Resumption::in_memory_sessions(4);
+        let tls = TlsConnector::from(Arc::new(config));
+        let mut kinds = Vec::new();
+        for _ in 0..3 {
+            let stream = TcpStream::connect(server.at.passport[0]).await.unwrap();
+            let mut browser = Browser::browse(stream, &tls).await;
+            browser.write("GET /rdr/pprdr.asp HTTP/1.1\r\n\r\n").await;
+            browser.head().await;
+            kinds.push(browser.stream.get_ref().1.handshake_kind().unwrap());
+        }
+        let [full, resumed] = [HandshakeKind::Full, HandshakeKind::Resumed];
+        assert_eq!(kinds, [full, resumed, resumed]);
+    }
 }
 
 #[tokio::test]
