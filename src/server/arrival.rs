@@ -340,8 +340,8 @@ async fn serve_passport(
     let handshake = timeout(HANDSHAKE_TIME, acceptor.accept(stream, info.peer));
     let accepted = tokio::select! {
         biased;
-        () = stopped(&mut closing) => return,
         accepted = handshake => accepted,
+        () = stopped(&mut closing) => return,
     };
     match accepted {
         Ok(Some(stream)) => {

@@ -15,5 +15,5 @@ pub(super) mod passport;
 mod service;
 pub(super) mod site;
 
-pub(super) use gateway::{Gateway, PAGE as GATEWAY_PAGE, SWEEP_INTERVAL};
+pub(super) use gateway::{Gateway, PAGE as GATEWAY_PAGE};
 pub(super) use service::{HttpService, serve};

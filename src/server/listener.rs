@@ -10,14 +10,13 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::spawn;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::arrival::{Admission, Arrival, Service};
-use super::http::SWEEP_INTERVAL;
 use super::state::ServerState;
 use super::stats::Stats;
-use super::sync::stopped;
+use super::sync::{has_stopped, stopped};
 use super::tcp;
 
 /// The length of the queue of connections that are not accepted yet.
@@ -71,21 +70,12 @@ pub(super) async fn run(
     let own = listener.local_addr().ok();
     let own = own.filter(|own| !own.ip().is_unspecified());
     let mut pause = PAUSES.0;
-    let mut sweep = interval(SWEEP_INTERVAL);
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = closing.clone();
     let mut stopped = pin!(stopped(&mut stop));
-    // Looked at once for each connection, because there may always be another one. Fails if the server
-    // is dropped.
-    while matches!(closing.has_changed(), Ok(false)) {
+    // Looked at for each connection, because there may always be another one.
+    while !has_stopped(&closing) {
         let accepted = tokio::select! {
             biased;
-            _ = sweep.tick(), if matches!(service, Service::Gateway(_)) => {
-                if let Service::Gateway(gateway) = &service {
-                    gateway.sweep(&state);
-                }
-                continue;
-            }
             accepted = listener.accept() => accepted,
             () = &mut stopped => break,
         };

@@ -254,6 +254,20 @@ impl Server {
         let (close, closing) = watch::channel(false);
         // The metrics tell of the shutdown until the last client is gone.
         let (close_metrics, metrics_closing) = watch::channel(false);
+        let gateway = self
+            .listeners
+            .iter()
+            .find_map(|(_, service)| match service {
+                Service::Gateway(gateway) => Some(Arc::clone(gateway)),
+                _ => None,
+            });
+        // Without a gateway too: while a timer is due soon, the timers of connections start without
+        // waking the runtime, which is a system call.
+        spawn(
+            gateway
+                .unwrap_or_default()
+                .keep_swept(Arc::clone(&self.state), closing.clone()),
+        );
         for (listener, service) in self.listeners {
             let closing = match service {
                 Service::Metrics(_) => metrics_closing.clone(),

@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::message::{BAD_REQUEST, Method, Request, Response};
@@ -36,7 +37,7 @@ const IDLE_TIME: Duration = Duration::from_secs(60);
 const POLL_TIME: Duration = Duration::from_secs(2);
 
 /// How often expired sessions are removed.
-pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The status for an unknown session, and for one that is being processed.
 const UNKNOWN_SESSION: &str = BAD_REQUEST;
@@ -178,8 +179,19 @@ impl Gateway {
         locked.map_err(|_| UNAVAILABLE)
     }
 
-    /// Removes expired sessions.
-    pub(crate) fn sweep(&self, state: &ServerState) {
+    /// Removes expired sessions until the server stops.
+    pub(crate) async fn keep_swept(
+        self: Arc<Self>,
+        state: Arc<ServerState>,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let mut stopped = pin!(stopped(&mut closing));
+        while timeout(SWEEP_INTERVAL, &mut stopped).await.is_err() {
+            self.sweep(&state);
+        }
+    }
+
+    fn sweep(&self, state: &ServerState) {
         lock(&self.sessions).retain(|_, session| {
             let is_expired = session.try_lock().is_ok_and(|session| session.is_expired());
             if is_expired {
