@@ -114,18 +114,19 @@ impl Bench {
         let replies = ours.replies(&ticket).await?;
         let floor = Floor::start(&self.dir, &self.authority, &replies, page.as_bytes())?;
         let bare = self.target(floor.session, floor.page)?;
+        let tuned = self.target(floor.session, floor.tuned_page)?;
         for (name, is_whole, resumes) in [
             ("ticket in hand", false, false),
             ("whole login, a handshake each", true, false),
             ("whole login, sessions of TLS resumed", true, true),
         ] {
-            let [ours, bare] = [&ours, &bare].map(|target| target.resuming(resumes));
+            let [ours, bare, tuned] = [&ours, &bare, &tuned].map(|target| target.resuming(resumes));
             let count = if is_whole {
                 self.logins / 2
             } else {
                 self.logins
             };
-            let mut costs = [Vec::new(), Vec::new()];
+            let mut costs = [Vec::new(), Vec::new(), Vec::new()];
             RESUMED.set(0);
             for _ in 0..self.rounds {
                 let kind = match is_whole {
@@ -134,15 +135,22 @@ impl Bench {
                 };
                 costs[0].push(cost(serve.pid(), &ours, &kind, count).await?);
                 costs[1].push(cost(floor.process.id(), &bare, &kind, count).await?);
+                if is_whole {
+                    costs[2].push(cost(floor.process.id(), &tuned, &kind, count).await?);
+                }
             }
-            let [ours, bare] = costs.map(|costs| 1e6 * undisturbed(costs));
+            let [ours, bare, tuned] = costs.map(|costs| 1e6 * undisturbed(costs));
             println!(
                 "{name}: {ours:.0} us of processor time a login, the floor {bare:.0} us; one core \
                  carries {:.0} logins a second",
                 1e6 / ours
             );
+            if is_whole {
+                let ratio = tuned / ours;
+                println!("  of a floor's with the same settings of TLS {ratio:>24.2}");
+            }
             if resumes {
-                let share = RESUMED.get() as f64 / (2 * self.rounds * count) as f64;
+                let share = RESUMED.get() as f64 / (3 * self.rounds * count) as f64;
                 println!("  TLS sessions resumed, of all {share:>38.2}");
             }
             let ratio = bare / ours;
@@ -282,6 +290,8 @@ struct Floor {
     process: Child,
     session: SocketAddr,
     page: SocketAddr,
+    /// With the settings of TLS that `serve` has.
+    tuned_page: SocketAddr,
 }
 
 impl Floor {
@@ -297,11 +307,15 @@ impl Floor {
         let mut line = String::new();
         let stdout = process.stdout.take().ok_or("no stdout")?;
         BufReader::new(stdout).read_line(&mut line)?;
-        let (session, page) = line.trim().split_once(' ').ok_or("no addresses")?;
+        let addresses: Vec<_> = line.split_whitespace().collect();
+        let [session, page, tuned_page] = addresses[..] else {
+            return Err("no addresses".into());
+        };
         Ok(Self {
             process,
             session: session.parse()?,
             page: page.parse()?,
+            tuned_page: tuned_page.parse()?,
         })
     }
 }
