@@ -9,12 +9,33 @@ use tokio::time::Instant;
 
 use super::config::Config;
 use super::http::{self, HttpService};
+use super::proxy_header::{self, Source};
 use super::session::SessionDriver;
 use super::state::{ConnectionInfo, RequestContext, ServerState};
 use super::ticket::{ShortKey, TicketKey, TicketKeys};
 use crate::secret::ExposeSecret as _;
 
 pub use super::session::Role as Kind;
+
+/// The length of the header of the PROXY protocol that the input begins with.
+///
+/// # Errors
+/// Its refusal, as text.
+pub fn proxy_header_length(input: &[u8]) -> Result<Option<usize>, String> {
+    proxy_header::length(input).map_err(|bad| bad.to_string())
+}
+
+/// The client that a whole header of the PROXY protocol names, if it names one.
+///
+/// # Errors
+/// Its refusal, as text.
+pub fn proxied_client(header: &[u8]) -> Result<Option<SocketAddr>, String> {
+    match proxy_header::parse(header) {
+        Ok(Source::Client { from, .. }) => Ok(Some(from)),
+        Ok(Source::Balancer | Source::Unknown) => Ok(None),
+        Err(bad) => Err(bad.to_string()),
+    }
+}
 
 /// Unix time of all requests.
 const NOW: u64 = 1_700_000_000;

@@ -148,6 +148,9 @@ fn seeds() -> Seeds {
         add("call", name, format!("{line}\r\n").into_bytes());
     }
     add("call", "called", called(token));
+    for (name, header) in proxy_headers() {
+        add("proxy_header", name, header);
+    }
     for (name, text) in invitations() {
         add("invitation", name, text.as_bytes().to_vec());
     }
@@ -172,6 +175,26 @@ fn seeds() -> Seeds {
         }
     }
     seeds
+}
+
+/// Headers of the PROXY protocol, versions 1 and 2.
+fn proxy_headers() -> [(&'static str, Vec<u8>); 6] {
+    let v1 = |line: &str| format!("PROXY {line}\r\n").into_bytes();
+    let v2 = |command, family, rest: &[u8]| {
+        let length = u8::try_from(rest.len()).unwrap();
+        let fixed = [command, family, 0, length];
+        [b"\r\n\r\n\0\r\nQUIT\n", &fixed[..], rest].concat()
+    };
+    let ends = [203, 0, 113, 7, 192, 0, 2, 1, 4, 9, 7, 71];
+    let tlvs = [&ends[..], &[4, 0, 2, 0, 0]].concat();
+    [
+        ("v1", v1("TCP4 203.0.113.7 192.0.2.1 1033 1863")),
+        ("v1-unknown", v1("UNKNOWN")),
+        ("v1-v6", v1("TCP6 2001:db8::7 2001:db8::1 1033 1863")),
+        ("v2", v2(0x21, 0x11, &ends)),
+        ("v2-local", v2(0x20, 0, &[])),
+        ("v2-tlv", v2(0x21, 0x11, &tlvs)),
+    ]
 }
 
 /// Invitations of each form.
