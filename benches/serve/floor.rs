@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use rustls::ServerConfig;
 use rustls::crypto::ring::cipher_suite::{
     TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256,
@@ -23,7 +24,7 @@ pub(crate) const REPLIES: &str = "replies";
 pub(crate) const PAGE: &str = "page";
 
 /// Serves sessions and the login page until it is killed, the page with the library's settings of TLS
-/// and with those of `serve`. Prints the three addresses.
+/// and with the suite and the one ticket of `serve`. Prints the three addresses.
 pub(crate) fn run(dir: &Path) -> Outcome<()> {
     let read = |name: &str| std::fs::read(dir.join(name)).map(Arc::<[u8]>::from);
     let (replies, page) = (read(REPLIES)?, read(PAGE)?);
@@ -37,16 +38,14 @@ pub(crate) fn run(dir: &Path) -> Outcome<()> {
             (Some(bare), Arc::clone(&page)),
             (Some(tuned), page),
         ];
-        let mut tasks = Vec::new();
+        let mut listeners = Vec::new();
         for (tls, bytes) in served {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             print!("{} ", listener.local_addr()?);
-            tasks.push(tokio::spawn(serve(listener, tls, bytes)));
+            listeners.push(async { tokio::spawn(serve(listener, tls, bytes)).await? });
         }
         println!();
-        for task in tasks {
-            task.await??;
-        }
+        try_join_all(listeners).await?;
         Ok(())
     })
 }

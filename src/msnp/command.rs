@@ -121,7 +121,7 @@ impl Dialect {
         Self::MSNP12,
     ];
 
-    /// Its number: 9 of MSNP9.
+    /// The number in its name: 9 for MSNP9.
     pub(crate) const fn number(self) -> u8 {
         self.0
     }

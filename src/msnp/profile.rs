@@ -264,7 +264,8 @@ impl ClassicProfile<'_> {
     }
 }
 
-/// Appends text as it stands. Formatting it would be a tenth of what a login takes of the server.
+/// Appends the pieces one after the other. `write!` would be a tenth of what a login takes of the
+/// server.
 pub(crate) fn append(out: &mut Vec<u8>, pieces: &[&str]) {
     for piece in pieces {
         out.extend_from_slice(piece.as_bytes());

@@ -3,12 +3,11 @@
 
 use std::io::{self, Read as _};
 use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use futures_util::future::Either;
+use futures_util::future::{BoxFuture, Either};
 use socket2::SockRef;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -310,7 +309,7 @@ impl Admitted {
         } = self;
         debug!(peer = %info.peer, service = service.name(), "connected");
         // All but sessions on the heap, so that the task of an idle session stays small.
-        let other: Pin<Box<dyn Future<Output = ()> + Send>> = match service {
+        let other: BoxFuture<'static, ()> = match service {
             Service::Session(role) => {
                 return Either::Left(tcp::serve(stream, role, info, closing));
             }

@@ -57,7 +57,7 @@ impl Histogram {
     }
 
     pub(super) fn record(&self, duration: Duration) {
-        // From the shortest on, because most are.
+        // Most are short, so the search begins at the shortest bound.
         let bucket = self.bounds.iter().position(|bound| duration <= *bound);
         let bucket = bucket.unwrap_or(self.bounds.len());
         if let Some(count) = self.counts.get(bucket) {

@@ -96,7 +96,8 @@ impl Drop for Permit {
     }
 }
 
-/// What counts as one client address: an IPv4 address, or the /64 network of an IPv6 customer.
+/// What counts as one client address: an IPv4 address, or the /64 network of an IPv6 customer. The bits
+/// of an IPv6 address; IPv4 is mapped, so that the two never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ClientNetwork(u128);
 

@@ -16,7 +16,7 @@ use tracing::warn;
 use super::arrival::{Admission, Arrival, Service};
 use super::state::ServerState;
 use super::stats::Stats;
-use super::sync::{has_stopped, stopped};
+use super::sync::stopped;
 use super::tcp;
 
 /// The length of the queue of connections that are not accepted yet.
@@ -72,8 +72,9 @@ pub(super) async fn run(
     let mut pause = PAUSES.0;
     let mut stop = closing.clone();
     let mut stopped = pin!(stopped(&mut stop));
-    // Looked at for each connection, because there may always be another one.
-    while !has_stopped(&closing) {
+    // Checked here because accepting comes first below: without a pause in it, the stop would never be
+    // polled. Fails if the server is dropped.
+    while matches!(closing.has_changed(), Ok(false)) {
         let accepted = tokio::select! {
             biased;
             accepted = listener.accept() => accepted,

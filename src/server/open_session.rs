@@ -33,7 +33,7 @@ impl OpenSession {
         self.opened.elapsed()
     }
 
-    /// Records how long it took until it signed in.
+    /// Records the time from its start to `now`, when it signed in.
     pub(super) fn record_login(&self, now: Instant) {
         self.stats.durations.login.record(now - self.opened);
     }

@@ -63,7 +63,7 @@ pub(super) struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// The context of a request that arrives now.
+    /// The context of a request that arrives at `now`.
     pub(super) fn context(&self, now: Instant) -> RequestContext<'_> {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         RequestContext {

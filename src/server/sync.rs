@@ -9,12 +9,6 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the server stops. Less work than to wait for it.
-pub(super) fn has_stopped(closing: &watch::Receiver<bool>) -> bool {
-    // Fails if the server is dropped.
-    closing.has_changed().unwrap_or(true)
-}
-
 /// Completes when the server stops.
 pub(super) async fn stopped(closing: &mut watch::Receiver<bool>) {
     // Fails if the server is dropped.

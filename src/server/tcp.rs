@@ -47,9 +47,9 @@ enum Event {
 }
 
 /// Serves one client until the client or the server ends the session.
-#[allow(
+#[expect(
     clippy::manual_async_fn,
-    reason = "an async fn holds its arguments twice, and an idle session is this future"
+    reason = "an async fn holds its arguments twice, for which each idle session would pay"
 )]
 pub(super) fn serve(
     mut stream: TcpStream,
@@ -61,17 +61,17 @@ pub(super) fn serve(
         let Some(nonce) = random().map(u128::from_be_bytes) else {
             return;
         };
-        // On the heap, as is what seldom waits: the memory of a small task is allocated sooner.
+        // On the heap, like the rare waits below: memory for a small task is allocated faster.
         let mut driver = Box::new(SessionDriver::new(role, nonce));
         let opened = Instant::now();
         let open = OpenSession::new(role, &info.state.stats, opened);
         let mut deadline = pin!(sleep_until(opened + LOGIN_TIME));
-        // One for the whole session: what it takes to wait is not taken anew for each piece of input.
+        // Registered once for the whole session, not anew for each piece of input.
         let mut stopped = pin!(stopped(&mut closing));
         let mut had_input = false;
         loop {
-            // Input is what nearly always comes, so it is looked for first, but not twice in a row:
-            // the others have their turn where a client sends without pause.
+            // Input is what nearly always comes, so it is looked for first. But not twice in a row: where
+            // a client sends without pause, the others are polled before the next piece.
             let event = poll_fn(|cx| {
                 if !had_input && let Poll::Ready(read) = input::poll_read(&mut stream, cx) {
                     return Poll::Ready(Event::Input(read));
@@ -85,10 +85,10 @@ pub(super) fn serve(
                 if deadline.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Event::Deadline);
                 }
-                match mem::take(&mut had_input) {
-                    true => input::poll_read(&mut stream, cx).map(Event::Input),
-                    false => Poll::Pending,
+                if mem::take(&mut had_input) {
+                    return input::poll_read(&mut stream, cx).map(Event::Input);
                 }
+                Poll::Pending
             });
             let length = match event.await {
                 Event::Input(Ok(0)) => {

@@ -104,7 +104,7 @@ async fn tls_1_2_and_1_3_are_spoken_with_the_hash_that_is_computed_fastest() {
 }
 
 #[tokio::test]
-async fn a_session_of_tls_is_resumed_and_that_one_too() {
+async fn a_resumed_tls_session_can_be_resumed_again() {
     let server = start(Config::default());
     for version in [&TLS12, &TLS13] {
         let mut config = (*server.tls(&[version])).clone();

@@ -15,7 +15,7 @@ use super::message::Response;
 use super::{metrics, passport};
 use crate::server::state::ConnectionInfo;
 use crate::server::stats::Stats;
-use crate::server::sync::{has_stopped, stopped};
+use crate::server::sync::stopped;
 
 /// What a connection is for.
 pub(crate) enum HttpService {
@@ -38,20 +38,19 @@ pub(crate) async fn serve<S>(
     let mut stop = closing.clone();
     let mut stopped = pin!(stopped(&mut stop));
     let stats = &info.state.stats;
-    // Looked at for each request, because there may always be another one.
-    while !has_stopped(&closing) {
+    loop {
         let received = tokio::select! {
             biased;
+            () = &mut stopped => return connection.close().await,
             received = connection.receive() => received,
-            () = &mut stopped => break,
         };
         let response = match &received {
             Ok(request) => match &service {
                 // A password may have to wait for its turn.
                 HttpService::Passport => tokio::select! {
                     biased;
+                    () = &mut stopped => return connection.close().await,
                     response = passport::answer(request, info.context(Instant::now())) => response,
-                    () = &mut stopped => break,
                 },
                 HttpService::Metrics => metrics::answer(request, &info.context(Instant::now())),
                 HttpService::Gateway(gateway) => gateway.answer(request, &info, &mut closing).await,
@@ -84,5 +83,4 @@ pub(crate) async fn serve<S>(
             }
         }
     }
-    connection.close().await;
 }

@@ -108,12 +108,12 @@ impl SessionDriver {
                         info!(%peer, account = name, service = self.session.role.name(), "signed in");
                         let (registration, has_evicted) = state.registry.sign_in(account);
                         self.registration = Some(registration);
+                        processed.has_signed_in = true;
+                        Stats::count(&state.stats.logins);
                         if has_evicted {
                             Stats::count(&state.stats.evictions);
                         }
                     }
-                    processed.has_signed_in = true;
-                    Stats::count(&state.stats.logins);
                 }
                 Outcome::End(reason) => processed.end = Some(reason),
             }

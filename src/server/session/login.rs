@@ -15,6 +15,9 @@ use crate::server::ticket::{TICKET_LIFETIME, random};
 /// The longest client version that is echoed in the reply to `CVR`, in bytes.
 const MAX_VERSION: usize = 20;
 
+/// Length of 32 bytes in Base64.
+const SSO_LENGTH: usize = 43;
+
 /// What the session is for.
 #[derive(Clone, Copy, Debug)]
 pub enum Role {
@@ -204,7 +207,7 @@ impl Session {
         let is_holder = |holder: &str| name == holder || folded(name) == folded(holder);
         let is_own = passport_arg(command, "S")
             .map(percent_decode)
-            .and_then(|ticket| (state.tickets).account(&ticket, context.unix_time, is_holder));
+            .and_then(|ticket| state.tickets.account(&ticket, context.unix_time, is_holder));
         if is_own != Some(true) || !state.config.accounts.contains(name) {
             state.throttle.record_failure(&login, context.instant);
             return reply.fatal(911, EndReason::LoginFailed);
@@ -237,7 +240,7 @@ impl Session {
         let port = state.config.port_field(peer.port(), via_gateway);
         let ip = normalise(peer.ip());
         // Clients pass it to web pages; no service of this server reads it.
-        let mut space = [0; 43];
+        let mut space = [0; SSO_LENGTH];
         let length = BASE64_URL_SAFE_NO_PAD.encode_slice(sso, &mut space);
         let sso = std::str::from_utf8(&space[..length.unwrap_or(0)]).unwrap_or_default();
         let profile = ClassicProfile {
