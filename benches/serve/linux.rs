@@ -143,15 +143,15 @@ impl Bench {
                     resumed[at] += RESUMED.take();
                 }
             }
-            let [ours, bare, tuned] = costs.map(|costs| 1e6 * undisturbed(costs));
+            let [to_bare, to_tuned] = [1, 2].map(|floor| speed(&costs[0], &costs[floor]));
+            let [ours, bare, _] = costs.map(|costs| 1e6 * undisturbed(costs));
             println!(
                 "{name}: {ours:.0} us of processor time a login, the floor {bare:.0} us; one core \
                  carries {:.0} logins a second",
                 1e6 / ours
             );
             if is_whole {
-                let ratio = tuned / ours;
-                println!("  of a floor's with the same suite and tickets {ratio:>22.2}");
+                println!("  of a floor's with the same suite and tickets {to_tuned:>22.2}");
             }
             if resumes {
                 let [ours, bare, tuned] =
@@ -160,13 +160,8 @@ impl Bench {
                     "  TLS sessions resumed, of all: {ours:.2}; of the floors' {bare:.2} and {tuned:.2}"
                 );
             }
-            let ratio = bare / ours;
-            self.judge(
-                "  speed, of the floor's",
-                ratio,
-                ratio >= 0.9,
-                "0.90 at least",
-            );
+            let (what, is_good) = ("  speed, of the floor's", to_bare >= 0.9);
+            self.judge(what, to_bare, is_good, "0.90 at least");
         }
         Ok(())
     }
@@ -284,6 +279,14 @@ async fn quantiles(target: &Target) -> Outcome<(f64, f64)> {
     }
     took.sort_by(f64::total_cmp);
     Ok((took[FRESH / 2], took[FRESH * 99 / 100]))
+}
+
+/// The speed of one server, of another's: the median of the rounds. In each, the two are measured one
+/// after the other, so that a slower time of the machine slows both.
+fn speed(costs: &[f64], of: &[f64]) -> f64 {
+    let mut ratios: Vec<_> = of.iter().zip(costs).map(|(of, own)| of / own).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// The lower quartile: what else the machine does only adds to a cost.
