@@ -228,16 +228,14 @@ impl Bench {
             own.push(cost(balancer.process.id(), &through, &Kind::Whole, count).await?);
             straight.push(cost(direct.pid(), &plain, &Kind::Whole, count).await?);
         }
-        let [costs, straight, own] = [costs, straight, own].map(undisturbed);
+        let ratio = speed(&costs, &straight);
+        let [costs, own] = [costs, own].map(undisturbed);
         println!(
             "whole login through HAProxy: {:.0} us of the server, {:.0} us of HAProxy",
             1e6 * costs,
             1e6 * own
         );
-        println!(
-            "  speed of the server, of a direct login's {:>35.2}",
-            straight / costs
-        );
+        println!("  speed of the server, of a direct login's {ratio:>35.2}");
         let (there, here) = (quantiles(&through).await?, quantiles(&plain).await?);
         println!(
             "fresh login through HAProxy: median {:.2} ms, p99 {:.2} ms; direct {:.2} ms and {:.2} ms",

@@ -163,14 +163,15 @@ impl Gateway {
         let nonce = random().map(u64::from_be_bytes).ok_or(UNAVAILABLE)?;
         let seed = random().map(u128::from_be_bytes).ok_or(UNAVAILABLE)?;
         let driver = SessionDriver::new(Role::Gateway, seed);
+        let now = Instant::now();
         Stats::count(&state.stats.gateway_sessions);
         let session = Arc::new(tokio::sync::Mutex::new(GatewaySession {
             id,
             driver,
             nonce,
             owner: normalise(info.peer.ip()),
-            open: OpenSession::new(Role::Gateway, &state.stats, Instant::now()),
-            last_used: Instant::now(),
+            open: OpenSession::new(Role::Gateway, &state.stats, now),
+            last_used: now,
             _permit: permit,
         }));
         // Locked before others can find it.
