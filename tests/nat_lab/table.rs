@@ -31,8 +31,8 @@ pub(crate) type Fact = (&'static str, &'static str);
 ///
 /// # Errors
 ///
-/// When a row is not as expected; what is wrong with it was printed. With `show` the tool's report on
-/// stderr follows each row.
+/// When a row is not as expected, with what is wrong with it; what the tool printed there was printed
+/// before. With `show` the tool's report on stderr follows each row.
 pub(crate) fn run(rows: &[&Row], show: bool) -> Result<(), Error> {
     let started = Instant::now();
     let widest = |column: fn(&Row) -> &str| {
@@ -62,16 +62,19 @@ pub(crate) fn run(rows: &[&Row], show: bool) -> Result<(), Error> {
                 if show {
                     print_past_the_harness(&format!("{}\n", run.stderr));
                 }
-                wrong.extend(mistakes(row, &run, &got));
+                if let Some(mistakes) = mistakes(row, &run, &got) {
+                    let (code, stdout, stderr) = (run.code, &run.stdout, &run.stderr);
+                    print_past_the_harness(&format!(
+                        "\nWRONG: exit code {code}, stdout:\n{stdout}  stderr:\n{stderr}\n"
+                    ));
+                    wrong.push(format!("{}\n{mistakes}", row.path));
+                }
             }
             Err(e) => {
                 line([row.path, row.expected, "the lab failed", "-"]);
                 wrong.push(format!("{}: {e}\n", row.path));
             }
         }
-    }
-    for words in &wrong {
-        print_past_the_harness(&format!("\nWRONG: {words}"));
     }
     let (passed, failed) = (rows.len() - wrong.len(), wrong.len());
     let seconds = started.elapsed().as_secs_f64();
@@ -82,7 +85,10 @@ pub(crate) fn run(rows: &[&Row], show: bool) -> Result<(), Error> {
         return Err(Error::new("there is no such path"));
     }
     if failed > 0 {
-        return Err(Error::new(format!("{failed} paths are not as expected")));
+        let wrong = wrong.concat();
+        return Err(Error::new(format!(
+            "{failed} paths are not as expected\n{wrong}"
+        )));
     }
     Ok(())
 }
@@ -142,7 +148,7 @@ lab also checks the JSON of each run for more than the table has room for.
 |---|---|
 ";
 
-/// All that is wrong with a run, and what the tool printed, in lines; `None` if all is right.
+/// All that is wrong with a run, in lines; `None` if all is right.
 fn mistakes(row: &Row, run: &Run, got: &str) -> Option<String> {
     let mut text = String::new();
     if got != row.expected {
@@ -156,11 +162,7 @@ fn mistakes(row: &Row, run: &Run, got: &str) -> Option<String> {
             let _ = writeln!(text, "  {place} is not {want} but {there}");
         }
     }
-    (!text.is_empty()).then(|| {
-        let (path, code) = (row.path, run.code);
-        let (stdout, stderr) = (&run.stdout, &run.stderr);
-        format!("{path}\n{text}  exit code {code}, stdout:\n{stdout}  stderr:\n{stderr}")
-    })
+    (!text.is_empty()).then_some(text)
 }
 
 /// What is in a place, if it is not what must be there.

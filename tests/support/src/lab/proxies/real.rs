@@ -1,6 +1,7 @@
 //! Real proxy programs, a real balancer, a real STUN server and a real router's daemon, each with a configuration of its own in a folder of its own.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -31,7 +32,7 @@ pub struct Login<'a> {
 ///
 /// # Errors
 ///
-/// When it does not listen within ten seconds; with what it said.
+/// When it does not listen within thirty seconds; with what it said.
 pub fn microsocks(host: &Host, addr: SocketAddr, login: Option<Login<'_>>) -> Result<Proxy, Error> {
     let mut command = host.command("microsocks");
     command
@@ -52,7 +53,7 @@ pub fn microsocks(host: &Host, addr: SocketAddr, login: Option<Login<'_>>) -> Re
 ///
 /// # Errors
 ///
-/// When it does not listen within ten seconds; with what it said.
+/// When it does not listen within thirty seconds; with what it said.
 pub fn dante(host: &Host, addr: SocketAddr, outside: IpAddr) -> Result<Proxy, Error> {
     let folder = tempfile::tempdir()?;
     let (ip, port) = (addr.ip(), addr.port());
@@ -94,7 +95,7 @@ socks pass {{
 ///
 /// # Errors
 ///
-/// When it does not listen within ten seconds; with what it said.
+/// When it does not listen within thirty seconds; with what it said.
 pub fn tinyproxy(host: &Host, addr: SocketAddr, login: Option<Login<'_>>) -> Result<Proxy, Error> {
     let folder = tempfile::tempdir()?;
     let (ip, port) = (addr.ip(), addr.port());
@@ -117,7 +118,7 @@ pub fn tinyproxy(host: &Host, addr: SocketAddr, login: Option<Login<'_>>) -> Res
 ///
 /// # Errors
 ///
-/// When it does not listen within ten seconds; with what it said.
+/// When it does not listen within thirty seconds; with what it said.
 pub fn haproxy(host: &Host, addr: SocketAddr, config: &str) -> Result<Proxy, Error> {
     let folder = tempfile::tempdir()?;
     let config = file(&folder, "haproxy.cfg", config);
@@ -130,7 +131,7 @@ pub fn haproxy(host: &Host, addr: SocketAddr, config: &str) -> Result<Proxy, Err
 ///
 /// # Errors
 ///
-/// When it does not listen within ten seconds; with what it said.
+/// When it does not answer within thirty seconds.
 pub fn coturn(host: &Host, addresses: [IpAddr; 2]) -> Result<Proxy, Error> {
     let folder = tempfile::tempdir()?;
     let mut command = host.command("turnserver");
@@ -143,8 +144,41 @@ pub fn coturn(host: &Host, addresses: [IpAddr; 2]) -> Result<Proxy, Error> {
         command.arg(format!("--{option}={}", folder.path().join(name).display()));
     }
     let addr = SocketAddr::new(addresses[1], 3479);
-    ready(host, addr, Process::start(command)?, Some(folder))
+    let server = ready(host, addr, Process::start(command)?, Some(folder))?;
+    answers_from_elsewhere(host, SocketAddr::new(addresses[0], 3478), addr)?;
+    Ok(server)
 }
+
+/// Waits until a STUN server that is asked at `asked` answers from `other`.
+///
+/// coturn listens before it creates its database, and answers nothing until that is on the disk.
+fn answers_from_elsewhere(host: &Host, asked: SocketAddr, other: SocketAddr) -> Result<(), Error> {
+    let deadline = Instant::now() + READY;
+    let answered = host.inside(|| {
+        let socket = UdpSocket::bind((asked.ip(), 0))?;
+        socket.set_read_timeout(Some(TURN))?;
+        while Instant::now() < deadline {
+            socket.send_to(&CHANGED_BINDING, asked)?;
+            if matches!(socket.recv_from(&mut [0; 1500]), Ok((_, from)) if from == other) {
+                return Ok(true);
+            }
+        }
+        Ok::<_, io::Error>(false)
+    })?;
+    match answered? {
+        true => Ok(()),
+        false => Err(Error::new(format!(
+            "the STUN server does not answer from {other} within {READY:?}"
+        ))),
+    }
+}
+
+/// A binding request with CHANGE-REQUEST for another address and port (RFC 5389, section 6; RFC 5780,
+/// section 7.2).
+const CHANGED_BINDING: [u8; 28] = [
+    0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, //
+    0, 3, 0, 4, 0, 0, 0, 6,
+];
 
 /// Starts miniupnpd on a router: UPnP IGD, NAT-PMP and PCP for hosts of the link of `inside`, which
 /// has the address `ip`, with these lines in its configuration as well. The other side is a device with a
@@ -152,7 +186,7 @@ pub fn coturn(host: &Host, addresses: [IpAddr; 2]) -> Result<Proxy, Error> {
 ///
 /// # Errors
 ///
-/// When it does not listen within ten seconds; with what it said.
+/// When it does not listen within thirty seconds; with what it said.
 pub fn miniupnpd(
     router: &Host,
     (inside, ip): (&str, IpAddr),
@@ -199,8 +233,8 @@ pub fn miniupnpd(
     ready(router, addr, Process::start(command)?, Some(folder))
 }
 
-/// A program that does not listen by then will not.
-const READY: Duration = Duration::from_secs(10);
+/// A program that does not listen by then will not, even where it waits for a slow disk.
+const READY: Duration = Duration::from_secs(30);
 
 /// How long to look for its port before looking whether it still runs.
 const TURN: Duration = Duration::from_millis(20);
