@@ -130,7 +130,7 @@ struct Balanced {
     replicas: [Option<Serve>; 2],
     authority: Authority,
     files: TempDir,
-    _balancer: Proxy,
+    balancer: Option<Proxy>,
     inside: Host,
     net: Topology,
 }
@@ -142,20 +142,22 @@ impl Balanced {
         net.lab
             .link(&net.server, &format!("{BALANCER}/24"), &inside, &here)?;
         let config = change(std::fs::read_to_string(CONFIG)?);
-        let balancer = haproxy(&net.server, net.dial(1863), &config)?;
         let files = tempfile::tempdir()?;
         file(&files, "tickets", "a key for tickets");
         let mut balanced = Self {
             replicas: [None, None],
             authority: Authority::generate(),
             files,
-            _balancer: balancer,
+            balancer: None,
             inside,
             net,
         };
         for which in [0, 1] {
             balanced.replicas[which] = Some(balanced.replica(which)?);
         }
+        // After them: for HAProxy a replica works until its checks fail.
+        let at = balanced.net.dial(1863);
+        balanced.balancer = Some(haproxy(&balanced.net.server, at, &config)?);
         Ok(balanced)
     }
 
@@ -189,6 +191,7 @@ impl Balanced {
                 text(&key),
                 "--drain-time",
                 "5",
+                "-v",
             ],
         )?;
         std::fs::copy(self.authority.file(), replica.ca_file())?;
@@ -329,6 +332,8 @@ fn change_replicas(balanced: &mut Balanced, done: &AtomicUsize) -> Result<Instan
     more(150)?;
     balanced.replicas[0] = Some(balanced.replica(0)?);
     balanced.running(0).log_line(&["signed in"]);
+    // HAProxy checks each of its services.
+    balanced.running(0).log_line(&["DEBUG passport", "200 OK"]);
     let drained = balanced.replicas[1].take().expect("it was started");
     // Some of them on either replica.
     let mut midway = Vec::new();
