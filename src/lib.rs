@@ -72,7 +72,10 @@ mod tests {
         ("secret", &[]),
         ("conntype", &["address"]),
         ("invitation", &["conntype", "secret"]),
-        ("capture", &["address", "conntype", "invitation", "msnp"]),
+        (
+            "capture",
+            &["address", "conntype", "invitation", "msnp", "secret"],
+        ),
         ("mask", &["address", "conntype"]),
         ("msnp", &["address", "secret"]),
         ("exit", &["conntype"]),

@@ -153,6 +153,7 @@ impl Connection {
             Content::Login(before, login) => Session {
                 dialect: login.dialect,
                 account: login.account.clone(),
+                ticket: login.ticket.clone(),
                 profile: match &login.outcome {
                     Some(Ok(profile)) => Ok(profile.clone()),
                     _ => Err(Ended::CaptureEnds),

@@ -3,6 +3,7 @@
 use super::reassembly::Lost;
 use crate::address::Address;
 use crate::msnp::{CodecError, Command, Decoder, Dialect, Profile, Side};
+use crate::secret::SecretString;
 
 /// The longest name of an account, in bytes.
 const LONGEST_ACCOUNT: usize = 129;
@@ -53,6 +54,7 @@ pub(super) struct Login {
     client: Option<Decoder>,
     pub(super) dialect: Option<Dialect>,
     pub(super) account: Option<String>,
+    pub(super) ticket: Option<SecretString>,
     signed_in: bool,
     referred: Option<Address>,
     refused: Option<u16>,
@@ -67,6 +69,7 @@ impl Login {
             client: Some(Decoder::new(Side::Client)),
             dialect: None,
             account: None,
+            ticket: None,
             signed_in: false,
             referred: None,
             refused: None,
@@ -118,8 +121,12 @@ impl Login {
             match decoder.decode() {
                 Ok(None) => break false,
                 Ok(Some(command)) if command.name() == "USR" => {
-                    self.account = account(command.exact_arg(3));
-                    break true;
+                    let word = command.exact_arg(3);
+                    if command.arg(2).as_deref() == Some("S") {
+                        self.ticket = word.map(SecretString::from);
+                        break true;
+                    }
+                    self.account = account(word);
                 }
                 Ok(Some(_)) => {}
                 Err(_) => break true,

@@ -11,6 +11,7 @@ use super::session::Ended;
 use crate::address::Address;
 use crate::conntype::{Observation, PathKind, PortOrder, Proxy, Sameness, Verdict, classify};
 use crate::msnp::{Dialect, Profile};
+use crate::secret::SecretString;
 
 /// What is found in a capture.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Session {
     pub dialect: Option<Dialect>,
     /// The account, where the login was captured.
     pub account: Option<String>,
+    /// The ticket, where it was captured: kept so that it can be hidden where the server repeats it.
+    pub ticket: Option<SecretString>,
     /// The profile, or why there is none.
     pub profile: Result<Profile, Ended>,
 }
@@ -197,6 +200,7 @@ impl Session {
             hops: Hops::default(),
             dialect: None,
             account: None,
+            ticket: None,
             profile: Err(why),
         }
     }

@@ -193,6 +193,26 @@ fn the_side_of_the_server_gives_no_label() {
     }
 }
 
+/// What a server puts into the profile is hidden where it is a secret, and is cut.
+#[test]
+fn what_a_server_repeats_is_hidden_and_cut() {
+    let long = "9".repeat(1000);
+    for (secret, name) in [("secretmspauth", "MSPAuth"), ("secretticket", "the ticket")] {
+        for side in ["client", "server"] {
+            let ip = format!("x {secret} {long}");
+            let packets = Talk::session(HERE, THERE, &ip, "9").packets;
+            let capture = Capture::of(&pcap(RAW, &packets, usize::MAX));
+            for format in [&["--json"][..], &[]] {
+                let run = capture.classify(&[&["--side", side], format].concat());
+                let shown = format!("{}{}", run.stdout, run.stderr);
+                assert!(!shown.contains(secret), "{name} on the {side}'s side");
+                let nines = shown.split(|c| c != '9').map(str::len).max();
+                assert!(nines <= Some(128), "{nines:?} on the {side}'s side");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_read_is_one_line_and_a_document() {
     let file = three();

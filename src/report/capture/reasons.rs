@@ -4,6 +4,10 @@ use super::FileReport;
 use crate::capture::reassembly::Lost;
 use crate::capture::{Counts, Ended, FileError, NoVerdict};
 use crate::failure::{ErrorCode, Failure, Stage};
+use crate::secret::excerpt;
+
+/// How much of a field of the profile a message has, in characters; the longest address has 45.
+const LONGEST: usize = 45;
 
 /// Why a session has no verdict.
 pub(super) fn failure(why: &NoVerdict) -> Failure {
@@ -18,9 +22,11 @@ pub(super) fn failure(why: &NoVerdict) -> Failure {
         NoVerdict::ServerDisagrees { told: (ip, port) } => (
             ErrorCode::ServerDisagrees,
             format!(
-                "the capture was taken on the server's side, and the profile (ClientIP {ip}, ClientPort {port}) is \
+                "the capture was taken on the server's side, and the profile (ClientIP {}, ClientPort {}) is \
                  not what the packets show there: the server does not tell what it sees, or a balancer is in front \
-                 of it"
+                 of it",
+                excerpt(ip, LONGEST),
+                excerpt(port, LONGEST)
             ),
         ),
         NoVerdict::Balanced => (
