@@ -14,7 +14,6 @@ use crate::conntype::PortOrder;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::report::capture::{CaptureReport, FileReport, Sessions, of_file};
-use crate::secret;
 
 /// How much is read at once, in bytes.
 const PIECE: usize = 256 * 1024;
@@ -31,13 +30,7 @@ pub(super) fn run(
 ) -> Result<Exit, CommandError> {
     output.check_capture()?;
     let mut sessions = Sessions::default();
-    let mut report = |found: Found| {
-        if let Found::Session(session) = &found {
-            let sso = session.profile.iter().filter_map(|one| one.sso.as_ref());
-            sso.chain(&session.ticket).for_each(secret::remember_ticket);
-        }
-        sessions.add(found, side, order);
-    };
+    let mut report = |found: Found| sessions.add(found, side, order);
     let mut capture = Capture::new();
     let ended = runtime::with(|runtime| read(path, runtime, &mut capture, &mut report))?;
     let file = FileReport {

@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::invitation::{MOST_INVITATIONS, Seen};
 use crate::mask::{self, Mask};
 use crate::report::human::Style;
+use crate::secret;
 
 pub use reasons::of_file;
 use reasons::{failure, none};
@@ -162,6 +163,9 @@ impl Sessions {
 
 impl SessionReport {
     fn of(session: &Session, judged: Judged) -> Self {
+        // Before the texts are made, in which the server may have repeated them.
+        let sso = session.profile.iter().filter_map(|one| one.sso.as_ref());
+        sso.chain(&session.ticket).for_each(secret::remember_ticket);
         let server = address_of(session.server);
         let referrals = match &session.profile {
             Err(Ended::Referred(to)) => vec![to.clone()],
