@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use msnp9_conntype::packet::stun;
 use tempfile::TempDir;
 
 use super::{Error, Host, Process, wait_for_port};
@@ -153,12 +154,13 @@ pub fn coturn(host: &Host, addresses: [IpAddr; 2]) -> Result<Proxy, Error> {
 ///
 /// coturn listens before it creates its database, and answers nothing until that is on the disk.
 fn answers_from_elsewhere(host: &Host, asked: SocketAddr, other: SocketAddr) -> Result<(), Error> {
+    let request = stun::request([0; 12], Some(stun::Change::Both));
     let deadline = Instant::now() + READY;
     let answered = host.inside(|| {
         let socket = UdpSocket::bind((asked.ip(), 0))?;
         socket.set_read_timeout(Some(TURN))?;
         while Instant::now() < deadline {
-            socket.send_to(&CHANGED_BINDING, asked)?;
+            socket.send_to(&request, asked)?;
             if matches!(socket.recv_from(&mut [0; 1500]), Ok((_, from)) if from == other) {
                 return Ok(true);
             }
@@ -172,13 +174,6 @@ fn answers_from_elsewhere(host: &Host, asked: SocketAddr, other: SocketAddr) -> 
         ))),
     }
 }
-
-/// A binding request with CHANGE-REQUEST for another address and port (RFC 5389, section 6; RFC 5780,
-/// section 7.2).
-const CHANGED_BINDING: [u8; 28] = [
-    0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, //
-    0, 3, 0, 4, 0, 0, 0, 6,
-];
 
 /// Starts miniupnpd on a router: UPnP IGD, NAT-PMP and PCP for hosts of the link of `inside`, which
 /// has the address `ip`, with these lines in its configuration as well. The other side is a device with a
